@@ -1,0 +1,64 @@
+# make demo | make test | make check | make bench | make nightly
+# Needs python3 (3.11 or later, with venv), a Rust toolchain, a C compiler and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_QUIET := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+SOURCES := $(shell find native python/pxefast -name '*.rs' -o -name '*.py' -o -name '*.toml' -o -name '*.pyi') Cargo.toml build.rs pyproject.toml
+
+.PHONY: demo test check rust python lint types fuzz firmware bench nightly clean
+
+demo: $(VENV)/built
+	$(BIN)/pxefast demo
+
+# Both suites: the native core without Python, then everything from outside.
+test: rust python
+
+rust: $(VENV)/tools
+	cargo test --locked --no-default-features --quiet
+
+python: $(VENV)/built
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(VENV)/built
+	cargo fmt --check
+	cargo clippy --locked --all-targets --no-default-features --quiet -- -D warnings
+	cargo clippy --locked --lib --quiet -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/built
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --concise pxefast._native
+
+firmware: $(VENV)/built
+	PXEFAST_REQUIRE_FIRMWARE=1 $(BIN)/python -m pytest tests/firmware
+
+# Needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz). SECONDS a target.
+SECONDS ?= 600
+fuzz:
+	for target in dhcp tftp; do (cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(SECONDS)) || exit 1; done
+
+bench: $(VENV)/built
+	$(BIN)/python benches/run.py
+
+nightly: check fuzz bench
+
+clean:
+	rm -rf $(VENV) target
+
+$(VENV)/tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install 'maturin>=1.9.4,<2' 'cython>=3.1,<4'
+	touch $@
+
+# A release build, installed so that an edit of a Python file counts at once.
+$(VENV)/built: $(VENV)/tools $(SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet --extras test,check,bench
+	touch $@

@@ -1,0 +1,14 @@
+//! The protocol's decisions in time. Sans-I/O: events and `now` come in, what to send and the next deadline come out;
+//! nothing here sleeps, reads a clock or touches a socket.
+
+pub mod answer;
+pub mod deadline;
+pub mod destination;
+pub mod download;
+pub mod limits;
+pub mod negotiate;
+pub mod seq;
+pub mod transfer;
+
+#[cfg(test)]
+mod sim;

@@ -1,0 +1,172 @@
+//! Option negotiation: one pure function from what a client asks and what we allow to what holds (RFC 2347-2349, 7440).
+
+use crate::wire::tftp::{self, Options};
+
+/// Bounds of every transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The largest block, in bytes; 0: what the path's MTU carries whole (W-110).
+    pub block: u16,
+    /// The largest window, in blocks.
+    pub window: u16,
+}
+
+/// Bytes of IPv4, UDP and TFTP headers before a block.
+const OVERHEAD: u32 = 32;
+/// A block when nothing was agreed (RFC 1350).
+pub const DEFAULT_BLOCK: u16 = 512;
+/// What a transfer may have in flight (safety T4).
+const IN_FLIGHT: u32 = 1 << 20;
+
+/// What holds for one transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Bytes in a block, 8 to 65464 (RFC 2348).
+    pub block: u16,
+    /// Blocks in a window, 1 to 64 (RFC 7440).
+    pub window: u16,
+    /// Seconds between retransmissions, when the client asked for them (RFC 2349).
+    pub timeout: Option<u8>,
+    /// The client asked for the size (RFC 2349): it may end here (W-97).
+    pub size_asked: bool,
+}
+
+impl Default for Agreed {
+    fn default() -> Agreed {
+        Agreed { block: DEFAULT_BLOCK, window: 1, timeout: None, size_asked: false }
+    }
+}
+
+/// Agrees on a transfer of `size` bytes over a path of `mtu` bytes. The second value is the option acknowledgment,
+/// empty when there is nothing to acknowledge: only options that were asked for, spelled and ordered as asked, each
+/// once (W-90, W-95).
+pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, mtu: u32) -> (Agreed, Granted<'a>) {
+    let carried = u16::try_from(mtu.saturating_sub(OVERHEAD)).unwrap_or(u16::MAX);
+    let most = if bounds.block == 0 { carried } else { bounds.block }.clamp(8, 65_464);
+    let mut agreed = Agreed::default();
+    let mut granted = Granted { entries: [(&[], 0); 4], len: 0 };
+    let mut window = None;
+    for (name, value) in options {
+        let Some(asked) = tftp::decimal(value) else { continue };
+        if granted.has(name) {
+            continue;
+        }
+        if name.eq_ignore_ascii_case(b"blksize") && (8..=65_464).contains(&asked) {
+            agreed.block = u16::try_from(asked).unwrap_or(most).min(most);
+            granted.push(name, u64::from(agreed.block));
+        } else if name.eq_ignore_ascii_case(b"windowsize") && (1..=65_535).contains(&asked) {
+            agreed.window = u16::try_from(asked).unwrap_or(u16::MAX).min(bounds.window.clamp(1, 64));
+            window = Some(granted.len);
+            granted.push(name, 0);
+        } else if name.eq_ignore_ascii_case(b"timeout") && (1..=255).contains(&asked) {
+            agreed.timeout = u8::try_from(asked).ok();
+            granted.push(name, asked);
+        } else if name.eq_ignore_ascii_case(b"tsize") {
+            agreed.size_asked = true;
+            // curl refuses `tsize 0` (W-93).
+            if size > 0 {
+                granted.push(name, size);
+            }
+        }
+    }
+    let carries = u16::try_from(IN_FLIGHT / u32::from(agreed.block).max(1)).unwrap_or(u16::MAX);
+    agreed.window = agreed.window.min(carries.max(1));
+    if let Some(entry) = window.and_then(|place| granted.entries.get_mut(place)) {
+        entry.1 = u64::from(agreed.window);
+    }
+    (agreed, granted)
+}
+
+/// The options to acknowledge.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    entries: [(&'a [u8], u64); 4],
+    len: usize,
+}
+
+impl<'a> Granted<'a> {
+    /// Name and value of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], u64)> + '_ {
+        self.entries.iter().take(self.len).copied()
+    }
+
+    /// There is nothing to acknowledge.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
+    fn push(&mut self, name: &'a [u8], value: u64) {
+        if let Some(entry) = self.entries.get_mut(self.len) {
+            *entry = (name, value);
+            self.len += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tftp::Packet;
+
+    fn agreed(options: &[u8], size: u64, bounds: Bounds, mtu: u32) -> (Agreed, Vec<(String, u64)>) {
+        let mut packet = b"\x00\x01file\0octet\0".to_vec();
+        packet.extend_from_slice(options);
+        let Packet::Read(request) = Packet::parse(&packet).unwrap() else { panic!("not a read request") };
+        let (agreed, granted) = agree(request.options, size, &bounds, mtu);
+        (agreed, granted.iter().map(|(n, v)| (String::from_utf8(n.to_vec()).unwrap(), v)).collect())
+    }
+
+    const BOUNDS: Bounds = Bounds { block: 0, window: 64 };
+
+    #[test]
+    fn what_edk2_asks_is_granted_in_its_own_spelling_and_order() {
+        let (agreed, oack) = agreed(b"tsize\x000\0blksize\x001468\0WindowSize\x004\0", 1_000_000, BOUNDS, 1500);
+        assert_eq!(agreed, Agreed { block: 1468, window: 4, timeout: None, size_asked: true });
+        assert_eq!(oack, [("tsize".into(), 1_000_000), ("blksize".into(), 1468), ("WindowSize".into(), 4)]);
+    }
+
+    #[test]
+    fn nothing_asked_means_lock_step_of_512_and_no_acknowledgment() {
+        assert_eq!(agreed(b"", 9, BOUNDS, 1500), (Agreed::default(), vec![]));
+        assert_eq!(agreed(b"multicast\0\0msftwindow\x0031416\0", 9, BOUNDS, 1500), (Agreed::default(), vec![]));
+    }
+
+    #[test]
+    fn a_value_that_is_no_plain_number_or_out_of_range_is_not_acknowledged() {
+        for bad in ["0", "-1", "+5", " 5", "5x", "", "99999999999999999999"] {
+            let text = format!("blksize\0{bad}\0windowsize\0{bad}\0timeout\0{bad}\0");
+            assert_eq!(agreed(text.as_bytes(), 9, BOUNDS, 1500), (Agreed::default(), vec![]), "{bad:?}");
+        }
+        for (name, bad) in [("blksize", "7"), ("blksize", "65465"), ("timeout", "256"), ("windowsize", "65536")] {
+            assert_eq!(agreed(format!("{name}\0{bad}\0").as_bytes(), 9, BOUNDS, 1500).1, vec![], "{name} {bad}");
+        }
+    }
+
+    #[test]
+    fn a_block_never_exceeds_the_path_unless_the_operator_said_so() {
+        assert_eq!(agreed(b"blksize\x0065464\0", 9, BOUNDS, 1500).0.block, 1468);
+        assert_eq!(agreed(b"blksize\x0065464\0", 9, BOUNDS, 1400).0.block, 1368);
+        assert_eq!(agreed(b"blksize\x0016384\0", 9, Bounds { block: 8192, window: 64 }, 1500).0.block, 8192);
+        assert_eq!(agreed(b"blksize\x008\0", 9, BOUNDS, 1500).0.block, 8);
+    }
+
+    #[test]
+    fn at_most_one_mebibyte_is_in_flight_whatever_is_asked() {
+        let bounds = Bounds { block: 65_464, window: 64 };
+        let (agreed, oack) = agreed(b"windowsize\x0065535\0blksize\x0065464\0", 9, bounds, 65_536);
+        assert_eq!((agreed.window, agreed.block), (16, 65_464));
+        assert_eq!(oack, [("windowsize".into(), 16), ("blksize".into(), 65_464)]);
+    }
+
+    #[test]
+    fn of_an_option_given_twice_the_first_counts_and_an_empty_file_has_no_size() {
+        let (twice, oack) = agreed(b"blksize\x001024\0BLKSIZE\x00512\0timeout\x003\0", 9, BOUNDS, 1500);
+        assert_eq!((twice.block, twice.timeout), (1024, Some(3)));
+        assert_eq!(oack, [("blksize".into(), 1024), ("timeout".into(), 3)]);
+        assert_eq!(agreed(b"tsize\x000\0", 0, BOUNDS, 1500).1, vec![]);
+    }
+}

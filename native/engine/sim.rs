@@ -1,0 +1,243 @@
+//! A virtual link with loss, duplication and reordering, and receivers that behave as real ones were seen to (F-53,
+//! F-54). It has its own clock; a seed makes a run repeatable.
+
+use std::collections::BTreeMap;
+
+use super::deadline::Time;
+use super::negotiate::Agreed;
+use super::seq;
+use super::transfer::{Event, Outcome, Send, Transfer};
+
+/// A small generator (xorshift64*), so that a seed in a failure's text repeats the failure.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound.max(1)
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+}
+
+/// What a link does to datagrams, in percent, and its one-way delay in microseconds.
+#[derive(Clone, Copy, Default)]
+pub struct Quality {
+    pub loss: u64,
+    pub duplicate: u64,
+    pub reorder: u64,
+    pub delay: Time,
+}
+
+struct Link<T> {
+    quality: Quality,
+    on_the_way: BTreeMap<(Time, u64), T>,
+    count: u64,
+}
+
+impl<T: Copy> Link<T> {
+    fn new(quality: Quality) -> Link<T> {
+        Link { quality, on_the_way: BTreeMap::new(), count: 0 }
+    }
+
+    fn send(&mut self, item: T, now: Time, random: &mut Random) {
+        if random.percent(self.quality.loss) {
+            return;
+        }
+        for _ in 0..1 + u64::from(random.percent(self.quality.duplicate)) {
+            let late = if random.percent(self.quality.reorder) { random.below(300) } else { 0 };
+            self.count += 1;
+            self.on_the_way.insert((now + self.quality.delay + late, self.count), item);
+        }
+    }
+
+    fn next(&self) -> Time {
+        self.on_the_way.keys().next().map_or(Time::MAX, |key| key.0)
+    }
+
+    fn take(&mut self, now: Time) -> Option<T> {
+        (self.next() <= now).then(|| self.on_the_way.pop_first().map(|(_, item)| item))?
+    }
+}
+
+/// How a receiver treats what it did not expect, and silence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Habit {
+    /// ACKs every unexpected packet with its last block in order; after 3.8 s repeats its last ACK (F-53).
+    Edk2,
+    /// Lock-step; repeats its ACK after 0.2 s (F-54).
+    Pxelinux,
+    /// Lock-step; ACKs old duplicates, never repeats, gives up after 35 s (F-54).
+    Grub,
+    /// RFC 7440 to the letter: one ACK a gap, silent on duplicates, ACKs what it has after 1 s.
+    Rfc7440,
+    /// Lock-step; silent on duplicates, repeats after 5 s (G-19).
+    UBoot,
+}
+
+pub struct Receiver {
+    pub habit: Habit,
+    window: u64,
+    last: u64,
+    pub received: u64,
+    acked: u64,
+    said: u64,
+    gap_told: bool,
+    silent_at: Time,
+    pub done: bool,
+    pub gave_up: bool,
+}
+
+impl Receiver {
+    pub fn new(habit: Habit, agreed: Agreed, size: u64) -> Receiver {
+        Receiver {
+            habit,
+            window: u64::from(agreed.window),
+            last: size / u64::from(agreed.block) + 1,
+            received: 0,
+            acked: 0,
+            said: 0,
+            gap_told: false,
+            silent_at: 0,
+            done: false,
+            gave_up: false,
+        }
+    }
+
+    fn deadline(&self) -> Time {
+        let patience = match self.habit {
+            Habit::Edk2 => 3_800_000,
+            Habit::Pxelinux => 200_000,
+            Habit::Grub => 35_000_000,
+            Habit::Rfc7440 => 1_000_000,
+            Habit::UBoot => 5_000_000,
+        };
+        if self.done || self.gave_up {
+            Time::MAX
+        } else {
+            self.silent_at + patience
+        }
+    }
+
+    fn ack(&mut self, block: u64) -> Option<u64> {
+        self.acked = self.received;
+        self.said = block;
+        Some(block)
+    }
+
+    fn data(&mut self, wire: u16, now: Time) -> Option<u64> {
+        if self.gave_up {
+            return None;
+        }
+        let expected = self.received + 1;
+        // U-Boot's patience is not renewed by what it ignores.
+        if self.habit != Habit::UBoot || wire == seq::to_wire(expected) {
+            self.silent_at = now;
+        }
+        if wire == seq::to_wire(expected) && expected <= self.last {
+            self.received = expected;
+            self.gap_told = false;
+            self.done = expected == self.last;
+            return if self.done || self.received - self.acked >= self.window { self.ack(expected) } else { None };
+        }
+        let duplicate = seq::from_wire(wire, self.received.saturating_sub(200), self.received).is_some();
+        match self.habit {
+            Habit::Edk2 | Habit::Grub => self.ack(self.received),
+            Habit::Rfc7440 if !duplicate && !self.gap_told => {
+                self.gap_told = true;
+                self.ack(self.received)
+            }
+            Habit::Pxelinux if duplicate => self.ack(self.received),
+            Habit::Rfc7440 | Habit::Pxelinux | Habit::UBoot => None,
+        }
+    }
+
+    fn silence(&mut self, now: Time) -> Option<u64> {
+        self.silent_at = now;
+        match self.habit {
+            Habit::Edk2 => Some(self.said),
+            Habit::Grub => {
+                self.gave_up = true;
+                None
+            }
+            Habit::Pxelinux | Habit::Rfc7440 | Habit::UBoot => self.ack(self.received),
+        }
+    }
+}
+
+/// One run: what came of it, on the simulator's clock.
+pub struct Run {
+    pub outcome: Option<Outcome>,
+    pub receiver: Receiver,
+    pub sent: u64,
+    pub took: Time,
+    pub transfer: Transfer,
+}
+
+/// Runs a whole transfer of `size` bytes over a link of this quality, for at most ten simulated minutes.
+/// `lose` names blocks whose first copy is lost, whatever the link does.
+pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64, lose: &[u64]) -> Run {
+    let mut random = Random::new(seed);
+    let (mut down, mut up) = (Link::<u16>::new(quality), Link::<u16>::new(quality));
+    let mut lose = lose.to_vec();
+    let mut now: Time = 1;
+    let mut receiver = Receiver::new(habit, agreed, size);
+    let (mut transfer, mut send) = Transfer::start(agreed, size, true, 500_000, now);
+    let mut sent = 0;
+    let mut acknowledged = false;
+    loop {
+        match send {
+            Send::Acknowledgment => {
+                // ACK 0 is repeated by every client until DATA comes; the link may not eat it here.
+                if !acknowledged {
+                    acknowledged = true;
+                    up.on_the_way.insert((now + quality.delay, 0), 0);
+                }
+            }
+            Send::Blocks { first, count } => {
+                for block in first..first + u64::from(count) {
+                    sent += 1;
+                    if let Some(place) = lose.iter().position(|&lost| lost == block) {
+                        lose.remove(place);
+                    } else {
+                        down.send(seq::to_wire(block), now, &mut random);
+                    }
+                }
+            }
+            Send::Nothing | Send::Error(..) => {}
+        }
+        if transfer.outcome().is_some() {
+            break;
+        }
+        now = now.max(down.next().min(up.next()).min(transfer.deadline()).min(receiver.deadline()));
+        if now > 600_000_000 {
+            break;
+        }
+        send = if let Some(wire) = down.take(now) {
+            if let Some(block) = receiver.data(wire, now) {
+                up.send(seq::to_wire(block), now, &mut random);
+            }
+            Send::Nothing
+        } else if let Some(wire) = up.take(now) {
+            transfer.handle(Event::Ack(wire), now)
+        } else if receiver.deadline() <= now {
+            if let Some(block) = receiver.silence(now) {
+                up.send(seq::to_wire(block), now, &mut random);
+            }
+            Send::Nothing
+        } else if transfer.deadline() <= now {
+            transfer.handle(Event::Timeout, now)
+        } else {
+            Send::Nothing
+        };
+    }
+    Run { outcome: transfer.outcome(), receiver, sent, took: now, transfer }
+}

@@ -1,0 +1,241 @@
+use super::*;
+use crate::engine::sim::{run, Habit, Quality};
+
+const LAN: Quality = Quality { loss: 0, duplicate: 0, reorder: 0, delay: 100 };
+
+fn agreed(window: u16) -> Agreed {
+    Agreed { block: 1000, window, timeout: None, size_asked: false }
+}
+
+fn start(window: u16, size: u64) -> Transfer {
+    let (mut transfer, send) = Transfer::start(agreed(window), size, true, 500_000, 0);
+    assert_eq!(send, Send::Acknowledgment);
+    transfer.handle(Event::Ack(0), 1);
+    transfer
+}
+
+#[test]
+fn on_a_clean_link_each_block_is_sent_once_whatever_the_window() {
+    for habit in [Habit::Edk2, Habit::Rfc7440] {
+        for window in [1, 2, 3, 4, 16, 63, 64] {
+            for size in [0, 1, 999, 1000, 1001, 64_000, 500_500] {
+                let run = run(agreed(window), size, habit, LAN, 1, &[]);
+                assert_eq!(run.outcome, Some(Outcome::Complete), "{habit:?} window {window} size {size}");
+                assert_eq!(run.sent, size / 1000 + 1, "{habit:?} window {window} size {size}");
+                assert!(run.receiver.done);
+            }
+        }
+    }
+}
+
+#[test]
+fn block_numbers_roll_over_many_times() {
+    for (window, habit) in [(1, Habit::Grub), (7, Habit::Edk2), (64, Habit::Rfc7440)] {
+        let run = run(agreed(window), 200_000_500, habit, LAN, 1, &[65_535, 65_536, 65_537, 131_072]);
+        assert_eq!(run.outcome, Some(Outcome::Complete));
+        assert_eq!(run.receiver.received, 200_001);
+    }
+}
+
+#[test]
+fn a_block_lost_inside_edk2s_window_costs_no_wait_and_no_window_is_sent_twice() {
+    // F-53: window 4, block 38 lost: two ACK 37; going on at 38 on the first is clean.
+    let run = run(agreed(4), 400_000, Habit::Edk2, LAN, 1, &[38]);
+    assert_eq!(run.outcome, Some(Outcome::Complete));
+    assert!(run.transfer.resent() <= 3, "{} resent", run.transfer.resent());
+    assert!(run.took < 100_000, "took {} us", run.took);
+}
+
+#[test]
+fn the_last_block_of_edk2s_window_lost_costs_one_resent_block() {
+    // F-53: block 40 lost: silence. One block resent makes EDK2 tell that it has 39.
+    let run = run(agreed(4), 400_000, Habit::Edk2, LAN, 1, &[40]);
+    assert_eq!(run.outcome, Some(Outcome::Complete));
+    assert_eq!(run.transfer.resent(), 2, "37 to ask, 40 again");
+    assert!(run.took < 1_000_000, "well before EDK2's own 3.8 s: {} us", run.took);
+}
+
+#[test]
+fn the_first_block_of_a_window_lost_is_found_without_a_storm() {
+    let run = run(agreed(4), 400_000, Habit::Edk2, LAN, 1, &[37]);
+    assert_eq!(run.outcome, Some(Outcome::Complete));
+    assert!(run.transfer.resent() <= 6, "{} resent", run.transfer.resent());
+}
+
+#[test]
+fn a_silent_grub_is_saved_by_our_own_timer() {
+    let run = run(agreed(1), 100_000, Habit::Grub, LAN, 1, &[1, 5, 50, 101]);
+    assert_eq!(run.outcome, Some(Outcome::Complete));
+    assert!(run.took < 5_000_000 && !run.receiver.gave_up, "{} us", run.took);
+}
+
+#[test]
+fn a_duplicate_ack_sends_nothing() {
+    let mut transfer = start(1, 10_000);
+    assert_eq!(transfer.handle(Event::Ack(1), 2), Send::Blocks { first: 2, count: 1 });
+    for _ in 0..100 {
+        assert_eq!(transfer.handle(Event::Ack(1), 3), Send::Nothing);
+    }
+    assert_eq!(transfer.handle(Event::Ack(2), 4), Send::Blocks { first: 3, count: 1 });
+    assert_eq!(transfer.ignored(), 100);
+}
+
+#[test]
+fn old_future_and_never_sent_acks_send_nothing() {
+    let mut transfer = start(4, 100_000);
+    transfer.handle(Event::Ack(4), 2);
+    for stale in [0, 1, 2, 3, 4, 9, 100, 65_535] {
+        assert_eq!(transfer.handle(Event::Ack(stale), 3), Send::Nothing, "ACK {stale}");
+    }
+    assert_eq!(transfer.handle(Event::Ack(8), 4), Send::Blocks { first: 9, count: 4 });
+}
+
+#[test]
+fn a_burst_of_acks_for_one_loss_draws_one_window() {
+    // E-9 f: window 16, block 33 lost; fifteen ACK 32.
+    let mut transfer = start(16, 100_000);
+    transfer.handle(Event::Ack(16), 2);
+    assert_eq!(transfer.handle(Event::Ack(20), 3), Send::Blocks { first: 21, count: 16 });
+    for _ in 0..14 {
+        assert_eq!(transfer.handle(Event::Ack(20), 4), Send::Nothing);
+    }
+}
+
+#[test]
+fn an_unproven_peer_gets_two_blocks_or_three_acknowledgments_and_no_more() {
+    let (mut transfer, send) = Transfer::start(Agreed::default(), 1_000_000, false, 500_000, 0);
+    assert_eq!(send, Send::Blocks { first: 1, count: 1 });
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 1, count: 1 });
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Nothing);
+    assert_eq!(transfer.outcome(), Some(Outcome::TimedOut));
+    assert!(transfer.deadline() <= 10_000_000);
+
+    let (mut transfer, _) = Transfer::start(agreed(64), 1_000_000, true, 500_000, 0);
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Acknowledgment);
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Acknowledgment);
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Nothing);
+    assert_eq!(transfer.outcome(), Some(Outcome::TimedOut));
+    assert!(transfer.deadline() <= 10_000_000);
+}
+
+#[test]
+fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
+    let asked = Agreed { size_asked: true, ..agreed(4) };
+    for code in [0, 8] {
+        let (mut transfer, _) = Transfer::start(asked, 1000, true, 500_000, 0);
+        assert_eq!(transfer.handle(Event::PeerError(code), 1), Send::Nothing);
+        assert_eq!(transfer.outcome(), Some(Outcome::SizeProbe));
+        assert_eq!(transfer.handle(Event::Ack(0), 2), Send::Nothing);
+    }
+    let (mut transfer, _) = Transfer::start(asked, 1000, true, 500_000, 0);
+    transfer.handle(Event::PeerError(4), 1);
+    assert_eq!(transfer.outcome(), Some(Outcome::Aborted(4)));
+}
+
+#[test]
+fn a_repeated_request_gets_the_pending_answer_again() {
+    let (mut transfer, _) = Transfer::start(agreed(4), 100_000, true, 500_000, 0);
+    assert_eq!(transfer.handle(Event::Repeated, 1), Send::Acknowledgment);
+    transfer.handle(Event::Ack(0), 2);
+    assert!(transfer.awaits_first_ack());
+    assert_eq!(transfer.handle(Event::Repeated, 3), Send::Blocks { first: 1, count: 1 });
+    transfer.handle(Event::Ack(4), 4);
+    assert!(!transfer.awaits_first_ack());
+}
+
+#[test]
+fn a_lost_final_ack_ends_quietly_after_three_resends() {
+    let mut transfer = start(4, 1_500);
+    for _ in 0..2 {
+        transfer.handle(Event::Ack(1), 2);
+    }
+    let mut resent = 0;
+    while transfer.outcome().is_none() {
+        match transfer.handle(Event::Timeout, transfer.deadline()) {
+            Send::Blocks { first, count } => {
+                assert_eq!((first, count), (2, 1));
+                resent += 1;
+            }
+            Send::Nothing => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((transfer.outcome(), resent), (Some(Outcome::Unconfirmed), 3));
+}
+
+#[test]
+fn a_peer_that_vanishes_is_told_and_freed_within_two_minutes() {
+    let mut transfer = start(16, 10_000_000);
+    transfer.handle(Event::Ack(16), 1_000);
+    let mut said = Send::Nothing;
+    while transfer.outcome().is_none() {
+        said = transfer.handle(Event::Timeout, transfer.deadline());
+    }
+    assert_eq!(transfer.outcome(), Some(Outcome::TimedOut));
+    assert_eq!(said, Send::Error(ErrorCode::NotDefined, "timeout"));
+    assert!((20_000_000..120_000_000).contains(&transfer.deadline()), "{}", transfer.deadline());
+}
+
+#[test]
+fn the_timer_backs_off() {
+    let mut transfer = start(4, 1_000_000);
+    transfer.handle(Event::Ack(4), 100_001);
+    let mut waits = Vec::new();
+    let mut now = transfer.deadline();
+    for _ in 0..6 {
+        transfer.handle(Event::Timeout, now);
+        waits.push(transfer.deadline() - now);
+        now = transfer.deadline();
+    }
+    assert!(waits.windows(2).all(|pair| pair[1] >= pair[0]) && waits[4] >= 4 * waits[0], "{waits:?}");
+}
+
+#[test]
+fn a_closed_port_ends_it_and_a_full_socket_only_holds_it_back() {
+    let mut transfer = start(4, 100_000);
+    transfer.held_back(3);
+    assert_eq!(transfer.handle(Event::Writable, 5), Send::Blocks { first: 3, count: 2 });
+    assert_eq!(transfer.handle(Event::Writable, 6), Send::Nothing);
+    assert_eq!(transfer.handle(Event::Ack(4), 7), Send::Blocks { first: 5, count: 4 });
+    transfer.handle(Event::Refused, 8);
+    assert_eq!(transfer.outcome(), Some(Outcome::Refused));
+}
+
+#[test]
+fn every_receiver_gets_every_byte_over_a_bad_link() {
+    let habits = [Habit::Edk2, Habit::Rfc7440, Habit::Pxelinux, Habit::Grub, Habit::UBoot];
+    for seed in 1..=60 {
+        let habit = habits[seed as usize % habits.len()];
+        let window = match habit {
+            Habit::Edk2 | Habit::Rfc7440 => [1, 4, 16, 64][seed as usize % 4],
+            Habit::Pxelinux | Habit::Grub | Habit::UBoot => 1,
+        };
+        for loss in [1, 5, 10] {
+            let quality = Quality { loss, duplicate: 10, reorder: 10, delay: 200 };
+            let run = run(agreed(window), 300_000, habit, quality, seed, &[]);
+            assert!(
+                run.receiver.done && run.receiver.received == 301,
+                "seed {seed} {habit:?} window {window} loss {loss}: {:?} after {} us, block {}",
+                run.outcome,
+                run.took,
+                run.receiver.received
+            );
+            assert!(
+                matches!(run.outcome, Some(Outcome::Complete | Outcome::Unconfirmed)),
+                "seed {seed} {habit:?}: {:?}",
+                run.outcome
+            );
+        }
+    }
+}
+
+#[test]
+fn duplicates_and_reordering_never_double_the_traffic_to_the_end() {
+    // The trap of F-53: once every window goes out twice, EDK2's ACKs of the duplicates keep it so.
+    for seed in 1..=20 {
+        let quality = Quality { loss: 0, duplicate: 1, reorder: 1, delay: 100 };
+        let run = run(agreed(4), 2_000_000, Habit::Edk2, quality, seed, &[]);
+        assert_eq!(run.outcome, Some(Outcome::Complete), "seed {seed}");
+        assert!(run.sent < 2_001 * 5 / 4, "seed {seed}: {} blocks for 2001", run.sent);
+    }
+}

@@ -1,0 +1,170 @@
+//! Ports 67 and 4011: batches of datagrams in, questions out, replies back.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use super::stats::{Counter, Stats};
+use crate::engine::destination::{destination, Asked};
+use crate::sys::poll::{Bell, Interest, Poll};
+use crate::sys::udp::{Batch, Socket, ToSend};
+use crate::wire::dhcp::Packet;
+use crate::wire::pxe::{asks, Ask, Door, Reading};
+use crate::wire::relay::RelayAgent;
+
+/// A packet that asks us something, with all that its answer needs.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The packet; it parses.
+    pub bytes: Box<[u8]>,
+    /// The port it came to.
+    pub door: Door,
+    /// What it asks.
+    pub ask: Ask,
+    /// Its source.
+    pub from: SocketAddrV4,
+    /// Our address that it came to: the answer's source and server identifier.
+    pub local: Ipv4Addr,
+    /// The interface that it came in by.
+    pub interface: u32,
+}
+
+/// The sockets of ports 67 (where it is listened to) and 4011.
+pub struct Dhcp {
+    doors: Vec<(Door, Socket)>,
+    poll: Poll,
+    bell: Arc<Bell>,
+    batch: Batch,
+    accept_82_without_giaddr: bool,
+    stats: Arc<Stats>,
+}
+
+const BELL: u64 = u64::MAX;
+/// Receive buffer of each port: a thousand machines that start at once.
+const BUFFER: i32 = 2 << 20;
+
+impl Dhcp {
+    /// Listens on `doors`.
+    ///
+    /// # Errors
+    /// The address that could not be bound, and the system's error.
+    pub fn bind(
+        doors: &[(Door, SocketAddrV4)],
+        accept_82_without_giaddr: bool,
+        stats: Arc<Stats>,
+    ) -> Result<Dhcp, (SocketAddrV4, io::Error)> {
+        let unbound = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let poll = Poll::new(4).map_err(|error| (unbound, error))?;
+        let bell = Arc::new(Bell::new().map_err(|error| (unbound, error))?);
+        poll.add(&*bell, BELL, Interest::Read).map_err(|error| (unbound, error))?;
+        let mut open = Vec::with_capacity(doors.len());
+        for &(door, address) in doors {
+            let socket = listen(address).map_err(|error| (address, error))?;
+            poll.add(&socket, open.len() as u64, Interest::Read).map_err(|error| (address, error))?;
+            open.push((door, socket));
+        }
+        Ok(Dhcp { doors: open, poll, bell, batch: Batch::default(), accept_82_without_giaddr, stats })
+    }
+
+    /// Ends a wait from another thread.
+    pub fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
+    }
+
+    /// The address that each door is bound to.
+    pub fn bound(&self) -> Vec<(Door, SocketAddrV4)> {
+        self.doors.iter().filter_map(|(door, socket)| Some((*door, socket.local().ok()?))).collect()
+    }
+
+    /// Waits for questions; none when the time passed, the bell rang, a signal came or all was dropped.
+    ///
+    /// # Errors
+    /// The system's own error of the wait itself; errors of one socket are counted and passed over.
+    pub fn wait(&mut self, milliseconds: i32) -> io::Result<Vec<Question>> {
+        let count = match self.poll.wait(milliseconds) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        let mut questions = Vec::new();
+        for ready in (0..count).filter_map(|index| self.poll.ready(index)) {
+            if ready.token == BELL {
+                self.bell.hush();
+            } else if let Some((door, socket)) = usize::try_from(ready.token).ok().and_then(|i| self.doors.get(i)) {
+                match socket.receive(&mut self.batch) {
+                    Ok(_) => self.read(*door, &mut questions),
+                    Err(_) => self.stats.count(Counter::ReceiveFailed),
+                }
+            }
+        }
+        Ok(questions)
+    }
+
+    fn read(&self, door: Door, questions: &mut Vec<Question>) {
+        for (received, bytes) in self.batch.iter() {
+            self.stats.count(Counter::DhcpReceived);
+            if received.truncated {
+                self.stats.count(Counter::DhcpTooLong);
+                continue;
+            }
+            if received.local.is_unspecified() {
+                self.stats.count(Counter::DhcpNoAddress);
+                continue;
+            }
+            let packet = match Packet::parse(bytes) {
+                Ok(packet) => packet,
+                Err(error) => {
+                    self.stats.dhcp_malformed(error.what);
+                    continue;
+                }
+            };
+            match asks(&packet, &Reading::of(&packet), door, received.local, self.accept_82_without_giaddr) {
+                Ok(ask) => {
+                    self.stats.count(Counter::DhcpQuestions);
+                    questions.push(Question {
+                        bytes: bytes.into(),
+                        door,
+                        ask,
+                        from: received.from,
+                        local: received.local,
+                        interface: received.interface,
+                    });
+                }
+                Err(why) => self.stats.dropped(why),
+            }
+        }
+    }
+
+    /// Sends the answer to `question`, from the address and by the interface that it came to; where no route leads
+    /// back by that interface, by the one that the route names. Returns whether it left.
+    pub fn send(&self, question: &Question, to: SocketAddrV4, reply: &[u8]) -> bool {
+        let Some((_, socket)) = self.doors.iter().find(|(door, _)| *door == question.door) else { return false };
+        let mut datagram = ToSend { bytes: reply, to, from: question.local, interface: question.interface };
+        let mut sent = socket.send_from(&datagram);
+        if sent.is_err() && !to.ip().is_broadcast() {
+            datagram.interface = 0;
+            sent = socket.send_from(&datagram);
+        }
+        self.stats.count(if sent.is_ok() { Counter::DhcpReplies } else { Counter::DhcpSendFailed });
+        sent.is_ok()
+    }
+}
+
+/// Where the answer to `question` goes; `None` where no honest client or relay could be.
+pub fn answer_to(question: &Question, packet: &Packet<'_>) -> Option<SocketAddrV4> {
+    destination(&Asked {
+        boot_server: question.door == Door::Boot4011,
+        from: question.from,
+        local: question.local,
+        giaddr: packet.giaddr(),
+        ciaddr: packet.ciaddr(),
+        relay_port: RelayAgent::of(packet).is_some_and(|agent| agent.relay_source_port()),
+    })
+}
+
+pub(super) fn listen(address: SocketAddrV4) -> io::Result<Socket> {
+    let socket = Socket::bind(address)?;
+    socket.listen()?;
+    socket.set_receive_buffer(BUFFER);
+    Ok(socket)
+}

@@ -1,0 +1,8 @@
+//! The loops that join engine and sys. No Python inside; in the steady loop no lock, no log and no allocation.
+
+pub mod dhcp;
+pub mod files;
+pub mod load;
+pub mod stats;
+pub mod tftp;
+mod transfers;

@@ -1,0 +1,194 @@
+//! What happened, counted: each reason for dropping a packet has a counter of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::transfer::Outcome;
+use crate::wire::name::BadName;
+use crate::wire::pxe::Drop;
+use crate::wire::{names, What};
+
+names! {
+    /// What is counted beside the reasons that the wire itself names.
+    pub enum Counter {
+        /// Datagrams at ports 67 and 4011.
+        DhcpReceived => "dhcp.received",
+        /// Of them, questions handed to the decision.
+        DhcpQuestions => "dhcp.questions",
+        /// Dropped: longer than any DHCP packet.
+        DhcpTooLong => "dhcp.dropped.datagram_too_long",
+        /// Dropped: the interface has no address to answer from.
+        DhcpNoAddress => "dhcp.dropped.interface_without_address",
+        /// Replies sent.
+        DhcpReplies => "dhcp.replies",
+        /// Replies that the kernel refused.
+        DhcpSendFailed => "dhcp.send_failed",
+        /// Replies without option 82, since it did not fit (RFC 3046).
+        DhcpRelayAgentDropped => "dhcp.relay_agent_dropped",
+        /// Errors in receiving, a moment's (ICMP) or lasting.
+        ReceiveFailed => "receive_failed",
+        /// Datagrams at port 69.
+        TftpReceived => "tftp.received",
+        /// Dropped: neither a read nor a write request.
+        TftpNoRequest => "tftp.dropped.no_request",
+        /// Dropped: from a port that no client uses (T9).
+        TftpSourcePort => "tftp.dropped.source_port",
+        /// Dropped: sent to a broadcast address (RFC 1123 §4.2.3.5).
+        TftpBroadcast => "tftp.dropped.broadcast",
+        /// Dropped: longer than any request.
+        TftpTooLong => "tftp.dropped.datagram_too_long",
+        /// Dropped: the client has its share of transfers.
+        TftpClientTransfers => "tftp.dropped.client_transfers",
+        /// Dropped: the client asks too often.
+        TftpClientRate => "tftp.dropped.client_rate",
+        /// Dropped: every place is taken by a proven transfer.
+        TftpFull => "tftp.dropped.full",
+        /// Dropped: no socket could be had.
+        TftpNoSocket => "tftp.dropped.no_socket",
+        /// Refused: a write request.
+        TftpWrite => "tftp.refused.write",
+        /// Refused: a mode other than octet and netascii.
+        TftpMode => "tftp.refused.mode",
+        /// Refused: not published.
+        TftpNotFound => "tftp.refused.not_found",
+        /// Refused: published, but not readable as such.
+        TftpUnreadable => "tftp.refused.unreadable",
+        /// Transfers begun.
+        TftpStarted => "tftp.started",
+        /// Requests that came again for a transfer under way.
+        TftpRepeated => "tftp.repeated",
+        /// Blocks sent, resent ones among them.
+        TftpBlocks => "tftp.blocks",
+        /// Bytes of files sent, resent ones among them.
+        TftpBytes => "tftp.bytes",
+        /// Blocks sent again.
+        TftpResent => "tftp.resent",
+        /// Acknowledgments that meant nothing new.
+        TftpIgnored => "tftp.ignored_acks",
+        /// Datagrams of another kind on a transfer's port.
+        TftpStray => "tftp.stray",
+        /// Sends that the socket took only in part.
+        TftpHeldBack => "tftp.held_back",
+        /// Sends that the kernel refused.
+        TftpSendFailed => "tftp.send_failed",
+        /// Times that segment offload was given up.
+        OffloadGivenUp => "tftp.offload_given_up",
+        /// Reports of ended transfers that nobody fetched in time.
+        ReportsLost => "tftp.reports_lost",
+    }
+}
+
+const OUTCOMES: [&str; 8] =
+    ["complete", "unconfirmed", "size_probe", "aborted", "timed_out", "refused", "failed", "displaced"];
+
+/// The counters, shared by all threads; each is written by one.
+pub struct Stats {
+    counters: [AtomicU64; Counter::ALL.len()],
+    dropped: [AtomicU64; Drop::ALL.len()],
+    dhcp_malformed: [AtomicU64; What::ALL.len()],
+    tftp_malformed: [AtomicU64; What::ALL.len()],
+    bad_names: [AtomicU64; BadName::ALL.len()],
+    outcomes: [AtomicU64; OUTCOMES.len()],
+}
+
+impl Default for Stats {
+    fn default() -> Stats {
+        Stats {
+            counters: [const { AtomicU64::new(0) }; Counter::ALL.len()],
+            dropped: [const { AtomicU64::new(0) }; Drop::ALL.len()],
+            dhcp_malformed: [const { AtomicU64::new(0) }; What::ALL.len()],
+            tftp_malformed: [const { AtomicU64::new(0) }; What::ALL.len()],
+            bad_names: [const { AtomicU64::new(0) }; BadName::ALL.len()],
+            outcomes: [const { AtomicU64::new(0) }; OUTCOMES.len()],
+        }
+    }
+}
+
+fn bump(counters: &[AtomicU64], place: usize, by: u64) {
+    if let Some(counter) = counters.get(place) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+impl Stats {
+    /// One more.
+    pub fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// So many more.
+    pub fn add(&self, counter: Counter, by: u64) {
+        bump(&self.counters, counter as usize, by);
+    }
+
+    /// A DHCP packet that is no question to us.
+    pub fn dropped(&self, why: Drop) {
+        bump(&self.dropped, why as usize, 1);
+    }
+
+    /// A datagram at port 67 or 4011 that is no DHCP packet.
+    pub fn dhcp_malformed(&self, what: What) {
+        bump(&self.dhcp_malformed, what as usize, 1);
+    }
+
+    /// A datagram at port 69 that is no TFTP packet.
+    pub fn tftp_malformed(&self, what: What) {
+        bump(&self.tftp_malformed, what as usize, 1);
+    }
+
+    /// A name that can be no file's.
+    pub fn bad_name(&self, why: BadName) {
+        bump(&self.bad_names, why as usize, 1);
+    }
+
+    /// A transfer that ended.
+    pub fn ended(&self, outcome: Outcome) {
+        if let Some(place) = OUTCOMES.iter().position(|name| *name == outcome.name()) {
+            bump(&self.outcomes, place, 1);
+        }
+    }
+
+    /// Every counter with its dotted name.
+    pub fn all(&self) -> Vec<(String, u64)> {
+        let plain = Counter::ALL.iter().map(|c| c.name().to_owned()).zip(&self.counters);
+        let dropped = Drop::ALL.iter().map(|d| format!("dhcp.dropped.{d}")).zip(&self.dropped);
+        let dhcp = What::ALL.iter().map(|w| format!("dhcp.malformed.{w}")).zip(&self.dhcp_malformed);
+        let tftp = What::ALL.iter().map(|w| format!("tftp.malformed.{w}")).zip(&self.tftp_malformed);
+        let names = BadName::ALL.iter().map(|n| format!("tftp.refused.{n}")).zip(&self.bad_names);
+        let ended = OUTCOMES.iter().map(|o| format!("tftp.ended.{o}")).zip(&self.outcomes);
+        let all = plain.chain(dropped).chain(dhcp).chain(tftp).chain(names).chain(ended);
+        all.map(|(name, counter)| (name, counter.load(Ordering::Relaxed))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_moves_its_own_counter_and_names_are_unique() {
+        let stats = Stats::default();
+        stats.count(Counter::TftpFull);
+        stats.dropped(Drop::NotPxe);
+        stats.dhcp_malformed(What::BadCookie);
+        stats.tftp_malformed(What::BadCookie);
+        stats.bad_name(BadName::Dots);
+        let outcomes = [
+            Outcome::Complete,
+            Outcome::Unconfirmed,
+            Outcome::SizeProbe,
+            Outcome::Aborted(4),
+            Outcome::TimedOut,
+            Outcome::Refused,
+            Outcome::Failed,
+            Outcome::Displaced,
+        ];
+        outcomes.into_iter().for_each(|outcome| stats.ended(outcome));
+        let all = stats.all();
+        let names: std::collections::HashSet<&String> = all.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), all.len());
+        let moved: Vec<&str> = all.iter().filter(|(_, n)| *n == 1).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(moved.len(), 5 + outcomes.len());
+        assert!(moved.contains(&"dhcp.malformed.bad_cookie") && moved.contains(&"tftp.refused.dots_in_name"));
+        assert!(moved.contains(&"tftp.ended.displaced"));
+    }
+}

@@ -1,0 +1,518 @@
+//! Port 69 and every transfer: one loop, one thread, no lock and no allocation while blocks flow.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::dhcp::listen;
+use super::files::{image_folder, Namespace, Published, Roots};
+use super::stats::{Counter, Stats};
+use super::transfers::{Parts, Running, Shared, ACKNOWLEDGMENT};
+use crate::engine::deadline::{Deadlines, Time};
+use crate::engine::limits::{Clients, Excess, Limits};
+use crate::engine::negotiate::{agree, Bounds};
+use crate::engine::transfer::{Event, Outcome, Transfer};
+use crate::sys::clock;
+use crate::sys::poll::{Bell, Interest, Poll};
+use crate::sys::udp::{Batch, Received, Socket, ToSend};
+use crate::wire::name::Name;
+use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
+
+/// How a TFTP service is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Where requests come to.
+    pub address: SocketAddrV4,
+    /// Sizes that are granted.
+    pub bounds: Bounds,
+    /// How much is granted to whom.
+    pub limits: Limits,
+    /// The first retransmission timeout, in microseconds.
+    pub retransmit: Time,
+}
+
+/// One ended transfer, for the log.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The file.
+    pub published: Arc<Published>,
+    /// Who fetched it.
+    pub peer: SocketAddrV4,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Bytes that the peer acknowledged.
+    pub bytes: u64,
+    /// Bytes in a block, blocks in a window.
+    pub agreed: (u16, u16),
+    /// Blocks sent again.
+    pub resent: u32,
+    /// From request to end, in microseconds.
+    pub took: Time,
+}
+
+impl std::fmt::Debug for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+enum Command {
+    Publish(Arc<Namespace>),
+    Root(Ipv4Addr, Box<[u8]>),
+    Stop,
+}
+
+/// Speaks to a running pump from other threads.
+pub struct Control {
+    commands: Mutex<Vec<Command>>,
+    waiting: AtomicBool,
+    bell: Bell,
+    reports: Mutex<VecDeque<Report>>,
+}
+
+/// Reports kept for the log.
+const REPORTS: usize = 4096;
+
+impl Control {
+    /// Serves `namespace` from now on; transfers under way keep their files.
+    pub fn publish(&self, namespace: Namespace) {
+        self.say(Command::Publish(Arc::new(namespace)));
+    }
+
+    /// Lets `address` see the image folder `folder` (folded) as its root, before its next request is read.
+    pub fn root(&self, address: Ipv4Addr, folder: &[u8]) {
+        self.say(Command::Root(address, folder.into()));
+    }
+
+    /// Ends the pump.
+    pub fn stop(&self) {
+        self.say(Command::Stop);
+    }
+
+    /// The transfers that ended since the last call.
+    pub fn reports(&self) -> Vec<Report> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+
+    fn say(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.waiting.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    fn heard(&self) -> Vec<Command> {
+        if !self.waiting.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The pump. [`Pump::run`] is its thread's whole life.
+pub struct Pump {
+    settings: Settings,
+    door: Socket,
+    /// Refusals leave from here: a port that is no transfer's and not the well-known one (W-84).
+    refusals: Socket,
+    shared: Shared,
+    control: Arc<Control>,
+    namespace: Option<Arc<Namespace>>,
+    roots: Roots,
+    clients: Clients,
+    slots: Vec<Option<Running>>,
+    /// Counts the lives of each slot, so that a late event of an ended transfer meets nobody.
+    lives: Vec<u32>,
+    free: Vec<u32>,
+    by_peer: HashMap<SocketAddrV4, u32>,
+    /// Slots in the order they began, while half open.
+    half_open: VecDeque<(u32, u32)>,
+    deadlines: Deadlines,
+}
+
+const DOOR: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;
+const EVENTS: usize = 256;
+/// Ports that no TFTP client sends from (safety T9).
+const LOWEST_CLIENT_PORT: u16 = 1024;
+const BOOT_SERVER: u16 = 4011;
+
+impl Pump {
+    /// Binds port 69.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn bind(settings: Settings, stats: Arc<Stats>) -> io::Result<Pump> {
+        let door = listen(settings.address)?;
+        let refusals = Socket::bind(SocketAddrV4::new(*settings.address.ip(), 0))?;
+        refusals.listen()?;
+        let poll = Poll::new(EVENTS)?;
+        let bell = Bell::new()?;
+        poll.add(&door, DOOR, Interest::Read)?;
+        poll.add(&bell, BELL, Interest::Read)?;
+        let offload = door.knows_segments();
+        let most = settings.limits.transfers;
+        let control = Control {
+            commands: Mutex::default(),
+            waiting: AtomicBool::new(false),
+            bell,
+            reports: Mutex::new(VecDeque::with_capacity(REPORTS)),
+        };
+        Ok(Pump {
+            settings,
+            door,
+            refusals,
+            shared: Shared::new(poll, stats, offload),
+            control: Arc::new(control),
+            namespace: None,
+            roots: Roots::new(most.saturating_mul(16)),
+            clients: Clients::new(settings.limits),
+            slots: (0..most).map(|_| None).collect(),
+            lives: vec![0; most],
+            free: (0..u32::try_from(most).unwrap_or(u32::MAX)).rev().collect(),
+            by_peer: HashMap::with_capacity(most),
+            half_open: VecDeque::with_capacity(most),
+            deadlines: Deadlines::new(most),
+        })
+    }
+
+    /// Speaks to this pump.
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> io::Result<SocketAddrV4> {
+        self.door.local()
+    }
+
+    /// Whether windows leave by segment offload.
+    pub fn offload(&self) -> bool {
+        self.shared.offload
+    }
+
+    /// Serves until told to stop.
+    ///
+    /// # Errors
+    /// The system's own error of the wait itself; nothing that a packet brings ends the loop.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut batch = Batch::default();
+        loop {
+            let count = match self.shared.poll.wait(self.patience()) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) => return Err(error),
+            };
+            let now = clock::now();
+            if self.obey(now) {
+                return Ok(());
+            }
+            for index in 0..count {
+                let Some(ready) = self.shared.poll.ready(index) else { continue };
+                match ready.token {
+                    DOOR => self.requests(&mut batch, now),
+                    // Obeyed again once it is silent: a command said in between has rung in vain.
+                    BELL => {
+                        self.control.bell.hush();
+                        if self.obey(now) {
+                            return Ok(());
+                        }
+                    }
+                    token => self.event(token, ready.readable, ready.writable, now),
+                }
+            }
+            while let Some(slot) = self.deadlines.expired(now) {
+                self.with(slot, |running, shared| {
+                    if running.transfer.deadline() <= now {
+                        running.take(Event::Timeout, shared, now);
+                    }
+                });
+                self.settle(slot, now);
+            }
+        }
+    }
+
+    /// Does what was said; true when that was to stop. Comes before any request is read, so that a machine's root is
+    /// known before its first request.
+    fn obey(&mut self, now: Time) -> bool {
+        for command in self.control.heard() {
+            match command {
+                Command::Publish(namespace) => self.namespace = Some(namespace),
+                Command::Root(address, folder) => self.roots.set(address, &folder, now),
+                Command::Stop => return true,
+            }
+        }
+        false
+    }
+
+    /// Milliseconds until the next deadline; a minute when there is none.
+    fn patience(&self) -> i32 {
+        let wait = self.deadlines.next().map_or(60_000_000, |deadline| deadline.saturating_sub(clock::now()));
+        i32::try_from(wait.div_ceil(1000)).unwrap_or(i32::MAX)
+    }
+
+    fn event(&mut self, token: u64, readable: bool, writable: bool, now: Time) {
+        let (slot, life) = ((token & u64::from(u32::MAX)) as u32, (token >> 32) as u32);
+        if self.lives.get(slot as usize) != Some(&life) {
+            return;
+        }
+        self.with(slot, |running, shared| {
+            if writable {
+                running.writable(shared, now);
+            }
+            if readable {
+                running.readable(shared, now);
+            }
+        });
+        self.settle(slot, now);
+    }
+
+    fn with(&mut self, slot: u32, act: impl FnOnce(&mut Running, &mut Shared)) {
+        if let Some(Some(running)) = self.slots.get_mut(slot as usize) {
+            act(running, &mut self.shared);
+        }
+    }
+
+    /// After an event: the next deadline, or the end.
+    fn settle(&mut self, slot: u32, now: Time) {
+        let Some(Some(running)) = self.slots.get(slot as usize) else { return };
+        match running.transfer.outcome() {
+            None => self.deadlines.set(slot, running.transfer.deadline()),
+            Some(outcome) => self.end(slot, outcome, now),
+        }
+    }
+
+    fn end(&mut self, slot: u32, outcome: Outcome, now: Time) {
+        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        if let Some(life) = self.lives.get_mut(slot as usize) {
+            *life = life.wrapping_add(1);
+        }
+        self.free.push(slot);
+        self.deadlines.remove(slot);
+        self.by_peer.remove(&running.peer);
+        self.clients.release(*running.peer.ip());
+        let transfer = &running.transfer;
+        let stats = &self.shared.stats;
+        stats.ended(outcome);
+        stats.add(Counter::TftpResent, u64::from(transfer.resent()));
+        stats.add(Counter::TftpIgnored, u64::from(transfer.ignored()));
+        let agreed = transfer.agreed();
+        let acknowledged = transfer.acknowledged_blocks().saturating_mul(u64::from(agreed.block));
+        let mut reports = self.control.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if reports.len() >= REPORTS {
+            reports.pop_front();
+            stats.count(Counter::ReportsLost);
+        }
+        reports.push_back(Report {
+            bytes: acknowledged.min(running.published.size),
+            published: running.published,
+            peer: running.peer,
+            outcome,
+            agreed: (agreed.block, agreed.window),
+            resent: transfer.resent(),
+            took: now.saturating_sub(running.began),
+        });
+    }
+
+    fn requests(&mut self, batch: &mut Batch, now: Time) {
+        if self.door.receive(batch).is_err() {
+            return self.shared.stats.count(Counter::ReceiveFailed);
+        }
+        for (received, bytes) in batch.iter() {
+            self.shared.stats.count(Counter::TftpReceived);
+            let port = received.from.port();
+            if port < LOWEST_CLIENT_PORT || port == BOOT_SERVER {
+                self.shared.stats.count(Counter::TftpSourcePort);
+            } else if received.to != received.local {
+                self.shared.stats.count(Counter::TftpBroadcast);
+            } else if received.truncated {
+                self.shared.stats.count(Counter::TftpTooLong);
+            } else {
+                self.packet(received, bytes, now);
+            }
+        }
+    }
+
+    fn packet(&mut self, received: &Received, bytes: &[u8], now: Time) {
+        match Packet::parse(bytes) {
+            Ok(Packet::Read(request)) => {
+                if let Err((counter, code, words)) = self.request(received, bytes, &request, now) {
+                    if let Some(counter) = counter {
+                        self.shared.stats.count(counter);
+                    }
+                    self.refuse(received, code, words);
+                }
+            }
+            Ok(Packet::Write(_)) => {
+                self.shared.stats.count(Counter::TftpWrite);
+                self.refuse(received, ErrorCode::AccessViolation, "this server is read only");
+            }
+            // Nothing else that comes to port 69 is ever answered: no loop can begin here (T9).
+            Ok(Packet::Data { .. } | Packet::Ack { .. } | Packet::Error { .. } | Packet::Oack(_)) => {
+                self.shared.stats.count(Counter::TftpNoRequest);
+            }
+            Err(error) => self.shared.stats.tftp_malformed(error.what),
+        }
+    }
+
+    fn request(
+        &mut self,
+        received: &Received,
+        bytes: &[u8],
+        request: &Request<'_>,
+        now: Time,
+    ) -> Result<(), (Option<Counter>, ErrorCode, &'static str)> {
+        let key = hash(bytes);
+        if let Some(&slot) = self.by_peer.get(&received.from) {
+            if self.repeated(slot, key, now) {
+                return Ok(());
+            }
+        }
+        match request.mode {
+            Mode::Octet | Mode::NetAscii => {}
+            Mode::Mail | Mode::Other => {
+                return Err((Some(Counter::TftpMode), ErrorCode::IllegalOperation, "only mode octet is served"));
+            }
+        }
+        let name = Name::fold(request.filename).map_err(|why| {
+            self.shared.stats.bad_name(why);
+            (None, ErrorCode::AccessViolation, "no file can have this name")
+        })?;
+        let missing = (Some(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
+        let namespace = self.namespace.clone().ok_or(missing)?;
+        let published = self.find(&namespace, *received.from.ip(), &name, now).ok_or(missing)?;
+        let Ok(file) = namespace.open(&published) else {
+            return Err((Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"));
+        };
+        match self.clients.admit(*received.from.ip(), now) {
+            Ok(()) => {}
+            Err(Excess::Transfers) => {
+                self.shared.stats.count(Counter::TftpClientTransfers);
+                return Ok(());
+            }
+            Err(Excess::Rate) => {
+                self.shared.stats.count(Counter::TftpClientRate);
+                return Ok(());
+            }
+        }
+        let begun = self.begin(received, request, key, published, file, now);
+        if let Err(counter) = begun {
+            self.clients.release(*received.from.ip());
+            self.shared.stats.count(counter);
+        }
+        Ok(())
+    }
+
+    /// A file by its full name, or by its name below the folder of the image that the machine is booting.
+    fn find(&mut self, namespace: &Namespace, address: Ipv4Addr, name: &Name, now: Time) -> Option<Arc<Published>> {
+        if let Some(folder) = image_folder(name.as_bytes()) {
+            self.roots.set(address, folder, now);
+        }
+        if let Some(published) = namespace.find(name) {
+            return Some(Arc::clone(published));
+        }
+        let below = Name::join(self.roots.of(address, now)?, name)?;
+        namespace.find(&below).map(Arc::clone)
+    }
+
+    /// The peer has a transfer already: a repeat is answered again, anything else takes its place (W-98).
+    fn repeated(&mut self, slot: u32, key: u64, now: Time) -> bool {
+        let Some(Some(running)) = self.slots.get(slot as usize) else { return false };
+        if running.request != key || !running.transfer.awaits_first_ack() {
+            self.end(slot, Outcome::Displaced, now);
+            return false;
+        }
+        self.shared.stats.count(Counter::TftpRepeated);
+        self.with(slot, |running, shared| running.take(Event::Repeated, shared, now));
+        self.settle(slot, now);
+        true
+    }
+
+    fn begin(
+        &mut self,
+        received: &Received,
+        request: &Request<'_>,
+        key: u64,
+        published: Arc<Published>,
+        file: Arc<std::fs::File>,
+        now: Time,
+    ) -> Result<(), Counter> {
+        self.make_room(now);
+        let slot = self.free.last().copied().ok_or(Counter::TftpFull)?;
+        let life = self.lives.get(slot as usize).copied().unwrap_or_default();
+        let token = u64::from(life) << 32 | u64::from(slot);
+        let socket = Socket::bind(SocketAddrV4::new(received.local, 0)).map_err(|_| Counter::TftpNoSocket)?;
+        socket.connect(received.from).map_err(|_| Counter::TftpNoSocket)?;
+        let mtu = socket.path_mtu().map_err(|_| Counter::TftpNoSocket)?;
+        let (agreed, granted) = agree(request.options.clone(), published.size, &self.settings.bounds, mtu);
+        let mut acknowledgment = [0; ACKNOWLEDGMENT];
+        let length = tftp::emit_oack(&mut acknowledgment, granted.iter()).map_err(|_| Counter::TftpNoSocket)?;
+        let in_flight = 2 * i32::from(agreed.window) * (i32::from(agreed.block.min(16_384)) + 256);
+        socket.set_send_buffer(in_flight);
+        self.shared.make_room(&agreed);
+        self.shared.poll.add(&socket, token, Interest::Read).map_err(|_| Counter::TftpNoSocket)?;
+        let (transfer, send) =
+            Transfer::start(agreed, published.size, !granted.is_empty(), self.settings.retransmit, now);
+        let parts = Parts {
+            transfer,
+            peer: received.from,
+            request: key,
+            published,
+            socket,
+            file,
+            token,
+            mtu,
+            acknowledgment: (acknowledgment, length),
+        };
+        let mut running = Running::new(parts, now);
+        running.send(send, &mut self.shared, now);
+        self.free.pop();
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Some(running);
+        }
+        self.by_peer.insert(received.from, slot);
+        self.half_open.push_back((slot, life));
+        self.shared.stats.count(Counter::TftpStarted);
+        self.settle(slot, now);
+        Ok(())
+    }
+
+    /// Half-open transfers may hold a quarter of the places; beyond it the oldest gives way (safety T11).
+    fn make_room(&mut self, now: Time) {
+        let (slots, lives) = (&self.slots, &self.lives);
+        let still = |(slot, life): &(u32, u32)| {
+            lives.get(*slot as usize) == Some(life)
+                && matches!(slots.get(*slot as usize), Some(Some(running)) if running.transfer.is_half_open())
+        };
+        while self.half_open.front().is_some_and(|entry| !still(entry)) {
+            self.half_open.pop_front();
+        }
+        if self.half_open.len() >= (self.slots.len() / 4).max(1) {
+            self.half_open.retain(still);
+        }
+        if self.half_open.len() >= (self.slots.len() / 4).max(1) || self.free.is_empty() {
+            if let Some((slot, _)) = self.half_open.pop_front() {
+                self.end(slot, Outcome::Displaced, now);
+            }
+        }
+    }
+
+    fn refuse(&self, received: &Received, code: ErrorCode, words: &str) {
+        let mut buffer = [0; 64];
+        let length = tftp::emit_error(&mut buffer, code, words).unwrap_or(0);
+        let bytes = buffer.get(..length).unwrap_or(&[]);
+        let datagram = ToSend { bytes, to: received.from, from: received.local, interface: 0 };
+        if self.refusals.send_from(&datagram).is_err() {
+            self.shared.stats.count(Counter::TftpSendFailed);
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,350 @@
+//! Packets for Python: parsed into plain values, written from plain values.
+
+use std::net::Ipv4Addr;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::wire::dhcp::{self, Reply};
+use crate::wire::name::{BadName, Name};
+use crate::wire::pxe::{guid_text, ClientClass, Reading};
+use crate::wire::relay::RelayAgent;
+use crate::wire::tftp::{self, ErrorCode, Mode};
+use crate::wire::value::Value;
+use crate::wire::{Error, What};
+
+/// The most that one UDP datagram carries, in bytes.
+const MAX_DATAGRAM: usize = 65_507;
+
+/// Adds this file's functions and classes to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<WireError>()?;
+    m.add_class::<DhcpPacket>()?;
+    m.add_class::<TftpPacket>()?;
+    m.add_function(wrap_pyfunction!(parse_dhcp, m)?)?;
+    m.add_function(wrap_pyfunction!(emit_dhcp_reply, m)?)?;
+    m.add_function(wrap_pyfunction!(parse_tftp, m)?)?;
+    m.add_function(wrap_pyfunction!(emit_tftp_request, m)?)?;
+    m.add_function(wrap_pyfunction!(emit_tftp_data, m)?)?;
+    m.add_function(wrap_pyfunction!(emit_tftp_ack, m)?)?;
+    m.add_function(wrap_pyfunction!(emit_tftp_error, m)?)?;
+    m.add_function(wrap_pyfunction!(emit_tftp_oack, m)?)?;
+    m.add_function(wrap_pyfunction!(fold_name, m)?)?;
+    Ok(())
+}
+
+#[pyclass(extends = PyValueError, frozen, get_all, module = "pxefast._native")]
+struct WireError {
+    what: String,
+    offset: u16,
+}
+
+#[pymethods]
+impl WireError {
+    #[new]
+    fn new(what: String, offset: u16) -> Self {
+        Self { what, offset }
+    }
+
+    fn __str__(&self) -> String {
+        format!("{} at byte {}", self.what, self.offset)
+    }
+}
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        Self::new::<WireError, _>((error.what.name(), error.at))
+    }
+}
+
+impl From<BadName> for PyErr {
+    fn from(bad: BadName) -> Self {
+        Self::new::<WireError, _>((bad.name(), 0))
+    }
+}
+
+#[pyclass(frozen, get_all, module = "pxefast._native")]
+struct DhcpPacket {
+    op: u8,
+    message_type: u8,
+    htype: u8,
+    hlen: u8,
+    hops: u8,
+    xid: u32,
+    secs: u16,
+    flags: u16,
+    ciaddr: String,
+    yiaddr: String,
+    siaddr: String,
+    giaddr: String,
+    chaddr: Vec<u8>,
+    mac: Option<String>,
+    sname: Vec<u8>,
+    file: Vec<u8>,
+    options: Vec<(u8, Vec<u8>)>,
+    pxe_class: Option<&'static str>,
+    architecture: Option<u16>,
+    architectures: Vec<u16>,
+    undi: Option<(u8, u8, u8)>,
+    guid: Option<String>,
+    ipxe: bool,
+    boot_item: Option<(u16, u16)>,
+    vendor: Vec<(u8, Vec<u8>)>,
+    relay_agent: Option<Vec<u8>>,
+}
+
+#[pymethods]
+impl DhcpPacket {
+    fn __repr__(&self) -> String {
+        format!(
+            "<DhcpPacket op={} message_type={} xid={:#010x} mac={}>",
+            self.op,
+            self.message_type,
+            self.xid,
+            self.mac.as_deref().unwrap_or("none"),
+        )
+    }
+}
+
+#[pyfunction]
+fn parse_dhcp(data: &[u8]) -> PyResult<DhcpPacket> {
+    let packet = dhcp::Packet::parse(data)?;
+    let reading = Reading::of(&packet);
+    Ok(DhcpPacket {
+        op: packet.op(),
+        message_type: packet.message_type(),
+        htype: packet.htype(),
+        hlen: packet.hlen(),
+        hops: packet.hops(),
+        xid: packet.xid(),
+        secs: packet.secs(),
+        flags: packet.flags(),
+        ciaddr: packet.ciaddr().to_string(),
+        yiaddr: packet.yiaddr().to_string(),
+        siaddr: packet.siaddr().to_string(),
+        giaddr: packet.giaddr().to_string(),
+        chaddr: packet.chaddr().to_vec(),
+        mac: reading.mac().map(mac_text),
+        sname: packet.sname().to_vec(),
+        file: packet.file().to_vec(),
+        options: options_by_code(&packet),
+        pxe_class: reading.class.map(|class| match class {
+            ClientClass::Pxe => "pxe",
+            ClientClass::Http => "http",
+        }),
+        architecture: reading.architecture(),
+        architectures: reading.architectures().collect(),
+        undi: reading.undi,
+        guid: reading.guid.map(|guid| guid_text(&guid).iter().copied().map(char::from).collect()),
+        ipxe: reading.ipxe,
+        boot_item: reading.boot_item,
+        vendor: reading.vendor().map(|(code, value)| (code, value.bytes().collect())).collect(),
+        relay_agent: RelayAgent::of(&packet).map(|agent| agent.value().bytes().collect()),
+    })
+}
+
+fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// Each code once, at its first place, with its whole value.
+fn options_by_code(packet: &dhcp::Packet<'_>) -> Vec<(u8, Vec<u8>)> {
+    let mut options: Vec<(u8, Vec<u8>)> = Vec::new();
+    for (code, piece) in packet.options() {
+        match options.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, value)) => value.extend_from_slice(piece),
+            None => options.push((code, piece.to_vec())),
+        }
+    }
+    options
+}
+
+// A row of the packet's own fields, each by keyword only.
+#[allow(clippy::too_many_arguments)]
+#[pyfunction]
+#[pyo3(
+    signature = (
+        *, message_type, xid, chaddr, htype=1, hlen=6, secs=0, flags=0, ciaddr="0.0.0.0", siaddr="0.0.0.0",
+        giaddr="0.0.0.0", sname=&[][..], file=&[][..], options=Vec::new(), relay_agent=None, budget=548
+    ),
+    text_signature = "(*, message_type, xid, chaddr, htype=1, hlen=6, secs=0, flags=0, ciaddr='0.0.0.0', \
+        siaddr='0.0.0.0', giaddr='0.0.0.0', sname=b'', file=b'', options=(), relay_agent=None, budget=548)"
+)]
+fn emit_dhcp_reply<'py>(
+    py: Python<'py>,
+    message_type: u8,
+    xid: u32,
+    chaddr: &[u8],
+    htype: u8,
+    hlen: u8,
+    secs: u16,
+    flags: u16,
+    ciaddr: &str,
+    siaddr: &str,
+    giaddr: &str,
+    sname: &[u8],
+    file: &[u8],
+    options: Vec<(u8, PyBackedBytes)>,
+    relay_agent: Option<&[u8]>,
+    budget: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let options: Vec<(u8, &[u8])> = options.iter().map(|(code, value)| (*code, &value[..])).collect();
+    let reply = Reply {
+        message_type,
+        htype,
+        hlen,
+        xid,
+        secs,
+        flags,
+        ciaddr: address(ciaddr)?,
+        siaddr: address(siaddr)?,
+        giaddr: address(giaddr)?,
+        chaddr: padded(chaddr)?,
+        sname,
+        file,
+        options: &options,
+        relay_agent: relay_agent.map(Value::whole),
+    };
+    write(py, budget, |buf| reply.emit(buf, budget).map(|emitted| emitted.len))
+}
+
+fn address(text: &str) -> PyResult<Ipv4Addr> {
+    text.parse().map_err(|_| PyValueError::new_err(format!("not an IPv4 address: {text:?}")))
+}
+
+fn padded(chaddr: &[u8]) -> Result<[u8; 16], Error> {
+    let mut field = [0; 16];
+    let room = field.get_mut(..chaddr.len()).ok_or(Error::new(What::BadHardwareLength, 28))?;
+    room.copy_from_slice(chaddr);
+    Ok(field)
+}
+
+/// What `emit` writes into a buffer of `size` bytes, but at least of the shortest reply's.
+fn write(
+    py: Python<'_>,
+    size: usize,
+    emit: impl FnOnce(&mut [u8]) -> Result<usize, Error>,
+) -> PyResult<Bound<'_, PyBytes>> {
+    let mut buf = vec![0; size.clamp(crate::wire::reply::MIN_REPLY, MAX_DATAGRAM)];
+    let length = emit(&mut buf)?;
+    Ok(PyBytes::new(py, buf.get(..length).unwrap_or_default()))
+}
+
+#[pyclass(frozen, get_all, module = "pxefast._native")]
+struct TftpPacket {
+    opcode: &'static str,
+    filename: Option<Vec<u8>>,
+    mode: Option<&'static str>,
+    options: Vec<(Vec<u8>, Vec<u8>)>,
+    block: Option<u16>,
+    payload: Option<Vec<u8>>,
+    next_window: Option<u8>,
+    code: Option<u16>,
+    message: Option<Vec<u8>>,
+}
+
+impl TftpPacket {
+    const fn bare(opcode: &'static str) -> Self {
+        Self {
+            opcode,
+            filename: None,
+            mode: None,
+            options: Vec::new(),
+            block: None,
+            payload: None,
+            next_window: None,
+            code: None,
+            message: None,
+        }
+    }
+
+    fn request(opcode: &'static str, request: tftp::Request<'_>) -> Self {
+        let mode = match request.mode {
+            Mode::Octet => "octet",
+            Mode::NetAscii => "netascii",
+            Mode::Mail => "mail",
+            Mode::Other => "other",
+        };
+        Self {
+            filename: Some(request.filename.to_vec()),
+            mode: Some(mode),
+            options: pairs(request.options),
+            ..Self::bare(opcode)
+        }
+    }
+}
+
+#[pymethods]
+impl TftpPacket {
+    fn __repr__(&self) -> String {
+        let filename = self.filename.as_ref().map(|name| format!(" filename=b\"{}\"", name.escape_ascii()));
+        let block = self.block.map(|block| format!(" block={block}"));
+        format!("<TftpPacket {}{}{}>", self.opcode, filename.unwrap_or_default(), block.unwrap_or_default())
+    }
+}
+
+#[pyfunction]
+fn parse_tftp(data: &[u8]) -> PyResult<TftpPacket> {
+    use tftp::Packet::{Ack, Data, Error, Oack, Read, Write};
+    Ok(match tftp::Packet::parse(data)? {
+        Read(request) => TftpPacket::request("rrq", request),
+        Write(request) => TftpPacket::request("wrq", request),
+        Data { block, payload } => {
+            TftpPacket { block: Some(block), payload: Some(payload.to_vec()), ..TftpPacket::bare("data") }
+        }
+        Ack { block, next_window } => TftpPacket { block: Some(block), next_window, ..TftpPacket::bare("ack") },
+        Error { code, message } => {
+            TftpPacket { code: Some(code), message: Some(message.to_vec()), ..TftpPacket::bare("error") }
+        }
+        Oack(options) => TftpPacket { options: pairs(options), ..TftpPacket::bare("oack") },
+    })
+}
+
+fn pairs(options: tftp::Options<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    options.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+}
+
+type Numbers = Vec<(PyBackedBytes, u64)>;
+
+fn numbers(options: &Numbers) -> impl Iterator<Item = (&[u8], u64)> {
+    options.iter().map(|(name, value)| (&name[..], *value))
+}
+
+#[pyfunction]
+#[pyo3(signature = (filename, options=Vec::new()), text_signature = "(filename, options=())")]
+fn emit_tftp_request<'py>(py: Python<'py>, filename: &[u8], options: Numbers) -> PyResult<Bound<'py, PyBytes>> {
+    write(py, MAX_DATAGRAM, |buf| tftp::emit_request(buf, filename, numbers(&options)))
+}
+
+#[pyfunction]
+fn emit_tftp_data<'py>(py: Python<'py>, block: u16, payload: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    if payload.len() > MAX_DATAGRAM - 4 {
+        return Err(Error::new(What::TooLong, MAX_DATAGRAM).into());
+    }
+    Ok(PyBytes::new(py, &[&tftp::data_header(block), payload].concat()))
+}
+
+#[pyfunction]
+fn emit_tftp_ack(py: Python<'_>, block: u16) -> PyResult<Bound<'_, PyBytes>> {
+    write(py, 4, |buf| tftp::emit_ack(buf, block))
+}
+
+#[pyfunction]
+#[pyo3(signature = (code, message=""))]
+fn emit_tftp_error<'py>(py: Python<'py>, code: u16, message: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let known = ErrorCode::ALL.into_iter().find(|known| known.code() == code);
+    let code = known.ok_or_else(|| PyValueError::new_err(format!("not a TFTP error code: {code}")))?;
+    write(py, MAX_DATAGRAM, |buf| tftp::emit_error(buf, code, message))
+}
+
+#[pyfunction]
+fn emit_tftp_oack(py: Python<'_>, options: Numbers) -> PyResult<Bound<'_, PyBytes>> {
+    write(py, MAX_DATAGRAM, |buf| tftp::emit_oack(buf, numbers(&options)))
+}
+
+#[pyfunction]
+fn fold_name<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, Name::fold(raw)?.as_bytes()))
+}

@@ -1,0 +1,141 @@
+//! Published files: opened once below a root, without following a link, and read by offset.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::FileExt;
+
+use super::{check, length};
+
+/// A folder below which files are opened.
+pub struct Root(File);
+
+impl Root {
+    /// Opens the folder `path`.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn open(path: &str) -> io::Result<Root> {
+        let file = File::open(path)?;
+        if !file.metadata()?.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
+        }
+        Ok(Root(file))
+    }
+
+    /// Opens the regular file `name` below the root, for reading; never through a link, a mount point or a device,
+    /// and never waiting for one (safety T6, T7). The file must have `size` bytes: a published file is immutable (T19).
+    ///
+    /// # Errors
+    /// The system's own error; `InvalidData` for another size or kind.
+    pub fn open_file(&self, name: &str, size: u64) -> io::Result<File> {
+        let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        // SAFETY: `open_how` is plain data for which all zeros is a valid value.
+        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+        how.flags = u64::from((libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOFOLLOW).unsigned_abs());
+        how.resolve =
+            libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
+        // SAFETY: the name is NUL-terminated, `how` and its true size are passed, both live through the call.
+        let descriptor = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                self.0.as_raw_fd(),
+                name.as_ptr(),
+                &how,
+                std::mem::size_of::<libc::open_how>(),
+            )
+        };
+        let descriptor = check(libc::c_int::try_from(descriptor).unwrap_or(-1))?;
+        // SAFETY: the kernel just gave us this descriptor; nobody else has it.
+        let file = unsafe { File::from_raw_fd(descriptor) };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() != size {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not the regular file that was published"));
+        }
+        Ok(file)
+    }
+}
+
+/// Fills `buffer` from `offset`. A short read is not the end: it reads on until the buffer is full.
+///
+/// # Errors
+/// `UnexpectedEof` when the file ends before, else the system's own error.
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
+}
+
+/// Raises the soft limit of open files to the hard one; returns what holds now.
+pub fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that lives through the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return 0;
+    }
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+    // SAFETY: as above; the kernel only reads `wanted`.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) } == 0 {
+        limit.rlim_cur = wanted.rlim_cur;
+    }
+    limit.rlim_cur
+}
+
+/// Asks whether the kernel knows openat2 (Linux 5.6).
+pub fn has_openat2() -> bool {
+    // SAFETY: null and zero arguments: the kernel answers EINVAL where it knows the call, ENOSYS where not.
+    let answer = unsafe { libc::syscall(libc::SYS_openat2, -1, std::ptr::null::<u8>(), std::ptr::null::<u8>(), 0) };
+    length(answer as isize).is_ok() || io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("pxefast-file-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(path.join("inside")).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_opens_only_below_the_root_and_never_through_a_link() {
+        let path = folder("root");
+        std::fs::write(path.join("inside/a"), b"abc").unwrap();
+        std::fs::write(path.with_extension("secret"), b"abc").unwrap();
+        symlink("a", path.join("inside/link")).unwrap();
+        symlink(path.with_extension("secret"), path.join("inside/out")).unwrap();
+        let root = Root::open(path.to_str().unwrap()).unwrap();
+        let file = root.open_file("inside/a", 3).unwrap();
+        let mut buffer = [0; 2];
+        read_exact_at(&file, &mut buffer, 1).unwrap();
+        assert_eq!(&buffer, b"bc");
+        for refused in ["inside/link", "inside/out", "../pxefast", "/etc/passwd", "inside", "missing", "in\0side"] {
+            assert!(root.open_file(refused, 3).is_err(), "{refused}");
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::remove_file(path.with_extension("secret")).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_another_size_than_published_is_refused_and_a_truncated_one_ends_with_an_error() {
+        let path = folder("size");
+        std::fs::write(path.join("inside/a"), b"abc").unwrap();
+        let root = Root::open(path.to_str().unwrap()).unwrap();
+        assert_eq!(root.open_file("inside/a", 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let file = root.open_file("inside/a", 3).unwrap();
+        std::fs::OpenOptions::new().write(true).open(path.join("inside/a")).unwrap().set_len(1).unwrap();
+        assert_eq!(read_exact_at(&file, &mut [0; 3], 0).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_is_refused_without_waiting() {
+        let path = folder("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(path.join("inside/p")).status().unwrap().success());
+        let root = Root::open(path.to_str().unwrap()).unwrap();
+        assert!(root.open_file("inside/p", 0).is_err());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}

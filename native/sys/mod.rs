@@ -1,0 +1,25 @@
+//! The kernel, in safe clothes: sockets, control messages, readiness, files, clocks. The only `unsafe` of the crate.
+
+#![allow(unsafe_code)]
+
+mod cmsg;
+pub mod clock;
+pub mod file;
+pub mod poll;
+pub mod udp;
+
+use std::io;
+
+/// The result of a system call that says -1 and errno on failure.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// The same for calls that return a length.
+fn length(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

@@ -1,0 +1,419 @@
+"""The native core: the TFTP block pump and the DHCP packet parser.
+
+Addresses are dotted IPv4 text, MAC addresses `aa:bb:cc:dd:ee:ff`, GUIDs lower-case 8-4-4-4-12, sizes bytes.
+"""
+
+from typing import Final, Literal, final
+
+__version__: Final[str]
+build_profile: Final[str]
+"""`release` or `debug`; a benchmark refuses anything but release."""
+
+def capabilities() -> list[tuple[str, bool]]:
+    """What the kernel offers: `udp_segment` (windows leave in one send), `openat2` (needed to serve files).
+
+    Raises OSError when not even a UDP socket can be had.
+    """
+
+# server --------------------------------------------------------------------------------------------------
+
+@final
+class ServerSettings:
+    """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` None does not listen there (CM-30)."""
+
+    def __new__(
+        cls,
+        *,
+        address: str,
+        dhcp_port: int | None,
+        boot_port: int,
+        tftp_port: int,
+        accept_option82_without_giaddr: bool,
+        max_block_size: int,
+        max_window_size: int,
+        max_transfers: int,
+        max_transfers_per_client: int,
+        requests_per_second_per_client: int,
+        request_burst_per_client: int,
+        retransmit_milliseconds: int,
+    ) -> ServerSettings: ...
+
+@final
+class Server:
+    """Ports 67 and 4011, answered by the caller in batches, and TFTP, served by a thread of its own.
+
+    Raises OSError, its text naming the address, when a port cannot be bound.
+    """
+
+    def __new__(cls, settings: ServerSettings) -> Server: ...
+    @property
+    def ports(self) -> dict[str, int]:
+        """The bound port of `dhcp` (where listened to), `boot` and `tftp`."""
+    @property
+    def offload(self) -> bool:
+        """Whether windows leave by UDP_SEGMENT where a block fits the path."""
+    def publish(self, root: str, files: list[tuple[str, str, int]]) -> None:
+        """Serve exactly these files from now on; transfers under way keep theirs.
+
+        A file is (full name `SMSImages/<image>/<name>`, path below the folder `root`, size in bytes). Opened at
+        first use, without following links (T6, T7). Raises OSError for the root, ValueError for a name.
+        """
+    def wait(self, milliseconds: int) -> list[Request]:
+        """The next batch of questions; empty after the time, `wake` or a signal. Releases the GIL.
+
+        What is malformed, not PXE or not for this server was dropped and counted before. Raises OSError.
+        """
+    def answer(self, request: Request, boot_file: str = "") -> str | None:
+        """Answer a question with an OFFER or an ACK; `boot_file` is the boot program's full name, at most 127 bytes.
+
+        An OFFER without one sends the client to port 4011 (W-40). After an ACK that names one the client's address
+        also sees that image's folder as its TFTP root. Returns where it went, `address:port`, or None if it did not
+        leave. Raises ValueError for a boot file that does not fit.
+        """
+    def transfers(self) -> list[Transfer]:
+        """The transfers that ended since the last call; at most the newest 4096."""
+    def counters(self) -> dict[str, int]:
+        """Every counter by its dotted name, such as `dhcp.dropped.not_pxe`."""
+    def wake(self) -> None:
+        """End a `wait` from another thread."""
+    def stop(self) -> None:
+        """End the TFTP thread and its transfers. Raises what ended it before, if something did."""
+
+@final
+class Request:
+    """One PXE client's question, with all that its answer needs."""
+
+    def fields(self) -> Fields:
+        """What the packet says, read once."""
+    @property
+    def interface(self) -> str:
+        """The name of the interface that it came in by; "" when it is gone."""
+    @property
+    def destination(self) -> str | None:
+        """Where its answer goes (W-11, W-12); None where no honest client or relay could be (R-14)."""
+    @property
+    def relay_agent(self) -> bytes | None:
+        """Option 82 as it came (RFC 3046)."""
+    @property
+    def packet(self) -> bytes:
+        """The packet itself."""
+
+@final
+class Fields:
+    """A question's fields."""
+
+    @property
+    def mac(self) -> str:
+        """The MAC address; "" where the packet has none (W-3)."""
+    @property
+    def guid(self) -> str | None:
+        """The SMBIOS GUID of option 97, decoded (W-30); None for none, all 0 or all F."""
+    @property
+    def architecture(self) -> int | None:
+        """The first architecture of option 93, else that in option 60 (W-19)."""
+    @property
+    def ipxe(self) -> bool:
+        """Whether iPXE asks (W-47)."""
+    @property
+    def door(self) -> Literal["discover", "request"]:
+        """Whether an OFFER or an ACK answers it."""
+    @property
+    def secs(self) -> int:
+        """The client's seconds since it began to ask."""
+    @property
+    def xid(self) -> int:
+        """The transaction id."""
+    @property
+    def giaddr(self) -> str | None:
+        """The relay's address."""
+    @property
+    def ciaddr(self) -> str | None:
+        """The client's own address."""
+    @property
+    def source(self) -> str:
+        """`address:port` that it came from."""
+    @property
+    def server(self) -> str:
+        """Our address that it came to: the answer's source and server identifier."""
+
+@final
+class Transfer:
+    """One ended TFTP transfer."""
+
+    @property
+    def name(self) -> str:
+        """The published file's full name."""
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+    @property
+    def peer(self) -> str:
+        """`address:port` of the client."""
+    @property
+    def outcome(self) -> str:
+        """complete, unconfirmed, size_probe, aborted, timed_out, refused, failed or displaced."""
+    @property
+    def bytes(self) -> int:
+        """Bytes that the client acknowledged."""
+    @property
+    def block_size(self) -> int:
+        """Bytes in a block."""
+    @property
+    def window_size(self) -> int:
+        """Blocks in a window."""
+    @property
+    def resent(self) -> int:
+        """Blocks sent more than once."""
+    @property
+    def seconds(self) -> float:
+        """From its request to its end."""
+
+# client --------------------------------------------------------------------------------------------------
+
+@final
+class Download:
+    """A TFTP client's download, for the demo, tests and benches (RFC 1350, 2347, 7440).
+
+    `keep` False drops the bytes once received. Raises ValueError for an address, OSError for the socket or a name.
+    """
+
+    def __new__(
+        cls,
+        server: str,
+        port: int,
+        name: str,
+        *,
+        block_size: int = 1468,
+        window_size: int = 16,
+        local: str = "0.0.0.0",
+        keep: bool = True,
+    ) -> Download: ...
+    def run(self, seconds: float) -> bool:
+        """Go on for at most so long; True once the file is whole. Releases the GIL.
+
+        Raises OSError saying what the server refused, or that it is silent.
+        """
+    @property
+    def received(self) -> int:
+        """Bytes received in order."""
+    @property
+    def size(self) -> int | None:
+        """The size that the server told, in bytes (RFC 2349)."""
+    @property
+    def data(self) -> bytes:
+        """What was received, unless `keep` was False."""
+
+# packets -------------------------------------------------------------------------------------------------
+
+@final
+class WireError(ValueError):
+    """Bytes are not a packet or not a name, or values cannot become a packet.
+
+    Its text is ``"<what> at byte <offset>"``.
+    """
+
+    def __new__(cls, what: str, offset: int) -> Self: ...
+    @property
+    def what(self) -> str:
+        """What is wrong, in snake_case; the name that counters use too."""
+    @property
+    def offset(self) -> int:
+        """Where it was noticed, in bytes from the packet's start; 0 for a name, which is refused as a whole."""
+
+@final
+class DhcpPacket:
+    """A BOOTP/DHCP packet with what it says of PXE (RFC 951, 2131, 2132, 3046, 3396, 4578; PXE 2.1).
+
+    A PXE option that is malformed reads as absent; its bytes are in `options` all the same.
+    """
+
+    @property
+    def op(self) -> int:
+        """1 from a client, 2 from a server."""
+    @property
+    def message_type(self) -> int:
+        """The DHCP message type (option 53)."""
+    @property
+    def htype(self) -> int:
+        """The hardware type; 1 is Ethernet."""
+    @property
+    def hlen(self) -> int:
+        """The length of the hardware address in bytes, 0 to 16."""
+    @property
+    def hops(self) -> int:
+        """How many relays it passed."""
+    @property
+    def xid(self) -> int:
+        """The transaction identifier."""
+    @property
+    def secs(self) -> int:
+        """Seconds since the client began, as it says."""
+    @property
+    def flags(self) -> int:
+        """The flags; 0x8000 asks for a broadcast answer."""
+    @property
+    def ciaddr(self) -> str:
+        """The address that the client has, as a dotted quad."""
+    @property
+    def yiaddr(self) -> str:
+        """The address that a server gives, as a dotted quad."""
+    @property
+    def siaddr(self) -> str:
+        """The TFTP server's address, as a dotted quad."""
+    @property
+    def giaddr(self) -> str:
+        """The relay's address, as a dotted quad."""
+    @property
+    def chaddr(self) -> bytes:
+        """The field of the hardware address, 16 bytes."""
+    @property
+    def mac(self) -> str | None:
+        """The Ethernet address ``aa:bb:cc:dd:ee:ff``; from option 61 where `chaddr` holds a GUID (W-3)."""
+    @property
+    def sname(self) -> bytes:
+        """The server's name up to its NUL; empty when the field holds options."""
+    @property
+    def file(self) -> bytes:
+        """The boot file's name up to its NUL; empty when the field holds options."""
+    @property
+    def options(self) -> list[tuple[int, bytes]]:
+        """Every option once, in the order of first appearance, split ones joined (RFC 3396)."""
+    @property
+    def pxe_class(self) -> Literal["pxe", "http"] | None:
+        """How the client wants to boot, by the beginning of option 60."""
+    @property
+    def architecture(self) -> int | None:
+        """The environment that runs: the first of option 93, or what option 60 says when there is no 93 (W-19)."""
+    @property
+    def architectures(self) -> list[int]:
+        """Option 93, in the client's order."""
+    @property
+    def undi(self) -> tuple[int, int, int] | None:
+        """The network interface (option 94): type, major and minor version."""
+    @property
+    def guid(self) -> str | None:
+        """The SMBIOS GUID of option 97, lower case 8-4-4-4-12; None also when it is all 0 or all F (W-30)."""
+    @property
+    def ipxe(self) -> bool:
+        """Is the client iPXE (options 77 and 175)?"""
+    @property
+    def boot_item(self) -> tuple[int, int] | None:
+        """Boot server type and layer that the client asks for (option 43.71)."""
+    @property
+    def vendor(self) -> list[tuple[int, bytes]]:
+        """The sub-options of option 43, in order."""
+    @property
+    def relay_agent(self) -> bytes | None:
+        """Option 82, whole and unread (RFC 3046)."""
+
+@final
+class TftpPacket:
+    """A TFTP packet (RFC 1350, 2347). What its opcode does not have is None, or no options."""
+
+    @property
+    def opcode(self) -> Literal["rrq", "wrq", "data", "ack", "error", "oack"]:
+        """What it is, by the RFC's abbreviation."""
+    @property
+    def filename(self) -> bytes | None:
+        """The name as sent (rrq, wrq)."""
+    @property
+    def mode(self) -> Literal["octet", "netascii", "mail", "other"] | None:
+        """How the client wants its bytes (rrq, wrq)."""
+    @property
+    def options(self) -> list[tuple[bytes, bytes]]:
+        """Name and value as sent, in order, each name once, at most 16 (rrq, wrq, oack)."""
+    @property
+    def block(self) -> int | None:
+        """The block number, 0 to 65535 (data, ack)."""
+    @property
+    def payload(self) -> bytes | None:
+        """The block's bytes (data)."""
+    @property
+    def next_window(self) -> int | None:
+        """How many blocks a client with ``msftwindow`` wants next (ack of five bytes; W-107)."""
+    @property
+    def code(self) -> int | None:
+        """The error code (error)."""
+    @property
+    def message(self) -> bytes | None:
+        """The words for a person (error)."""
+
+def parse_dhcp(data: bytes) -> DhcpPacket:
+    """Reads one datagram of a client or a server.
+
+    An option that runs past its field ends that field; the packet is refused only where that hides, or may
+    hide, option 53, 60 or 93. Plain BOOTP (no option 53) is refused.
+
+    Raises:
+        WireError: it is no DHCP packet.
+    """
+
+def emit_dhcp_reply(
+    *,
+    message_type: int,
+    xid: int,
+    chaddr: bytes,
+    htype: int = 1,
+    hlen: int = 6,
+    secs: int = 0,
+    flags: int = 0,
+    ciaddr: str = "0.0.0.0",
+    siaddr: str = "0.0.0.0",
+    giaddr: str = "0.0.0.0",
+    sname: bytes = b"",
+    file: bytes = b"",
+    options: Sequence[tuple[int, bytes]] = (),
+    relay_agent: bytes | None = None,
+    budget: int = 548,
+) -> bytes:
+    """A server's reply: `yiaddr` and `hops` 0, option 53 first, then `options` in their order, option 82 last.
+
+    `chaddr` is padded to 16 bytes, the packet to 300. At most `budget` bytes: what does not fit is left out,
+    first options from the end of the list (never 54 and 60), then `relay_agent` as a whole (W-50).
+
+    Raises:
+        WireError: a name is too long (`sname` 63 bytes, `file` 127), an option is one of 0, 52, 53, 82, 255,
+            or even the least does not fit.
+        ValueError: an address is no dotted quad.
+    """
+
+def parse_tftp(data: bytes) -> TftpPacket:
+    """Reads one datagram.
+
+    Raises:
+        WireError: it is no TFTP packet, or a request longer than 1468 bytes.
+    """
+
+def emit_tftp_request(filename: bytes, options: Sequence[tuple[bytes, int]] = ()) -> bytes:
+    """A read request of mode octet (RFC 1350), with options as decimal numbers (RFC 2347).
+
+    Raises:
+        WireError: the name or an option's name is empty or holds a NUL, or the whole is longer than 1468 bytes.
+    """
+
+def emit_tftp_data(block: int, payload: bytes) -> bytes:
+    """One block of the file, `block` modulo 65536."""
+
+def emit_tftp_ack(block: int) -> bytes:
+    """An acknowledgment of `block`, modulo 65536."""
+
+def emit_tftp_error(code: int, message: str = "") -> bytes:
+    """An error of a code 0 to 8 (RFC 1350, 2347); the words end at their first NUL.
+
+    Raises:
+        ValueError: no such code.
+    """
+
+def emit_tftp_oack(options: Sequence[tuple[bytes, int]]) -> bytes:
+    """An option acknowledgment (RFC 2347); names go out as given, in the order given.
+
+    Raises:
+        WireError: an option's name is empty or holds a NUL.
+    """
+
+def fold_name(raw: bytes) -> bytes:
+    r"""The one form of a file name that is looked up (W-77): separators ``/``, no leading one, ASCII lower case.
+
+    Raises:
+        WireError: it leads out of the root or is no name; `what` says why.
+    """

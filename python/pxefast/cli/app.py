@@ -1,0 +1,74 @@
+"""The tree of commands, and the options before the noun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pxefast.cli import (
+    boot_image,
+    collection,
+    content,
+    demo,
+    deployment,
+    device,
+    dp,
+    explain,
+    init,
+    serve,
+    status,
+    task_sequence,
+    version,
+)
+from pxefast.cli.context import Context, default_home
+
+app = typer.Typer(
+    name="pxefast",
+    help="Boot machines from the network, once, and say why.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            envvar="PXEFAST_HOME",
+            metavar="DIR",
+            help="Where pxefast.toml, the database and the content library are "
+            "(default: /var/lib/pxefast as root, else ~/.local/share/pxefast).",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Another pxefast.toml (default: the one in the home)."),
+    ] = None,
+) -> None:
+    """Boot machines from the network, once, and say why."""
+    context.obj = Context((home or default_home()).expanduser().absolute(), config)
+    context.call_on_close(context.obj.close)
+
+
+app.command("init", epilog="Example: pxefast init --site-code PS1")(init.init)
+app.add_typer(boot_image.app, name="boot-image")
+app.add_typer(content.app, name="content")
+app.add_typer(device.app, name="device")
+app.add_typer(collection.app, name="collection")
+app.add_typer(task_sequence.app, name="task-sequence")
+app.add_typer(deployment.app, name="deployment")
+app.add_typer(dp.app, name="dp")
+app.command("explain", epilog="Example: pxefast explain --mac 00:11:22:33:44:55 --arch x64 --firmware uefi")(
+    explain.explain
+)
+app.command("serve", epilog="Example: pxefast --home /srv/pxefast serve")(serve.serve)
+app.command("status", epilog="Example: pxefast status --json")(status.status)
+app.command("demo", epilog="Example: pxefast demo")(demo.demo)
+app.command("version", epilog="Example: pxefast version --json")(version.version)

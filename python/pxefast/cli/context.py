@@ -1,0 +1,91 @@
+"""What every command starts from: the home, its settings, its database and its library."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from pxefast.config import Settings
+    from pxefast.content.library import Library
+    from pxefast.site.store import Store
+
+__all__ = ["Context", "default_home", "get"]
+
+
+def default_home() -> Path:
+    """/var/lib/pxefast for root, else a folder of the user's own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/pxefast")
+    return Path("~/.local/share/pxefast").expanduser()
+
+
+class Context:
+    """A home and what is in it. Nothing is read before it is asked for."""
+
+    def __init__(self, home: Path, config: Path | None) -> None:
+        self.home = home
+        self._config = config
+        self._store: Store | None = None
+
+    @property
+    def config_file(self) -> Path:
+        """The settings file: the one named on the command line, or the home's."""
+        return self._config or self.home / "pxefast.toml"
+
+    @property
+    def database(self) -> Path:
+        """The site database's file."""
+        return self.home / "site.db"
+
+    @property
+    def content(self) -> Path:
+        """The content library's folder."""
+        return self.home / "content"
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; the defaults if the home has no file and none was named.
+
+        Raises ConfigError or CannotOpen.
+        """
+        from pxefast import config
+
+        if self._config is None and not self.config_file.exists():
+            return config.Settings()
+        return config.load(self.config_file)
+
+    def store(self) -> Store:
+        """The open site database. Raises CannotOpen where `init` was not run."""
+        if self._store is None:
+            from pxefast.site.store import Store
+
+            self._store = Store.open(self.database, self.settings.database.busy_seconds)
+        return self._store
+
+    @cached_property
+    def _library(self) -> Library:
+        from pxefast.content.library import Library
+
+        return Library(self.content)
+
+    def library(self) -> Library:
+        """The content library. Raises CannotOpen where `init` was not run."""
+        return self._library
+
+    def close(self) -> None:
+        """Close the database if it was opened."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def get(context: typer.Context) -> Context:
+    """The Context of a running command."""
+    found = context.find_object(Context)
+    assert found is not None
+    return found

@@ -1,0 +1,81 @@
+"""What commands print: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+import typer
+
+from pxefast.errors import UsageError
+
+__all__ = ["confirmed", "created", "note", "print_fields", "print_json", "print_table"]
+
+
+def print_json(value: object) -> None:
+    """One JSON value."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows under a header; on a terminal they fit its width, in a pipe nothing is cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in header:
+        table.add_column(title, no_wrap=not sys.stdout.isatty())
+    for row in rows:
+        # As text: a name in brackets is a name, not a style.
+        table.add_row(*(Text(word(value)) for value in row))
+    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+
+
+def print_fields(fields: dict[str, object]) -> None:
+    """One thing, a line a field."""
+    width = max(len(name) for name in fields) + 2
+    for name, value in fields.items():
+        print(f"{name + ':':<{width}}{word(value)}")
+
+
+def word(value: object) -> str:
+    """A value as a person reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(word(item) for item in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "none"
+    return "-" if value is None else str(value)
+
+
+def created(new_id: object, what: str, quiet: bool) -> None:
+    """The result of a create: a sentence, or the id alone on its line."""
+    print(new_id if quiet else f"{what} {new_id}")
+
+
+def note(text: str) -> None:
+    """Something worth knowing that is not the result."""
+    print(f"pxefast: {text}", file=sys.stderr)
+
+
+def confirmed(deeds: Sequence[str], *, dry_run: bool, yes: bool) -> bool:
+    """Whether to go on with something destructive.
+
+    Asks on a terminal; raises UsageError where nobody can answer.
+    """
+    if dry_run:
+        for deed in deeds:
+            print(f"would {deed}")
+        return False
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "this changes what machines do and there is no terminal to ask at; add --yes (or --dry-run)"
+        )
+    for deed in deeds:
+        note(f"this will {deed}")
+    return typer.confirm("Go on?", abort=True, err=True)

@@ -1,0 +1,157 @@
+"""pxefast.toml in, frozen settings out, or ConfigError naming the file and the key.
+
+Nothing later checks again.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pxefast.errors import CannotOpen, ConfigError
+
+__all__ = [
+    "Database",
+    "Dhcp",
+    "Listen",
+    "Log",
+    "Session",
+    "Settings",
+    "Style",
+    "Tftp",
+    "default_text",
+    "load",
+    "parse",
+]
+
+Answer = Literal["microsoft", "direct"]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _address(value: object) -> IPv4Address:
+    if not isinstance(value, str):
+        raise ValueError("write an IPv4 address as a string")
+    return IPv4Address(value)
+
+
+def _networks(value: object) -> tuple[IPv4Network, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError('write a list of IPv4 networks, such as ["10.0.0.0/8"]')
+    return tuple(IPv4Network(item) for item in value)
+
+
+def _block_size(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and value != 0 and not 512 <= value <= 65464:
+        raise ValueError("use 0 for what the path carries, or 512 to 65464 bytes")
+    return value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Listen(_Section):
+    """Where every port is opened."""
+
+    address: Annotated[IPv4Address, BeforeValidator(_address)] = IPv4Address("0.0.0.0")
+
+
+class Style(_Section):
+    """How each kind of client is answered (W-40, W-41)."""
+
+    bios: Answer = "microsoft"
+    uefi_x86: Answer = "microsoft"
+    uefi_x64: Answer = "microsoft"
+    uefi_arm64: Answer = "microsoft"
+    ipxe: Answer = "microsoft"
+
+
+class Dhcp(_Section):
+    """The DHCP port, the boot server port, relays, and option 82 that no relay added (R-7, W-50)."""
+
+    port: Port = 67
+    boot_port: Port = 4011
+    relays: Annotated[tuple[IPv4Network, ...], BeforeValidator(_networks)] = (IPv4Network("0.0.0.0/0"),)
+    option82_without_giaddr: Literal["drop", "echo"] = "drop"
+    style: Style = Style()
+
+
+class Tftp(_Section):
+    """Limits of file transfers. Block size in bytes, 0 = path MTU less 32; window in blocks (T4, T11)."""
+
+    port: Port = 69
+    max_block_size: Annotated[int, BeforeValidator(_block_size)] = 0
+    max_window_size: Annotated[int, Field(ge=1, le=64)] = 64
+    max_transfers: Count = 4096
+    max_transfers_per_client: Count = 8
+    requests_per_second_per_client: Count = 20
+    request_burst_per_client: Count = 40
+    retransmit_milliseconds: Annotated[int, Field(ge=50, le=5000)] = 500
+
+
+class Session(_Section):
+    """How long, after its claim, a boot's later stages still belong to it (F-42, F-43)."""
+
+    seconds: Annotated[int, Field(ge=1, le=86400)] = 900
+
+
+class Log(_Section):
+    """What is logged, and for whom."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Database(_Section):
+    """How long a change waits for another one, in seconds."""
+
+    busy_seconds: Annotated[int, Field(ge=0, le=600)] = 5
+
+
+class Settings(_Section):
+    """Everything in pxefast.toml."""
+
+    listen: Listen = Listen()
+    dhcp: Dhcp = Dhcp()
+    tftp: Tftp = Tftp()
+    session: Session = Session()
+    log: Log = Log()
+    database: Database = Database()
+
+
+def default_text() -> str:
+    """The commented default pxefast.toml that `pxefast init` writes."""
+    return files("pxefast").joinpath("default.toml").read_text(encoding="utf-8")
+
+
+def parse(text: str, file: str) -> Settings:
+    """Settings from TOML text; `file` is named in errors. Raises ConfigError."""
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, "", f"not valid TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            why = "unknown key; `pxefast init` in an empty folder writes a pxefast.toml with every key"
+        else:
+            why = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(file, key, why) from None
+
+
+def load(file: Path) -> Settings:
+    """Settings from a file. Raises CannotOpen if it cannot be read, ConfigError if it is wrong."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(str(file), "", "not UTF-8 text") from None
+    except OSError as error:
+        raise CannotOpen(f"cannot read {file}: {error.strerror}; name another with --config") from None
+    return parse(text, str(file))

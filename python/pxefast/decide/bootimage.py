@@ -1,0 +1,115 @@
+"""The client's architecture, and which boot image and boot program suit it (CM-101 to CM-109, W-32)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .records import BootImage, Deployment, Mark, Reason, Request
+
+
+class Platform(NamedTuple):
+    """What a client is: the image architecture it wants, those it can also run, and how that is said."""
+
+    architecture: str
+    firmware: str
+    compatible: tuple[str, ...]
+    label: str
+    reason: Reason
+
+
+def _platform(architecture: str, firmware: str, *compatible: str) -> Platform:
+    label = f"{architecture} {firmware.upper()}"
+    return Platform(
+        architecture, firmware, compatible, label, Reason("architecture", f"the client is {label}", "CM-109")
+    )
+
+
+# Option 93 code -> platform. Code 0 says BIOS and nothing of the processor: every machine imaged today is x64
+# (CM-105).
+PLATFORMS: dict[int, Platform] = {
+    0: _platform("x64", "bios", "x86"),
+    6: _platform("x86", "uefi"),
+    7: _platform("x64", "uefi"),
+    9: _platform("x64", "uefi"),
+    11: _platform("arm64", "uefi"),
+}
+
+
+def suits(image: BootImage | None, platform: Platform) -> int:
+    """2 for the client's own architecture, 1 for a compatible one, 0 for one it must never get (CM-106)."""
+    if image is None:
+        return 0
+    if image.architecture == platform.architecture:
+        return 2
+    return 1 if image.architecture in platform.compatible else 0
+
+
+def choose(
+    deployments: Sequence[Deployment], images: Mapping[str, BootImage], platform: Platform
+) -> tuple[Deployment, BootImage, int] | None:
+    """The deployment whose boot image is used, the image, and how it suits: 2 exactly, 1 as compatible.
+
+    The exact architecture goes first, then the highest deployment id (CM-101, CM-102).
+    """
+    best: tuple[Deployment, BootImage, int] | None = None
+    for deployment in deployments:
+        image = images.get(deployment.boot_image_id)
+        fit = suits(image, platform)
+        if image is None or fit == 0:
+            continue
+        if best is None or fit > best[2] or (fit == best[2] and deployment.id > best[0].id):
+            best = (deployment, image, fit)
+    return best
+
+
+def program(
+    image: BootImage, platform: Platform, request: Request, mark: Mark | None
+) -> tuple[str | None, Reason | None]:
+    """The boot program for this client, or why there is none.
+
+    `mark` is that of the boot the request belongs to.
+
+    iPXE gets the image's iPXE program, else the firmware's: many ROMs are iPXE. But where the firmware's
+    program has already run in this boot, this iPXE is that program, and the same again would load itself for
+    ever (W-49, F-42).
+    """
+    if request.ipxe:
+        own = image.programs.get("ipxe")
+        if own is not None:
+            return own, None
+        if mark is not None and mark.step < 2:
+            return None, Reason(
+                "no_ipxe_program",
+                f"boot image {image.id} has no boot program for iPXE, and its {platform.firmware} one has "
+                "already run; add the image again with --boot-program ipxe=FILE",
+                "W-49",
+            )
+    own = image.programs.get(platform.firmware)
+    if own is not None:
+        return own, None
+    return None, Reason(
+        "no_boot_program",
+        f"boot image {image.id} has no boot program for {platform.firmware}; "
+        f"add the image again with --boot-program {platform.firmware}=FILE",
+        "CM-90",
+    )
+
+
+def unusable(image: BootImage) -> Reason | None:
+    """Why an image may not be handed out here, or None (CM-111)."""
+    if not image.pxe_enabled:
+        return Reason(
+            "boot_image_not_pxe_enabled",
+            f"boot image {image.id} is not deployed from the PXE-enabled distribution point; "
+            f"run: pxefast boot-image set {image.id} --pxe",
+            "CM-111",
+        )
+    if not image.distributed:
+        return Reason(
+            "boot_image_not_distributed",
+            f"boot image {image.id} is not on this distribution point; "
+            f"run: pxefast content distribute {image.id}",
+            "CM-111",
+        )
+    return None

@@ -1,0 +1,258 @@
+"""The decision itself: the steps of a distribution point in their order, each leaving its reason.
+
+The same function answers the wire, `pxefast explain` and a replay.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from .bootimage import PLATFORMS, Platform, choose, program, unusable
+from .deployment import newest, offered, visible
+from .identity import identify
+from .records import (
+    Decision,
+    Deployment,
+    Device,
+    DistributionPoint,
+    Exclusions,
+    Reason,
+    Request,
+    Site,
+)
+
+NOT_PXE = Reason("not_pxe_client", "the vendor class (option 60) does not begin with PXEClient", "T24")
+PXE_OFF = Reason(
+    "pxe_disabled", "PXE is not enabled on this distribution point; run: pxefast dp set --enable-pxe", "CM-1"
+)
+RESPONSES_OFF = Reason(
+    "responses_not_allowed",
+    "this distribution point does not respond to PXE requests; run: pxefast dp set --allow-pxe-response",
+    "CM-2",
+)
+UNKNOWN_OFF = Reason("unknown_computers_off", "unknown computer support is off", "CM-3")
+NO_DEPLOYMENT = Reason("no_deployment", "no deployment is made available to PXE on this device", "CM-100")
+NO_ARCHITECTURE = Reason("no_architecture", "the client does not say its architecture (option 93)", "W-32")
+REQUIRED_NOT_FOR_UNKNOWN = Reason(
+    "required_not_for_unknown", "required deployments are never given to an unknown computer", "R-51"
+)
+
+
+def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
+    """What to do about one request, from one snapshot and one exclusion list. Pure; raises nothing."""
+    refusal = _refused(request, site.dp, exclusions)
+    if refusal is not None:
+        return Decision("ignore", (refusal,))
+
+    device, reason, unique = identify(request, site)
+    reasons = [reason]
+    platform = PLATFORMS.get(request.architecture) if request.architecture is not None else None
+    if device is not None:
+        if device.site != site.dp.site:
+            reasons.append(_other_site(device, site.dp))
+            return Decision("ignore", tuple(reasons), device.name, device.id)
+        deployments = visible(site.deployments_by_device.get(device.id, ()))
+        if not deployments:
+            reasons.append(NO_DEPLOYMENT)
+            return Decision("ignore", tuple(reasons), device.name, device.id)
+    elif not unique:
+        return Decision("ignore", tuple(reasons))
+    elif not site.dp.unknown_computers:
+        reasons.append(UNKNOWN_OFF)
+        return Decision("ignore", tuple(reasons))
+    else:
+        deployments = _for_unknown(site, platform, reasons)
+    if platform is None:
+        reasons.append(_unsupported(request.architecture))
+        name, number = (None, None) if device is None else (device.name, device.id)
+        return Decision("ignore", tuple(reasons), name, number)
+    reasons.append(platform.reason)
+    return _deploy(request, site, exclusions, device, platform, deployments, reasons)
+
+
+def _refused(request: Request, dp: DistributionPoint, exclusions: Exclusions) -> Reason | None:
+    """The first of the steps that know nothing of devices and say no, or None."""
+    if not request.pxe_client:
+        return NOT_PXE
+    if not dp.enable_pxe:
+        return PXE_OFF
+    if not dp.allow_pxe_response:
+        return RESPONSES_OFF
+    if dp.interfaces is not None and request.interface not in dp.interfaces:
+        bound = ", ".join(dp.interfaces) or "none"
+        return Reason(
+            "interface_not_bound",
+            f"interface {request.interface or '?'} is not one that answers ({bound})",
+            "CM-11",
+        )
+    if request.mac in exclusions.macs:
+        return Reason("excluded", f"MAC {request.mac} is on the exclusion list", "CM-58")
+    if request.door == "discover" and request.secs < dp.response_delay:
+        return Reason(
+            "response_delay",
+            f"the response delay is {dp.response_delay} s and the client has waited {request.secs} s",
+            "CM-16",
+        )
+    return None
+
+
+def _for_unknown(site: Site, platform: Platform | None, reasons: list[Reason]) -> list[Deployment]:
+    """What a machine without a record may have: available deployments for its architecture (CM-95, R-51)."""
+    if platform is None:
+        return []
+    deployments = visible(site.unknown_deployments.get(platform.architecture, ()))
+    available = [deployment for deployment in deployments if deployment.purpose == "available"]
+    if len(available) < len(deployments):
+        reasons.append(REQUIRED_NOT_FOR_UNKNOWN)
+    return available
+
+
+def _deploy(
+    request: Request,
+    site: Site,
+    exclusions: Exclusions,
+    device: Device | None,
+    platform: Platform,
+    deployments: list[Deployment],
+    reasons: list[Reason],
+) -> Decision:
+    """From the deployments a machine can see to the answer.
+
+    At most one required deployment stays in the race.
+    """
+    name = None if device is None else device.name
+    device_id = None if device is None else device.id
+
+    required, mark = None, None
+    if device_id is not None:
+        required = newest(deployments, "required")
+    if required is not None and device_id is not None:
+        mark, once = offered(required, device_id, request, site)
+        if once.code == "already_offered":
+            # No older one takes its place (CM-77); an available one may follow.
+            reasons.append(once)
+            required = None
+        else:
+            reasons.append(_required_reason(required.id, required.task_sequence_id))
+            reasons.append(once)
+    if required is not None and exclusions.paused is not None:
+        reasons.append(
+            Reason("required_paused", f"required deployments are held: {exclusions.paused}", "R-53")
+        )
+        return Decision(
+            "ignore", tuple(reasons), name, device_id, required.id, None, None, False,
+            platform.architecture, platform.firmware,
+        )  # fmt: skip
+
+    candidates = [
+        deployment
+        for deployment in deployments
+        if deployment.purpose == "available"
+        or (required is not None and _may_lend_image(deployment, required, device_id, request, site))
+    ]
+    chosen = choose(candidates, site.boot_images, platform)
+    if chosen is None:
+        if candidates:
+            reasons.append(_no_image(candidates, platform))
+        elif device is None:
+            reasons.append(NO_DEPLOYMENT)
+        return Decision(
+            "ignore", tuple(reasons), name, device_id, None, None, None, False,
+            platform.architecture, platform.firmware,
+        )  # fmt: skip
+
+    source, image, fit = chosen
+    deployment = source
+    if required is None:
+        reasons.append(Reason("available_deployment", f"available deployment {source.id}", "CM-74"))
+    else:
+        deployment = required
+    reasons.append(
+        _image_reason(deployment.id, source.id, image.id, image.architecture, platform.label, fit == 2)
+    )
+
+    refusal = unusable(image)
+    boot_program = None
+    if refusal is None:
+        boot_program, refusal = program(image, platform, request, mark)
+    if refusal is not None:
+        reasons.append(refusal)
+        return Decision(
+            "ignore", tuple(reasons), name, device_id, deployment.id, image.id, None, False,
+            platform.architecture, platform.firmware,
+        )  # fmt: skip
+    reasons.append(_program_reason(boot_program or "", "iPXE" if request.ipxe else platform.firmware.upper()))
+    return Decision(
+        "prompt" if required is None else "boot", tuple(reasons), name, device_id, deployment.id, image.id,
+        boot_program, required is not None, platform.architecture, platform.firmware,
+    )  # fmt: skip
+
+
+def _may_lend_image(
+    deployment: Deployment, required: Deployment, device_id: int | None, request: Request, site: Site
+) -> bool:
+    """Whether this required deployment's image may be chosen for the newest one (CM-101).
+
+    Never one that the ledger says was already given: with some images, to boot is to be imaged.
+    """
+    if deployment.id == required.id:
+        return True
+    return (
+        device_id is not None and offered(deployment, device_id, request, site)[1].code != "already_offered"
+    )
+
+
+# A site has few deployments and images, and says the same of them to every machine.
+
+
+@lru_cache(4096)
+def _required_reason(deployment_id: str, task_sequence_id: str) -> Reason:
+    return Reason(
+        "required_deployment",
+        f"required deployment {deployment_id} of task sequence {task_sequence_id}",
+        "CM-72",
+    )
+
+
+@lru_cache(4096)
+def _image_reason(
+    deployment_id: str, source_id: str, image_id: str, architecture: str, client: str, exact: bool
+) -> Reason:
+    """Which boot image, and by which rule."""
+    text = f"boot image {image_id} ({architecture}) "
+    text += f"matches {client} exactly" if exact else f"is compatible with {client}"
+    if source_id != deployment_id:
+        text += f"; it comes from deployment {source_id}, for the highest deployment id chooses the image"
+    return (
+        Reason("boot_image_exact", text, "CM-101")
+        if exact
+        else Reason("boot_image_compatible", text, "CM-102")
+    )
+
+
+@lru_cache(4096)
+def _program_reason(program: str, client: str) -> Reason:
+    return Reason("boot_program", f"boot program {program} for {client}", "CM-90")
+
+
+def _no_image(deployments: list[Deployment], platform: Platform) -> Reason:
+    named = ", ".join(sorted({deployment.boot_image_id for deployment in deployments}))
+    return Reason(
+        "no_boot_image", f"none of the deployed boot images ({named}) runs on {platform.label}", "CM-106"
+    )
+
+
+def _other_site(device: Device, dp: DistributionPoint) -> Reason:
+    return Reason(
+        "other_site",
+        f"device {device.name} is assigned to site {device.site}; this distribution point serves {dp.site}",
+        "CM-104",
+    )
+
+
+def _unsupported(architecture: int | None) -> Reason:
+    if architecture is None:
+        return NO_ARCHITECTURE
+    return Reason(
+        "unsupported_architecture", f"architecture {architecture} (option 93) is not served", "W-32"
+    )

@@ -1,0 +1,235 @@
+"""What a decision is made from and what it is: plain, immutable values.
+
+The only exception is `Site.marks`, a dictionary that the service keeps up to date between two snapshots.
+Rules are named by their numbers (CM-n, T-n, R-n, W-n, F-n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Action = Literal["boot", "prompt", "abort", "ignore"]
+Architecture = Literal["x86", "x64", "arm64"]
+Audience = Literal["clients", "clients-media-pxe", "media-pxe", "media-pxe-hidden"]
+Door = Literal["discover", "request"]
+Firmware = Literal["bios", "uefi"]
+Purpose = Literal["required", "available"]
+
+# A wall clock may be set back a little without being wrong; set back further, a claim lies in the
+# future and nothing can be said about its age (T23).
+CLOCK_SLACK_SECONDS = 60.0
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def normal_mac(text: str) -> str | None:
+    """`aa:bb:cc:dd:ee:ff` from any usual spelling (colons, dashes, Cisco dots, bare), or None."""
+    bare = text.strip().lower()
+    if len(bare) == 17 and (bare[2] == ":" or bare[2] == "-"):
+        parts = bare.split(bare[2])
+        if len(parts) != 6 or any(len(part) != 2 for part in parts):
+            return None
+        bare = "".join(parts)
+    elif len(bare) == 14 and bare[4] == "." and bare[9] == ".":
+        bare = bare[:4] + bare[5:9] + bare[10:]
+    if len(bare) != 12 or not _HEX.issuperset(bare):
+        return None
+    return ":".join((bare[0:2], bare[2:4], bare[4:6], bare[6:8], bare[8:10], bare[10:12]))
+
+
+def normal_guid(text: str) -> str | None:
+    """Lower-case 8-4-4-4-12 from a GUID with or without braces and dashes, or None."""
+    bare = text.strip().lower()
+    if bare.startswith("{") and bare.endswith("}"):
+        bare = bare[1:-1]
+    if len(bare) == 36:
+        if not (bare[8] == bare[13] == bare[18] == bare[23] == "-"):
+            return None
+        bare = bare[:8] + bare[9:13] + bare[14:18] + bare[19:23] + bare[24:]
+    if len(bare) != 32 or not _HEX.issuperset(bare):
+        return None
+    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:]))
+
+
+def swapped_guid(guid: str) -> str:
+    """The same GUID with its first three fields in the other byte order (W-30)."""
+    return (
+        guid[6:8] + guid[4:6] + guid[2:4] + guid[0:2] + "-"
+        + guid[11:13] + guid[9:11] + "-"
+        + guid[16:18] + guid[14:16] + guid[18:]
+    )  # fmt: skip
+
+
+# GUIDs that board makers leave in thousands of machines: they identify nobody (T17, R-8). The list is that
+# of the inventory tools (GLPI, FusionInventory); each stands for both of its byte orders.
+_PLACEHOLDERS = (
+    "00000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    "01010101-0101-0101-0101-010101010101",
+    "03000200-0400-0500-0006-000700080009",
+    "6ab5b300-538d-1014-9fb5-b0684d007b53",
+)
+PLACEHOLDER_GUIDS = frozenset(_PLACEHOLDERS) | frozenset(swapped_guid(guid) for guid in _PLACEHOLDERS)
+
+
+class Reason(NamedTuple):
+    """Why a decision went on, or ended, at one step."""
+
+    code: str
+    text: str
+    rule: str
+
+
+class Request(NamedTuple):
+    """One PXE client's DHCP request as the decision sees it.
+
+    `mac` is canonical, "" for a hardware type without one; `guid` canonical or None (absent, malformed,
+    all 0, all F); `secs` is the client's own count of seconds (CM-16); `now` is Unix seconds, from the
+    caller.
+    """
+
+    mac: str
+    guid: str | None
+    architecture: int | None
+    pxe_client: bool
+    ipxe: bool
+    door: Door
+    secs: int
+    xid: int
+    interface: str
+    giaddr: str | None
+    now: float
+
+    @property
+    def step(self) -> int:
+        """How far this boot is: firmware 0 and 1, iPXE 2 and 3. The stages of one boot go forward (F-42)."""
+        return (2 if self.ipxe else 0) + (1 if self.door == "request" else 0)
+
+
+class Device(NamedTuple):
+    """A machine the site knows."""
+
+    id: int
+    name: str
+    macs: tuple[str, ...]
+    guid: str | None
+    site: str
+
+
+class BootImage(NamedTuple):
+    """What a machine can be booted with; `programs` maps bios, uefi and ipxe to a file of the image."""
+
+    id: str
+    name: str
+    architecture: Architecture
+    programs: Mapping[str, str]
+    pxe_enabled: bool
+    distributed: bool
+
+
+class Deployment(NamedTuple):
+    """A task sequence offered to a collection."""
+
+    id: str
+    task_sequence_id: str
+    boot_image_id: str
+    collection_id: str
+    purpose: Purpose
+    audience: Audience
+
+
+class DistributionPoint(NamedTuple):
+    """The distribution point's settings.
+
+    `interfaces` None means all; an empty tuple answers nobody (CM-12).
+    """
+
+    site: str
+    enable_pxe: bool = False
+    allow_pxe_response: bool = False
+    interfaces: tuple[str, ...] | None = None
+    unknown_computers: bool = False
+    response_delay: int = 0
+    listen_on_dhcp_port: bool = True
+    mac_ignore_list_file: str | None = None
+    ramdisk_tftp_block_size: int = 4096
+    ramdisk_tftp_window_size: int = 1
+
+
+class Mark(NamedTuple):
+    """The ledger's newest claim of one (device, deployment): that boot was handed out."""
+
+    deployment_id: str
+    generation: int
+    claimed_at: float
+    step: int
+    xid: int
+    session: str
+
+    def continues(self, step: int, xid: int, now: float, session_seconds: float) -> bool:
+        """True if a request is of the boot that claimed: a later stage, or the same packet again.
+
+        A transaction id of 0 repeats nothing: firmware that always sends 0 would make every start a repeat.
+        """
+        age = now - self.claimed_at
+        if age > session_seconds or age < -CLOCK_SLACK_SECONDS:
+            return False
+        return step > self.step or (step == self.step and xid == self.xid and xid != 0)
+
+
+class Exclusions(NamedTuple):
+    """The exclusion list; `paused` says why required deployments are held (R-53), or is None."""
+
+    macs: frozenset[str] = frozenset()
+    paused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A snapshot of the site database, made to be looked up.
+
+    `unknown_deployments` is keyed by architecture, `marks` by (device id, deployment id). The duplicate sets
+    hold identifiers that are left out of identification (CM-61, CM-62).
+    """
+
+    dp: DistributionPoint
+    devices_by_mac: Mapping[str, Device] = field(default_factory=dict)
+    devices_by_guid: Mapping[str, Device] = field(default_factory=dict)
+    deployments_by_device: Mapping[int, tuple[Deployment, ...]] = field(default_factory=dict)
+    unknown_deployments: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
+    boot_images: Mapping[str, BootImage] = field(default_factory=dict)
+    marks: dict[tuple[int, str], Mark] = field(default_factory=dict)
+    session_seconds: float = 900.0
+    duplicate_macs: frozenset[str] = frozenset()
+    duplicate_guids: frozenset[str] = frozenset()
+
+
+class Decision(NamedTuple):
+    """What is done about a request, and every reason in the order it was found.
+
+    `claim` True: the ledger must claim (device_id, deployment) durably before the boot program is named (I1).
+    """
+
+    action: Action
+    reasons: tuple[Reason, ...]
+    device: str | None = None
+    device_id: int | None = None
+    deployment: str | None = None
+    boot_image: str | None = None
+    boot_program: str | None = None
+    claim: bool = False
+    architecture: str | None = None
+    firmware: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The shape that `explain --json` and every event promise."""
+        return {
+            "action": self.action,
+            "device": self.device,
+            "deployment": self.deployment,
+            "boot_image": self.boot_image,
+            "boot_program": self.boot_program,
+            "reasons": [{"code": code, "text": text, "rule": rule} for code, text, rule in self.reasons],
+        }

@@ -1,0 +1,77 @@
+"""The distribution point's settings: safe at first, for a new one answers nobody (CM-1 to CM-18, CM-54)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select, update
+
+from pxefast.decide.records import DistributionPoint
+from pxefast.errors import Invalid
+from pxefast.site import schema
+
+if TYPE_CHECKING:
+    from pxefast.site.store import Store
+
+__all__ = ["DistributionPoints"]
+
+
+class DistributionPoints:
+    """The settings of this site's distribution point."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @staticmethod
+    def first_row(site_code: str) -> dict[str, object]:
+        """The row of a new distribution point."""
+        return {"id": 1, **_columns(DistributionPoint(site_code)._asdict())}
+
+    def get(self) -> DistributionPoint:
+        """The settings now."""
+        with self._store.read() as connection:
+            return read_distribution_point(connection)
+
+    def set(self, **changes: object) -> DistributionPoint:
+        """Change settings by their names in DistributionPoint. Raises Invalid for a value out of range."""
+        _check(changes)
+        with self._store.write(
+            "dp set", " ".join(f"{key}={value}" for key, value in changes.items())
+        ) as connection:
+            if changes:
+                connection.execute(update(schema.distribution_point).values(_columns(changes)))
+            return read_distribution_point(connection)
+
+
+def read_distribution_point(connection: Connection) -> DistributionPoint:
+    """The settings as one value."""
+    row = connection.execute(select(schema.distribution_point)).one()
+    values = {name: getattr(row, name) for name in DistributionPoint._fields}
+    values["interfaces"] = None if row.interfaces is None else tuple(row.interfaces.split())
+    return DistributionPoint(**values)
+
+
+def _columns(values: dict[str, object]) -> dict[str, object]:
+    interfaces = values.get("interfaces")
+    return {**values, "interfaces": " ".join(interfaces)} if isinstance(interfaces, tuple) else values
+
+
+_RANGES = {
+    "response_delay": (0, 65535, "seconds"),
+    # RFC 2348 and RFC 7440 (CM-46).
+    "ramdisk_tftp_block_size": (8, 65464, "bytes"),
+    "ramdisk_tftp_window_size": (1, 65535, "blocks"),
+}
+
+
+def _check(changes: dict[str, object]) -> None:
+    for name, (low, high, unit) in _RANGES.items():
+        value = changes.get(name)
+        if isinstance(value, int) and not low <= value <= high:
+            raise Invalid(f"{name.replace('_', ' ')} {value} must be {low} to {high} {unit}")
+    interfaces = changes.get("interfaces")
+    if isinstance(interfaces, tuple):
+        for interface in interfaces:
+            # The kernel's limit is 15 characters, without blank or slash.
+            if not 1 <= len(interface) <= 15 or any(sign.isspace() or sign == "/" for sign in interface):
+                raise Invalid(f"{interface!r} is not the name of a network interface")
