@@ -42,7 +42,10 @@ firmware: $(VENV)/built
 # Needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz). SECONDS a target.
 SECONDS ?= 600
 fuzz:
-	for target in dhcp tftp; do (cd tests/fuzz && cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(SECONDS)) || exit 1; done
+	cd tests/fuzz && for target in dhcp tftp; do \
+		mkdir -p corpus/$$target && \
+		cargo +nightly fuzz run --fuzz-dir . $$target corpus/$$target seeds/$$target -- -max_total_time=$(SECONDS) || exit 1; \
+	done
 
 bench: $(VENV)/built
 	$(BIN)/python benches/run.py

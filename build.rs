@@ -42,7 +42,8 @@ fn main() {
     // rustc hides every symbol that is not Rust's; a second version script makes the module entries visible again.
     let script = out.join("decide.map");
     let entries: String = MODULES.iter().map(|m| format!("PyInit_{m}; ")).collect();
-    std::fs::write(&script, format!("{{ global: {entries} }};\n")).unwrap_or_else(|e| fail(&format!("{}: {e}", script.display())));
+    std::fs::write(&script, format!("{{ global: {entries} }};\n"))
+        .unwrap_or_else(|e| fail(&format!("{}: {e}", script.display())));
     for argument in [
         "-Wl,--whole-archive".to_owned(),
         out.join("libpxefast_decide.a").display().to_string(),
@@ -56,7 +57,9 @@ fn main() {
 fn run(command: &mut Command) {
     match command.stdin(Stdio::null()).status() {
         Ok(status) if status.success() => {}
-        Ok(status) => fail(&format!("{command:?} ended with {status}; is cython installed? (pip install 'cython>=3.1')")),
+        Ok(status) => {
+            fail(&format!("{command:?} ended with {status}; is cython installed? (pip install 'cython>=3.1')"))
+        }
         Err(error) => fail(&format!("{command:?}: {error}")),
     }
 }

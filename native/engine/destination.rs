@@ -36,7 +36,8 @@ pub fn destination(asked: &Asked) -> Option<SocketAddrV4> {
         };
     }
     if !giaddr.is_unspecified() {
-        let plausible = is_unicast(giaddr) && giaddr != asked.local && giaddr.is_loopback() == asked.local.is_loopback();
+        let plausible =
+            is_unicast(giaddr) && giaddr != asked.local && giaddr.is_loopback() == asked.local.is_loopback();
         return plausible.then(|| SocketAddrV4::new(giaddr, if asked.relay_port { from.port() } else { SERVER }));
     }
     // Loopback has no broadcast; who asks over it listens where it asked from.

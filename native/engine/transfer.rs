@@ -194,7 +194,12 @@ impl Transfer {
             (Phase::Flowing, Event::Timeout) => self.timed_out(now),
             (
                 Phase::Ended(_),
-                Event::Ack(_) | Event::PeerError(_) | Event::Refused | Event::Repeated | Event::Writable | Event::Timeout,
+                Event::Ack(_)
+                | Event::PeerError(_)
+                | Event::Refused
+                | Event::Repeated
+                | Event::Writable
+                | Event::Timeout,
             ) => Send::Nothing,
         }
     }

@@ -21,6 +21,12 @@ pub struct Published {
     file: OnceLock<Arc<File>>,
 }
 
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 /// A published name that cannot be served.
 #[derive(Debug)]
 pub enum Unservable {
@@ -154,7 +160,9 @@ mod tests {
     #[test]
     fn a_name_is_found_whatever_its_case_and_slashes() {
         let namespace = namespace(&["SMSImages/PS100001/Boot/A.efi"]).unwrap();
-        for spelled in ["smsimages/ps100001/boot/a.efi", "\\SMSImages\\PS100001\\boot\\A.EFI", "//SMSIMAGES/ps100001//Boot/a.efi"] {
+        for spelled in
+            ["smsimages/ps100001/boot/a.efi", "\\SMSImages\\PS100001\\boot\\A.EFI", "//SMSIMAGES/ps100001//Boot/a.efi"]
+        {
             assert!(namespace.find(&Name::fold(spelled.as_bytes()).unwrap()).is_some(), "{spelled}");
         }
         assert!(namespace.find(&Name::fold(b"boot/a.efi").unwrap()).is_none());

@@ -96,7 +96,12 @@ impl Client {
         self.socket.set_read_timeout(Some(Duration::from_micros(patience.max(1000)))).map_err(Lost::Io)?;
         let (length, from) = match self.socket.recv_from(&mut self.buffer) {
             Ok(received) => received,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) =>
+            {
                 return Ok(Step::Wait);
             }
             Err(error) => return Err(Lost::Io(error)),

@@ -1,5 +1,6 @@
 //! The loops that join engine and sys. No Python inside; in the steady loop no lock, no log and no allocation.
 
+pub mod control;
 pub mod dhcp;
 pub mod files;
 pub mod load;

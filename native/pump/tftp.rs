@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use super::control::{Command, Control, Report};
 use super::dhcp::listen;
 use super::files::{image_folder, Namespace, Published, Roots};
 use super::stats::{Counter, Stats};
@@ -17,7 +17,7 @@ use crate::engine::limits::{Clients, Excess, Limits};
 use crate::engine::negotiate::{agree, Bounds};
 use crate::engine::transfer::{Event, Outcome, Transfer};
 use crate::sys::clock;
-use crate::sys::poll::{Bell, Interest, Poll};
+use crate::sys::poll::{Interest, Poll};
 use crate::sys::udp::{Batch, Received, Socket, ToSend};
 use crate::wire::name::Name;
 use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
@@ -33,83 +33,6 @@ pub struct Settings {
     pub limits: Limits,
     /// The first retransmission timeout, in microseconds.
     pub retransmit: Time,
-}
-
-/// One ended transfer, for the log.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The file.
-    pub published: Arc<Published>,
-    /// Who fetched it.
-    pub peer: SocketAddrV4,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Bytes that the peer acknowledged.
-    pub bytes: u64,
-    /// Bytes in a block, blocks in a window.
-    pub agreed: (u16, u16),
-    /// Blocks sent again.
-    pub resent: u32,
-    /// From request to end, in microseconds.
-    pub took: Time,
-}
-
-impl std::fmt::Debug for Published {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
-enum Command {
-    Publish(Arc<Namespace>),
-    Root(Ipv4Addr, Box<[u8]>),
-    Stop,
-}
-
-/// Speaks to a running pump from other threads.
-pub struct Control {
-    commands: Mutex<Vec<Command>>,
-    waiting: AtomicBool,
-    bell: Bell,
-    reports: Mutex<VecDeque<Report>>,
-}
-
-/// Reports kept for the log.
-const REPORTS: usize = 4096;
-
-impl Control {
-    /// Serves `namespace` from now on; transfers under way keep their files.
-    pub fn publish(&self, namespace: Namespace) {
-        self.say(Command::Publish(Arc::new(namespace)));
-    }
-
-    /// Lets `address` see the image folder `folder` (folded) as its root, before its next request is read.
-    pub fn root(&self, address: Ipv4Addr, folder: &[u8]) {
-        self.say(Command::Root(address, folder.into()));
-    }
-
-    /// Ends the pump.
-    pub fn stop(&self) {
-        self.say(Command::Stop);
-    }
-
-    /// The transfers that ended since the last call.
-    pub fn reports(&self) -> Vec<Report> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
-    }
-
-    fn say(&self, command: Command) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
-        self.waiting.store(true, Ordering::Release);
-        self.bell.ring();
-    }
-
-    fn heard(&self) -> Vec<Command> {
-        if !self.waiting.swap(false, Ordering::Acquire) {
-            return Vec::new();
-        }
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// The pump. [`Pump::run`] is its thread's whole life.
@@ -150,17 +73,11 @@ impl Pump {
         let refusals = Socket::bind(SocketAddrV4::new(*settings.address.ip(), 0))?;
         refusals.listen()?;
         let poll = Poll::new(EVENTS)?;
-        let bell = Bell::new()?;
+        let control = Control::new()?;
         poll.add(&door, DOOR, Interest::Read)?;
-        poll.add(&bell, BELL, Interest::Read)?;
+        poll.add(&control.bell, BELL, Interest::Read)?;
         let offload = door.knows_segments();
         let most = settings.limits.transfers;
-        let control = Control {
-            commands: Mutex::default(),
-            waiting: AtomicBool::new(false),
-            bell,
-            reports: Mutex::new(VecDeque::with_capacity(REPORTS)),
-        };
         Ok(Pump {
             settings,
             door,
@@ -301,12 +218,7 @@ impl Pump {
         stats.add(Counter::TftpIgnored, u64::from(transfer.ignored()));
         let agreed = transfer.agreed();
         let acknowledged = transfer.acknowledged_blocks().saturating_mul(u64::from(agreed.block));
-        let mut reports = self.control.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        if reports.len() >= REPORTS {
-            reports.pop_front();
-            stats.count(Counter::ReportsLost);
-        }
-        reports.push_back(Report {
+        let report = Report {
             bytes: acknowledged.min(running.published.size),
             published: running.published,
             peer: running.peer,
@@ -314,7 +226,10 @@ impl Pump {
             agreed: (agreed.block, agreed.window),
             resent: transfer.resent(),
             took: now.saturating_sub(running.began),
-        });
+        };
+        if !self.control.report(report) {
+            self.shared.stats.count(Counter::ReportsLost);
+        }
     }
 
     fn requests(&mut self, batch: &mut Batch, now: Time) {

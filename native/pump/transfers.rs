@@ -95,7 +95,7 @@ impl Running {
 
     /// Takes one datagram from the peer.
     pub fn readable(&mut self, shared: &mut Shared, now: Time) {
-        let mut datagram = [0; 1024];
+        let mut datagram = [0; 576];
         let event = match self.socket.receive_one(&mut datagram) {
             Ok(length) => match Packet::parse(datagram.get(..length).unwrap_or(&[])) {
                 Ok(Packet::Ack { block, .. }) => Event::Ack(block),

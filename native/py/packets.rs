@@ -1,7 +1,5 @@
 //! Packets for Python: parsed into plain values, written from plain values.
 
-use std::net::Ipv4Addr;
-
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -14,6 +12,8 @@ use crate::wire::relay::RelayAgent;
 use crate::wire::tftp::{self, ErrorCode, Mode};
 use crate::wire::value::Value;
 use crate::wire::{Error, What};
+
+use super::errors::address;
 
 /// The most that one UDP datagram carries, in bytes.
 const MAX_DATAGRAM: usize = 65_507;
@@ -208,10 +208,6 @@ fn emit_dhcp_reply<'py>(
         relay_agent: relay_agent.map(Value::whole),
     };
     write(py, budget, |buf| reply.emit(buf, budget).map(|emitted| emitted.len))
-}
-
-fn address(text: &str) -> PyResult<Ipv4Addr> {
-    text.parse().map_err(|_| PyValueError::new_err(format!("not an IPv4 address: {text:?}")))
 }
 
 fn padded(chaddr: &[u8]) -> Result<[u8; 16], Error> {

@@ -1,6 +1,5 @@
 //! The server: ports 67 and 4011 in batches on the caller's thread, TFTP on a thread of its own.
 
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -11,10 +10,11 @@ use pyo3::types::PyBytes;
 use super::errors;
 use super::settings::ServerSettings;
 use crate::engine::answer::{self, Answer};
+use crate::pump::control::{Control, Report};
 use crate::pump::dhcp::{answer_to, Dhcp, Question};
 use crate::pump::files::{image_folder, Namespace};
 use crate::pump::stats::{Counter, Stats};
-use crate::pump::tftp::{Control, Pump, Report};
+use crate::pump::tftp::Pump;
 use crate::sys::file::{raise_open_files, Root};
 use crate::sys::poll::Bell;
 use crate::sys::udp::interface_name;
@@ -48,7 +48,8 @@ impl Server {
         let tftp = settings.tftp();
         let on_tftp = || errors::system(format!("UDP {}", tftp.address));
         let pump = Pump::bind(tftp, Arc::clone(&stats)).map_err(on_tftp())?;
-        let mut ports: Vec<_> = dhcp.bound().into_iter().map(|(door, address)| (port_name(door), address.port())).collect();
+        let mut ports: Vec<_> =
+            dhcp.bound().into_iter().map(|(door, address)| (port_name(door), address.port())).collect();
         ports.push(("tftp", pump.bound().map_err(on_tftp())?.port()));
         let (bell, control, offload) = (dhcp.bell(), pump.control(), pump.offload());
         let thread = std::thread::Builder::new()
@@ -203,7 +204,8 @@ impl Request {
     /// Option 82 as it came.
     #[getter]
     fn relay_agent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        let value = self.read(|packet, _| packet.option(code::RELAY_AGENT).map(|value| value.bytes().collect::<Vec<u8>>()))?;
+        let value =
+            self.read(|packet, _| packet.option(code::RELAY_AGENT).map(|value| value.bytes().collect::<Vec<u8>>()))?;
         value.map(|value| PyBytes::new(py, &value))
     }
 
@@ -293,4 +295,3 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Fields>()?;
     module.add_class::<Transfer>()
 }
-

@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
-mod cmsg;
 pub mod clock;
+mod cmsg;
 pub mod file;
 pub mod poll;
 pub mod udp;

@@ -185,7 +185,13 @@ impl Socket {
         // SAFETY: each of the BATCH headers points to a name, a control buffer and a data buffer of the stated sizes,
         // all of which live through the call.
         let count = unsafe {
-            libc::recvmmsg(self.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+            libc::recvmmsg(
+                self.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
         };
         let count = match check(count) {
             Ok(count) => count.unsigned_abs() as usize,
@@ -233,7 +239,8 @@ impl Socket {
     pub fn send_from(&self, datagram: &ToSend<'_>) -> io::Result<()> {
         let mut name = sockaddr(datagram.to);
         let mut control = Control::EMPTY;
-        let mut slice = libc::iovec { iov_base: datagram.bytes.as_ptr().cast_mut().cast(), iov_len: datagram.bytes.len() };
+        let mut slice =
+            libc::iovec { iov_base: datagram.bytes.as_ptr().cast_mut().cast(), iov_len: datagram.bytes.len() };
         // SAFETY: msghdr is plain data for which all zeros is a valid value.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_name = (&raw mut name).cast();
@@ -256,6 +263,9 @@ impl Socket {
     /// The system's own error when none left. With `offload`, `EIO`, `EINVAL` or `EMSGSIZE` says that the path does
     /// not take it.
     pub fn send_window(&self, headers: &[[u8; 4]], data: &[u8], block: usize, offload: bool) -> io::Result<usize> {
+        if let [header] = headers {
+            return self.send_block(header, data.get(..block).unwrap_or(data));
+        }
         let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         let mut slices = [[empty; 2]; WINDOW];
         let count = headers.len().min(WINDOW);
@@ -266,11 +276,22 @@ impl Socket {
             *slice = [iovec(header), iovec(piece)];
         }
         let slices = slices.get_mut(..count).unwrap_or_default();
-        if offload && count > 1 {
+        if offload {
             self.send_segments(slices, block)
         } else {
             self.send_each(slices)
         }
+    }
+
+    fn send_block(&self, header: &[u8; 4], data: &[u8]) -> io::Result<usize> {
+        let mut slices = [iovec(header), iovec(data)];
+        // SAFETY: msghdr is plain data for which all zeros is a valid value.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = slices.as_mut_ptr();
+        message.msg_iovlen = slices.len();
+        // SAFETY: both slices live through the call; the kernel only reads them.
+        length(unsafe { libc::sendmsg(self.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })?;
+        Ok(1)
     }
 
     fn send_segments(&self, slices: &mut [[libc::iovec; 2]], block: usize) -> io::Result<usize> {
@@ -381,7 +402,9 @@ mod tests {
     #[test]
     fn a_window_arrives_block_by_block_cut_by_the_kernel_or_not() {
         for offload in [false, true] {
-            for (blocks, block, last) in [(1, 512, 512), (1, 512, 0), (4, 1468, 1468), (4, 1468, 3), (64, 1456, 0), (64, 8, 1)] {
+            for (blocks, block, last) in
+                [(1, 512, 512), (1, 512, 0), (4, 1468, 1468), (4, 1468, 3), (64, 1456, 0), (64, 8, 1)]
+            {
                 window(offload, blocks, block, last);
             }
         }

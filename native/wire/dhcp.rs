@@ -233,7 +233,9 @@ impl<'a> Packet<'a> {
 
     /// The value of option `code` over all its instances.
     pub fn option(&self, code: u8) -> Option<Value<'a>> {
-        Value::find(self.options(), code)
+        let mut options = self.options();
+        let (_, first) = options.find(|&(other, _)| other == code)?;
+        Some(Value::starting(code, first, options))
     }
 
     fn fields(&self) -> [Cursor<'a>; 3] {
@@ -282,6 +284,18 @@ impl<'a> Options<'a> {
     /// The options in one field of code, length, value.
     pub const fn field(bytes: &'a [u8]) -> Self {
         Self { field: Cursor::new(bytes), then: [&[], &[]] }
+    }
+
+    /// The value of each of `codes`, found in one pass.
+    pub fn values<const N: usize>(mut self, codes: [u8; N]) -> [Option<Value<'a>>; N] {
+        let mut values = [const { None }; N];
+        while let Some((code, first)) = self.next() {
+            let slot = codes.iter().zip(&mut values).find(|(wanted, _)| **wanted == code);
+            if let Some((_, slot @ None)) = slot {
+                *slot = Some(Value::starting(code, first, self.clone()));
+            }
+        }
+        values
     }
 }
 

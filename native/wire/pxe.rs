@@ -56,27 +56,32 @@ pub struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Reads the options of `packet`.
     pub fn of(packet: &Packet<'a>) -> Self {
-        let text = packet.option(code::CLASS);
+        let [text, user_class, ipxe, vendor, architectures, interface, machine] = packet.options().values([
+            code::CLASS,
+            code::USER_CLASS,
+            code::IPXE,
+            code::VENDOR,
+            code::ARCHITECTURE,
+            code::INTERFACE,
+            code::MACHINE,
+        ]);
         let class = text.as_ref().and_then(ClientClass::of);
-        let machine = packet.option(code::MACHINE).and_then(|value| value.array());
-        let machine = machine.filter(|[kind, ..]: &[u8; 17]| *kind == 0);
-        let vendor = packet.option(code::VENDOR);
+        let machine = machine.and_then(|value| value.array()).filter(|[kind, ..]: &[u8; 17]| *kind == 0);
         Self {
             class,
-            undi: packet
-                .option(code::INTERFACE)
-                .and_then(|value| value.array())
-                .map(|[kind, major, minor]| (kind, major, minor)),
+            undi: interface.and_then(|value| value.array()).map(|[kind, major, minor]| (kind, major, minor)),
             guid: machine.and_then(known_guid),
-            ipxe: packet.option(code::USER_CLASS).is_some_and(|classes| names_ipxe(&classes))
-                || packet.option(code::IPXE).is_some(),
+            ipxe: ipxe.is_some() || user_class.is_some_and(|classes| names_ipxe(&classes)),
             boot_item: sub_options(vendor.as_ref()).get(BOOT_ITEM).and_then(|item| item.array()).map(
                 |[type_high, type_low, layer_high, layer_low]| {
                     (u16::from_be_bytes([type_high, type_low]), u16::from_be_bytes([layer_high, layer_low]))
                 },
             ),
-            architectures: packet.option(code::ARCHITECTURE),
-            class_architecture: class.zip(text).and_then(|(class, text)| class_architecture(class, &text)),
+            class_architecture: match (&architectures, class, text) {
+                (None, Some(class), Some(text)) => class_architecture(class, &text),
+                _ => None,
+            },
+            architectures,
             machine,
             mac: mac(packet),
             vendor,
@@ -92,10 +97,7 @@ impl<'a> Reading<'a> {
 
     /// The environment that runs: the first of option 93, or what option 60 says when there is no 93 (W-19).
     pub fn architecture(&self) -> Option<u16> {
-        match self.architectures {
-            Some(_) => self.architectures().next(),
-            None => self.class_architecture,
-        }
+        self.architectures().next().or(self.class_architecture)
     }
 
     /// Option 97 as it came, to be echoed; `None` when it is not type 0 and 17 bytes long (W-28).

@@ -366,6 +366,10 @@ mod tests {
             assert_eq!((emitted.relay_agent_dropped, emitted.options_dropped), (agent_dropped, options_dropped));
             assert!(bytes.len() <= budget.max(MIN_REPLY));
         }
+        // An option of no bytes takes two.
+        let bare = Reply { options: &[(43, &[3; 100]), (80, b"")], relay_agent: None, ..reply.clone() };
+        let all = 240 + 3 + 1 + 102 + 2;
+        assert_eq!([all, all - 1].map(|budget| emit(&bare, budget).1.options_dropped), [0, 1]);
         let error = reply.emit(&mut [0; 1500], 260).unwrap_err();
         assert_eq!(error, Error::new(What::TooLong, 260));
     }

@@ -13,14 +13,13 @@ pub struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// A value that is in one piece.
-    pub fn whole(bytes: &'a [u8]) -> Self {
-        Self { first: bytes, more: Pieces { first: None, code: 0, options: Options::field(&[]) } }
+    pub const fn whole(bytes: &'a [u8]) -> Self {
+        Self::starting(0, bytes, Options::field(&[]))
     }
 
-    /// The value of `code` in `options`.
-    pub(super) fn find(mut options: Options<'a>, code: u8) -> Option<Self> {
-        let (_, first) = options.find(|&(other, _)| other == code)?;
-        Some(Self { first, more: Pieces { first: None, code, options } })
+    /// The value whose first instance is `first`, and whose others may be among `rest`.
+    pub(super) const fn starting(code: u8, first: &'a [u8], rest: Options<'a>) -> Self {
+        Self { first, more: Pieces { first: None, code, options: rest } }
     }
 
     /// The instances as they came.
@@ -194,7 +193,7 @@ mod tests {
     fn walk(option: &str, layout: Layout) -> Vec<(u8, Vec<u8>)> {
         let bytes = hex(option);
         let (code, _) = Options::field(&bytes).next().unwrap();
-        let value = Value::find(Options::field(&bytes), code);
+        let [value] = Options::field(&bytes).values([code]);
         SubOptions::of(value.as_ref(), layout).map(|(code, value)| (code, value.bytes().collect())).collect()
     }
 
@@ -251,7 +250,7 @@ mod tests {
     fn a_sub_option_that_lies_ends_the_walk_and_keeps_the_rest() {
         assert_eq!(walk("2b 05 06 01 08 47 09", Layout::Ended), expected(&[(6, "08")]));
         assert_eq!(walk("2b 04 06 01 08 47", Layout::Ended), expected(&[(6, "08")]));
-        assert_eq!(walk("2b 06 ff 47 04 00 01 00", Layout::Ended), []);
+        assert_eq!(walk("2b 09 ff 01 07 47 04 00 01 00 00", Layout::Ended), []);
         assert_eq!(walk("52 05 00 01 09 ff 00", Layout::Plain), expected(&[(0, "09"), (255, "")]));
     }
 
@@ -267,7 +266,7 @@ mod tests {
     fn no_hostile_value_panics() {
         let values = ["2b 03 00 47 04 2b 02 00 01 2b 03 00 00 ff", "2b 04 06 01 08 ff 2b 02 06 01"].map(hex);
         torment(&values, |bytes| {
-            let value = Value::find(Options::field(bytes), 0x2b);
+            let [value] = Options::field(bytes).values([0x2b]);
             for layout in [Layout::Ended, Layout::Plain] {
                 for (_, value) in SubOptions::of(value.as_ref(), layout) {
                     assert_eq!(value.bytes().count(), usize::from(value.len()));

@@ -3,7 +3,32 @@
 Addresses are dotted IPv4 text, MAC addresses `aa:bb:cc:dd:ee:ff`, GUIDs lower-case 8-4-4-4-12, sizes bytes.
 """
 
-from typing import Final, Literal, final
+from collections.abc import Sequence
+from typing import Final, Literal, Self, final
+
+__all__ = [
+    "DhcpPacket",
+    "Download",
+    "Fields",
+    "Request",
+    "Server",
+    "ServerSettings",
+    "TftpPacket",
+    "Transfer",
+    "WireError",
+    "__version__",
+    "build_profile",
+    "capabilities",
+    "emit_dhcp_reply",
+    "emit_tftp_ack",
+    "emit_tftp_data",
+    "emit_tftp_error",
+    "emit_tftp_oack",
+    "emit_tftp_request",
+    "fold_name",
+    "parse_dhcp",
+    "parse_tftp",
+]
 
 __version__: Final[str]
 build_profile: Final[str]

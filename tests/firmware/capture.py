@@ -82,13 +82,13 @@ def read_by_tshark(path: Path) -> tuple[dict[int, Facts], list[Mark]]:
         if protocols.endswith(":dhcp"):
             facts |= zip(DHCP_FIELDS, header, strict=True)
             known = [int(option) for option in codes.split("|") if int(option) != END_OPTION]
-            facts["options"] = list(zip(known, contents.split("|"), strict=True))
+            facts["options"] = list(zip(known, contents.split("|"), strict=False))
         elif ":tftp" in protocols:
             facts["opcode"] = int(opcode)
             if block:
                 facts |= {"block": int(block), "bytes": int(length) - UDP_AND_DATA_HEADERS}
             if names:
-                facts["options"] = list(zip(names.split("|"), values.split("|"), strict=True))
+                facts["options"] = list(zip(names.split("|"), values.split("|"), strict=False))
             if code:
                 facts |= {"code": int(code), "message": error}
         else:
@@ -105,13 +105,14 @@ def read_by_tshark(path: Path) -> tuple[dict[int, Facts], list[Mark]]:
 def read_by_scapy(path: Path) -> dict[int, Facts]:
     """The same as scapy reads it."""
     packets: dict[int, Facts] = {}
-    for frame, (raw, _) in enumerate(RawPcapReader(str(path)), start=1):
-        if _sent(raw):
-            datagram = IP(raw[ETHERNET:])
-            udp = datagram[UDP]
-            facts: Facts = {"to": f"{datagram.dst}:{udp.dport}", "from port": udp.sport}
-            payload = bytes(udp.payload)
-            packets[frame] = facts | (_dhcp(payload) if udp.sport in (67, 4011) else _tftp(payload))
+    with RawPcapReader(str(path)) as frames:
+        for frame, (raw, _) in enumerate(frames, start=1):
+            if _sent(raw):
+                datagram = IP(raw[ETHERNET:])
+                udp = datagram[UDP]
+                facts: Facts = {"to": f"{datagram.dst}:{udp.dport}", "from port": udp.sport}
+                payload = bytes(udp.payload)
+                packets[frame] = facts | (_dhcp(payload) if udp.sport in (67, 4011) else _tftp(payload))
     return packets
 
 

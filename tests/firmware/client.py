@@ -12,7 +12,7 @@ from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.packet import Packet
 
 from .net import CLIENT, PXE_SERVER, Namespace
-from .process import Gone
+from .process import GoneError
 
 UEFI_X64 = 7
 Door = Literal[67, 4011]
@@ -49,7 +49,7 @@ class Client:
         self._socket.sendto(bytes(header / DHCP(options=options)), to)
 
     def answers_until(self, mac: str, seconds: float) -> list[Packet]:
-        """pxefast's answers as they come, up to the first one to `mac`. Gone if that does not come."""
+        """pxefast's answers as they come, up to the first one to `mac`. GoneError if that does not come."""
         answers: list[Packet] = []
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
@@ -62,7 +62,9 @@ class Client:
                 answers.append(BOOTP(payload))
                 if answers[-1].chaddr[:6].hex(":") == mac:
                     return answers
-        raise Gone(f"no answer to {mac} within {seconds} s, but {[answer.summary() for answer in answers]}")
+        raise GoneError(
+            f"no answer to {mac} within {seconds} s, but {[answer.summary() for answer in answers]}"
+        )
 
     def hears_nothing_for(self, seconds: float) -> bool:
         return not select.select([self._socket], [], [], seconds)[0]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .net import Namespace
-from .process import Gone, Program, printable
+from .process import GoneError, Program, printable
 
 OVMF_CODE, OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 Firmware = Literal["bios", "uefi"]
@@ -59,14 +58,9 @@ class Start:
         """Wait for a pattern on the console; False if it does not come, or the machine ends before."""
         try:
             self._program.out.wait(lambda text: re.search(marker, printable(text)), seconds, marker)
-        except Gone:
+        except GoneError:
             return False
         return True
 
     def end(self) -> None:
         self._program.end()
-
-
-def end_all(starts: Iterable[Start]) -> None:
-    for start in starts:
-        start.end()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scapy.layers.inet6 import ICMPv6ND_RA, IPv6
 from scapy.layers.l2 import Ether
@@ -75,8 +76,8 @@ class Namespace:
         self.run("ip", *command.split())
 
     def sysctl(self, name: str, value: int) -> None:
-        with self, open("/proc/sys/" + name.replace(".", "/"), "w") as file:
-            file.write(str(value))
+        with self:
+            Path("/proc/sys", *name.split(".")).write_text(str(value))
 
     def close(self) -> None:
         os.close(self._fd)

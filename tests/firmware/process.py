@@ -16,7 +16,7 @@ from .net import Namespace
 T = TypeVar("T")
 
 
-class Gone(AssertionError):
+class GoneError(AssertionError):
     """What was waited for did not come: the time ran out, or the program ended first."""
 
 
@@ -46,7 +46,7 @@ class Text:
             return self._text
 
     def wait(self, look: Callable[[str], T | None], seconds: float, what: str) -> T:
-        """The first thing `look` finds in the whole text. Gone after `seconds` or at the pipe's end."""
+        """The first thing `look` finds in the whole text. GoneError after `seconds` or at the pipe's end."""
         deadline = time.monotonic() + seconds
         with self._news:
             while (found := look(self._text)) is None:
@@ -54,7 +54,7 @@ class Text:
                 if self._ended or left <= 0:
                     why = "it ended" if self._ended else f"{seconds:.0f} s passed"
                     last = printable(self._text[-3000:])
-                    raise Gone(f"{self._name}: {why} without {what}; it last printed:\n{last}")
+                    raise GoneError(f"{self._name}: {why} without {what}; it last printed:\n{last}")
                 self._news.wait(left)
             return found
 
@@ -98,7 +98,7 @@ class Program:
             self._popen.kill()
             self._popen.wait(seconds)
         for text in (self.out, self.err):
-            with contextlib.suppress(Gone):
+            with contextlib.suppress(GoneError):
                 text.wait(lambda _: None, seconds, "end")
         return self._popen.returncode
 

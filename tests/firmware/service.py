@@ -13,7 +13,7 @@ from typing import Any
 
 from .image import Image
 from .net import Namespace
-from .process import Gone, Program
+from .process import GoneError, Program
 
 Event = dict[str, Any]
 EXECUTABLE = shlex.split(os.environ.get("PXEFAST", "")) or [sys.executable, "-m", "pxefast"]
@@ -68,7 +68,7 @@ class Service:
         self._program = Program(self._command("serve"), self._namespace, "pxefast serve")
         try:
             self._program.out.wait_for(r"^ready$", 30)
-        except Gone as error:
+        except GoneError as error:
             self.end()
             raise AssertionError(f"{error}\nstderr:\n{self.log}") from None
 
@@ -97,13 +97,17 @@ class Service:
 
         return self._program.err.wait(search, seconds, what)
 
-    def wait_for_reason(self, mac: str, code: str, seconds: float, after: int = 0) -> Event:
-        """The first decision about this MAC that gives this reason."""
+    def gives_reason(self, mac: str, code: str, seconds: float, after: int = 0) -> bool:
+        """Whether a decision about this MAC, from event number `after` on, comes to give this reason."""
 
         def look(event: Event) -> bool:
             return event["event"] == "request" and event["mac"] == mac and code in reason_codes(event)
 
-        return self.wait_for(look, seconds, f"the reason {code} for {mac}", after)
+        try:
+            self.wait_for(look, seconds, f"the reason {code} for {mac}", after)
+        except GoneError:
+            return False
+        return True
 
 
 def reason_codes(event: Event) -> set[str]:

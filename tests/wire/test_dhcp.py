@@ -198,5 +198,5 @@ def test_a_reply_that_no_client_could_read_is_not_written(fields: dict[str, Any]
 
 
 def test_an_address_that_is_none_is_named() -> None:
-    with pytest.raises(ValueError, match=r'not an IPv4 address: "192\.0\.2\.300"'):
+    with pytest.raises(ValueError, match=r'"192\.0\.2\.300" is not an IPv4 address'):
         _native.emit_dhcp_reply(message_type=2, xid=1, chaddr=bytes(6), siaddr="192.0.2.300")

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 cannot open or cannot 
 
 from __future__ import annotations
 
-import os
 import sys
 
 from pxefast.errors import PxefastError
@@ -27,10 +26,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("pxefast: interrupted", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader, such as `head`, has had enough; nothing more may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         print(f"pxefast: {error}", file=sys.stderr)
         return 1

@@ -50,9 +50,9 @@ def add(
     from pxefast.content.source import check_programs, scan
 
     store = get(context).store()
-    programs = _programs(boot_program)
+    programs, architecture = _programs(boot_program), _architecture(arch)
     check_programs(wanted_id or "XXXXXXXX", programs, (file.name for file in scan(folder)))
-    row = store.boot_images.add(name, _architecture(arch), folder.resolve(), programs, wanted_id, pxe)
+    row = store.boot_images.add(name, architecture, folder.resolve(), programs, wanted_id, pxe)
     created(row.id, "added boot image", quiet)
     if not quiet:
         note(f"to serve its files: pxefast content distribute {row.id}")
@@ -104,9 +104,8 @@ def set_(
     if pxe is None:
         raise UsageError("nothing to set; give --pxe or --no-pxe")
     get(context).store().boot_images.set_pxe(image_id, pxe)
-    print(
-        f"boot image {image_id.upper()} is {'' if pxe else 'not '}deployed from the PXE-enabled distribution point"
-    )
+    verb = "deployed" if pxe else "not deployed"
+    print(f"boot image {image_id.upper()} is {verb} from the PXE-enabled distribution point")
 
 
 @app.command(epilog="Example: pxefast boot-image remove PS100001 --dry-run")

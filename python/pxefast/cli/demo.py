@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from pxefast.errors import PxefastError
 
 _MAC = "02:00:00:50:58:45"
@@ -144,7 +142,9 @@ def _fetch(port: int, file: str, digest: str) -> None:
     if hashlib.sha256(download.data).hexdigest() != digest:
         raise PxefastError(f"{file} arrived with other bytes than were published")
     rate = download.received / seconds / 1e6
-    print(f"  ok  {file}: {download.received:,} bytes by TFTP, window 16, {rate:.0f} MB/s, SHA-256 as published")
+    print(
+        f"  ok  {file}: {download.received:,} bytes by TFTP, window 16, {rate:.0f} MB/s, SHA-256 as published"
+    )
 
 
 class _Machine:
@@ -168,7 +168,9 @@ class _Machine:
 
     def _packet(self, message_type: int) -> bytes:
         mac = bytes.fromhex(_MAC.replace(":", ""))
-        head = struct.pack("!BBBBIHH16x", 1, 1, 6, 0, self._xid, 0, 0x8000) + mac.ljust(16, b"\0") + bytes(192)
+        head = (
+            struct.pack("!BBBBIHH16x", 1, 1, 6, 0, self._xid, 0, 0x8000) + mac.ljust(16, b"\0") + bytes(192)
+        )
         guid = bytes.fromhex(_GUID.replace("-", ""))
         wire_guid = guid[3::-1] + guid[5:3:-1] + guid[7:5:-1] + guid[8:]
         options = {
@@ -205,4 +207,3 @@ class _Events(io.StringIO):
     def text(self) -> str:
         """All of them."""
         return self.getvalue()
-

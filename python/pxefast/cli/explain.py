@@ -117,8 +117,8 @@ def _exclusions(site: Site) -> Exclusions:
 
     A service that has read it before keeps its last good one; this cannot know it.
     """
-    from pxefast.responder import exclusions
     from pxefast.decide import Exclusions
+    from pxefast.responder import exclusions
 
     file = site.dp.mac_ignore_list_file
     if file is None:

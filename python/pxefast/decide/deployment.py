@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .records import Deployment, Mark, Reason, Request, Site
+from .records import Deployment, Mark, Reason, Request, Site, already_offered, same_session
 
 ONCE = Reason("first_offer", "it was not offered to this device before", "CM-77")
 
@@ -34,12 +34,5 @@ def offered(
     if mark is None:
         return None, ONCE
     if mark.continues(request.step, request.xid, request.now, site.session_seconds):
-        return mark, Reason(
-            "same_session", f"a later stage or a repeat of the boot that got {deployment.id}", "F-42"
-        )
-    return None, Reason(
-        "already_offered",
-        f"already offered: required deployment {deployment.id} runs once on a device; "
-        "to run it again: pxefast deployment clear",
-        "CM-77",
-    )
+        return mark, same_session(deployment.id)
+    return None, already_offered(deployment.id)

@@ -82,6 +82,17 @@ class Reason(NamedTuple):
     rule: str
 
 
+def same_session(deployment_id: str) -> Reason:
+    """What the decision and the ledger both say of a boot that goes on."""
+    return Reason("same_session", f"a later stage or a repeat of the boot that got {deployment_id}", "F-42")
+
+
+def already_offered(deployment_id: str) -> Reason:
+    """What the decision and the ledger both say of a second boot."""
+    text = f"already offered: required deployment {deployment_id} runs once on a device; "
+    return Reason("already_offered", f"{text}to run it again: pxefast deployment clear", "CM-77")
+
+
 class Request(NamedTuple):
     """One PXE client's DHCP request as the decision sees it.
 

@@ -7,7 +7,6 @@ Every event has `time` (UTC, ISO 8601), `level`, `event` and `text`. A `request`
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
@@ -123,5 +122,3 @@ def _json(_logger: object, _name: str, event: structlog.types.EventDict) -> str:
 def _line(_logger: object, _name: str, event: structlog.types.EventDict) -> str:
     text = str(event["text"]).encode("unicode_escape").decode("ascii")
     return f"{event['time']} {event['level']:<7} {text}"
-
-

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from pxefast.decide.records import Device
 from pxefast.errors import AlreadyExists, InUse
 from pxefast.site import schema
-from pxefast.site.devices import find_device, read_devices
+from pxefast.site.devices import device_names, read_devices
 from pxefast.site.names import checked_name, find
 
 if TYPE_CHECKING:
@@ -80,15 +80,14 @@ class Collections:
         with self._store.write("collection add", f"{name}: {' '.join(devices)}") as connection:
             row = find_collection(connection, name)
             inside = set(member_ids(connection, row.id))
-            added: dict[int, str] = {}
-            for device_name in devices:
-                device = find_device(connection, device_name)
-                if device.id not in inside:
-                    added[device.id] = device.name
-            for number in added:
-                connection.execute(
-                    insert(schema.collection_member).values(collection_id=row.id, device_id=number)
-                )
+            added = {
+                number: device
+                for number, device in device_names(connection, devices).items()
+                if number not in inside
+            }
+            if added:
+                members = [{"collection_id": row.id, "device_id": number} for number in added]
+                connection.execute(insert(schema.collection_member), members)
             return list(added.values())
 
     def discard(self, name: str, devices: Sequence[str]) -> list[str]:
@@ -97,8 +96,8 @@ class Collections:
         with self._store.write("collection remove", f"{name}: {' '.join(devices)}") as connection:
             row = find_collection(connection, name)
             inside = set(member_ids(connection, row.id))
-            found = {device.id: device.name for device in (find_device(connection, item) for item in devices)}
-            gone = {number: device_name for number, device_name in found.items() if number in inside}
+            found = device_names(connection, devices)
+            gone = {number: device for number, device in found.items() if number in inside}
             for number in gone:
                 connection.execute(
                     delete(schema.collection_member).where(m.collection_id == row.id, m.device_id == number)

@@ -118,6 +118,19 @@ def find_device(connection: Connection, name: str) -> Device:
     return next(read_devices(connection, [row.id]))
 
 
+def device_names(connection: Connection, names: Sequence[str]) -> dict[int, str]:
+    """The names of several devices by their ids, each device once. Raises NotFound."""
+    d = schema.device.c
+    found: dict[str, tuple[int, str]] = {}
+    for part in _chunks([name.casefold() for name in names]):
+        query = select(d.key, d.id, d.name).where(d.key.in_(part))
+        found.update({key: (number, name) for key, number, name in connection.execute(query)})
+    for name in names:
+        if name.casefold() not in found:
+            find_device(connection, name)
+    return dict(found[name.casefold()] for name in names)
+
+
 @contextmanager
 def _located(file: str | None, line: int) -> Iterator[None]:
     """Puts file and line before the message of a SiteError."""

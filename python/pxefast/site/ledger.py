@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, insert, select, tuple_, update
 
-from pxefast.decide.records import Mark, Reason
+from pxefast.decide.records import Mark, Reason, already_offered, same_session
 from pxefast.site import schema
 from pxefast.site.collections import find_collection, member_ids
 from pxefast.site.devices import find_device, read_devices
@@ -24,8 +24,6 @@ __all__ = ["Claim", "ClaimResult", "Cleared", "Ledger"]
 _CHUNK = 450
 
 _CLAIMED = Reason("claimed", "claimed in the ledger", "I1")
-_SAME_SESSION = Reason("same_session", "a later stage or a repeat of the boot that claimed", "F-42")
-_ALREADY = Reason("already_offered", "already offered: the ledger holds a claim of another boot", "CM-77")
 _WITHDRAWN = Reason("withdrawn", "the deployment no longer reaches this device", "I1")
 _STOPPED = Reason("responses_not_allowed", "the distribution point was told to answer nobody", "CM-2")
 
@@ -114,10 +112,10 @@ def _decide(claim: Claim, rows: dict[Key, _Row], reachable: set[Key]) -> ClaimRe
         rows[key] = _Row(generation, mark)
         return ClaimResult(True, _CLAIMED, mark)
     if not mark.continues(claim.step, claim.xid, claim.now, claim.session_seconds):
-        return ClaimResult(False, _ALREADY, mark)
+        return ClaimResult(False, already_offered(key[1]), mark)
     mark = mark._replace(step=claim.step, xid=claim.xid)
     rows[key] = _Row(mark.generation, mark)
-    return ClaimResult(True, _SAME_SESSION, mark)
+    return ClaimResult(True, same_session(key[1]), mark)
 
 
 def _answers(connection: Connection) -> bool:

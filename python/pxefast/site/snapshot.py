@@ -67,7 +67,10 @@ def read_marks(connection: Connection) -> dict[tuple[int, str], Mark]:
 
 
 class Watcher:
-    """Notices changes that other connections made to the site, cheaply enough to ask many times a second."""
+    """Notices changes that other connections made to the site, cheaply enough to ask many times a second.
+
+    Make it before the snapshot: what changes in between is then noticed.
+    """
 
     def __init__(self, store: Store) -> None:
         self._connection = store.watch()

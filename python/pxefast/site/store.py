@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, update
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, select, update
 from sqlalchemy.exc import DatabaseError
 
 from pxefast.errors import AlreadyExists, CannotOpen, Invalid, SiteError
@@ -237,7 +237,7 @@ def _actor() -> str:
 
 
 def _engine(file: Path, busy_seconds: float) -> Engine:
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": busy_seconds})
+    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": busy_seconds})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:

@@ -28,6 +28,9 @@ def upgrade() -> None:
         sa.Column("architecture", sa.String(length=5), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("pxe_enabled", sa.Boolean(), nullable=False),
+        sa.CheckConstraint(
+            "architecture IN ('x86', 'x64', 'arm64')", name=op.f("ck_boot_image_architecture")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_boot_image")),
         sa.UniqueConstraint("key", name=op.f("uq_boot_image_key")),
     )
@@ -63,6 +66,7 @@ def upgrade() -> None:
         sa.Column("mac_ignore_list_file", sa.Text(), nullable=True),
         sa.Column("ramdisk_tftp_block_size", sa.Integer(), nullable=False),
         sa.Column("ramdisk_tftp_window_size", sa.Integer(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_distribution_point_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_distribution_point")),
     )
     op.create_table(
@@ -75,6 +79,7 @@ def upgrade() -> None:
         sa.Column("step", sa.Integer(), nullable=True),
         sa.Column("xid", sa.BigInteger(), nullable=True),
         sa.Column("claimed_at", sa.Float(), nullable=True),
+        sa.CheckConstraint("state IN ('ARMED', 'CLAIMED')", name=op.f("ck_ledger_state")),
         sa.PrimaryKeyConstraint("device_id", "deployment_id", "generation", name=op.f("pk_ledger")),
         sqlite_with_rowid=False,
     )
@@ -92,6 +97,7 @@ def upgrade() -> None:
         sa.Column("next_device", sa.Integer(), nullable=False),
         sa.Column("next_object", sa.Integer(), nullable=False),
         sa.Column("next_deployment", sa.Integer(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_site_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_site")),
     )
     op.create_table(
@@ -105,6 +111,7 @@ def upgrade() -> None:
             name=op.f("fk_boot_program_boot_image_id"),
             ondelete="CASCADE",
         ),
+        sa.CheckConstraint("firmware IN ('bios', 'uefi', 'ipxe')", name=op.f("ck_boot_program_firmware")),
         sa.PrimaryKeyConstraint("boot_image_id", "firmware", name=op.f("pk_boot_program")),
     )
     op.create_table(
@@ -160,6 +167,11 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["task_sequence_id"], ["task_sequence.id"], name=op.f("fk_deployment_task_sequence_id")
+        ),
+        sa.CheckConstraint("purpose IN ('required', 'available')", name=op.f("ck_deployment_purpose")),
+        sa.CheckConstraint(
+            "audience IN ('clients', 'clients-media-pxe', 'media-pxe', 'media-pxe-hidden')",
+            name=op.f("ck_deployment_audience"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deployment")),
     )

@@ -1,0 +1,60 @@
+"""All benches in one run: `make bench`, or `python benches/run.py [parse] [decide] [tftp] [--json FILE]`.
+
+Each figure is a ratio to a peer measured in the same run; absolute times depend on the machine (README.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import decisions
+import packets
+import transfers
+
+SECTIONS = {"parse": packets.run, "decide": decisions.run, "tftp": transfers.run}
+
+
+def machine() -> dict[str, Any]:
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def main() -> int:
+    from pxefast import _native
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="which (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    arguments = parser.parse_args()
+    if _native.build_profile != "release":
+        print("this is not a release build; benches measure nothing else", file=sys.stderr)
+        return 1
+    figures: dict[str, Any] = {"machine": machine()}
+    print("machine:", ", ".join(f"{key} {value}" for key, value in figures["machine"].items()))
+    for name in arguments.sections or SECTIONS:
+        print(f"\n{name}")
+        figures[name] = SECTIONS[name]()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

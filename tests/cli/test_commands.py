@@ -1,0 +1,263 @@
+"""What holds for every command: help, exit codes, streams, and the promises of the shared options."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pxefast.cli.app import app
+from typer.main import get_command
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found = []
+    for name, command in group.commands.items():
+        here = (*path, name)
+        found += commands(command, here) if hasattr(command, "commands") else [(here, command)]
+    return found
+
+
+ALL = commands(get_command(app))
+NAMES = [" ".join(path) for path, _ in ALL]
+
+
+def options(command: Any) -> set[str]:
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_every_promised_command_is_there() -> None:
+    promised = """
+    init
+    boot-image add, boot-image list, boot-image show, boot-image set, boot-image remove
+    content distribute, content list
+    device import, device list, device show, device remove, device import-csv
+    collection create, collection add, collection remove, collection list, collection show
+    task-sequence create, task-sequence list, task-sequence remove
+    deployment create, deployment list, deployment show, deployment remove, deployment clear
+    dp show, dp set
+    explain, serve, status, demo, version
+    """
+    assert sorted(NAMES) == sorted(
+        name.strip() for line in promised.split("\n") for name in line.split(",") if name.strip()
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example(run: Any, name: str) -> None:
+    result = run(*name.split(), "--help")
+    assert result.code == 0
+    words = " ".join(result.out.split())
+    assert "Example: pxefast" in words
+    assert name in words[words.index("Example: ") :]
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=NAMES)
+def test_shared_options_are_where_they_are_promised(path: tuple[str, ...], command: Any) -> None:
+    name = path[-1]
+    if name in ("list", "show", "explain", "status", "version"):
+        assert "--json" in options(command)
+    if name in ("create", "add", "import") and path != ("collection", "add"):
+        assert {"--id", "--quiet"} <= options(command)
+    if name in ("remove", "clear"):
+        assert {"--dry-run", "--yes"} <= options(command)
+
+
+def test_every_setting_of_the_distribution_point_has_its_no_form() -> None:
+    command = next(command for path, command in ALL if path == ("dp", "set"))
+    plain = {name for name in options(command) if not name.startswith("--no-") and name != "--help"}
+    assert {name.replace("--", "--no-", 1) for name in plain} <= options(command)
+    assert plain == {
+        "--enable-pxe",
+        "--allow-pxe-response",
+        "--interface",
+        "--unknown-computers",
+        "--response-delay",
+        "--listen-on-dhcp-port",
+        "--mac-ignore-list-file",
+        "--ramdisk-tftp-block-size",
+        "--ramdisk-tftp-window-size",
+    }
+
+
+NEED_A_HOME = [
+    ("boot-image", "list"),
+    ("boot-image", "show", "PS100001"),
+    ("boot-image", "set", "PS100001", "--pxe"),
+    ("boot-image", "remove", "PS100001"),
+    ("content", "distribute", "PS100001"),
+    ("content", "list"),
+    ("device", "list"),
+    ("device", "import", "--name", "web01", "--mac", "00:11:22:33:44:55"),
+    ("device", "show", "web01"),
+    ("collection", "list"),
+    ("collection", "create", "rack"),
+    ("task-sequence", "list"),
+    ("deployment", "list"),
+    ("deployment", "clear", "--device", "web01"),
+    ("dp", "show"),
+    ("dp", "set", "--enable-pxe"),
+    ("explain", "--mac", "00:11:22:33:44:55"),
+]
+
+
+@pytest.mark.parametrize("arguments", NEED_A_HOME, ids=" ".join)
+def test_without_a_home_every_command_says_how_to_make_one(
+    run: Any, home: Path, arguments: tuple[str, ...]
+) -> None:
+    result = run(*arguments)
+    assert (result.code, result.out) == (3, "")
+    assert "pxefast init --site-code XYZ" in result.err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("device", "import"),
+        ("device", "import", "--name", "web01"),
+        ("explain", "--mac", "zz"),
+        ("explain", "--mac", "00:11:22:33:44:55", "--arch", "arm64", "--firmware", "bios"),
+        ("explain", "--mac", "00:11:22:33:44:55", "--relay", "nowhere"),
+        ("explain", "--mac", "00:11:22:33:44:55", "--smbios-guid", "1234"),
+        ("boot-image", "set", "PS100001"),
+        ("boot-image", "add", "/nowhere", "--name", "n", "--arch", "mips", "--boot-program", "uefi=a"),
+        ("boot-image", "add", ".", "--name", "n", "--arch", "x64", "--boot-program", "coreboot=a"),
+        ("boot-image", "add", ".", "--name", "n", "--arch", "x64", "--boot-program", "uefi"),
+        ("deployment", "clear"),
+        ("deployment", "clear", "--device", "web01", "--collection", "rack 7"),
+        ("dp", "set"),
+        ("dp", "set", "--response-delay", "soon"),
+        ("dp", "set", "--response-delay", "1", "--no-response-delay"),
+        ("dp", "set", "--interface", "eth0", "--no-interface"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_exit_code_2_on_standard_error(
+    run: Any, site: Path, arguments: tuple[str, ...]
+) -> None:
+    result = run(*arguments)
+    assert result.code == 2
+    assert result.err or not arguments
+    assert "Traceback" not in result.err
+
+
+REMOVALS = [
+    (("device", "remove", "web01"), ("device", "show", "web01")),
+    (("collection", "remove", "rack 7", "web01"), ("collection", "show", "rack 7")),
+    (("deployment", "remove", "PS120001"), ("deployment", "show", "PS120001")),
+]
+
+
+@pytest.mark.parametrize(("removal", "look"), REMOVALS, ids=lambda value: " ".join(value[:2]))
+def test_nothing_is_removed_without_a_terminal_and_without_yes(
+    run: Any, site: Path, removal: Any, look: Any
+) -> None:
+    before = run(*look)
+    result = run(*removal)
+    assert (result.code, result.out) == (2, "")
+    assert "--yes" in result.err
+    dry = run(*removal, "--dry-run")
+    assert dry.code == 0
+    assert dry.out.startswith("would ")
+    assert run(*look) == before
+    assert run(*removal, "--yes").code == 0
+    assert run(*look) != before
+
+
+def test_at_a_terminal_it_asks_and_no_means_no(run: Any, site: Path, home: Path) -> None:
+    for answer, code in (("n", 1), ("y", 0)):
+        controller, terminal = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pxefast", "--home", str(home), "device", "remove", "web01"],
+                stdin=terminal,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            os.write(controller, f"{answer}\n".encode())
+            _, err = process.communicate(timeout=60)
+        finally:
+            os.close(controller)
+            os.close(terminal)
+        assert process.returncode == code, err
+        assert "remove device web01" in err
+        assert run("device", "show", "web01").code == (1 if answer == "y" else 0)
+
+
+def test_a_reader_that_stops_early_is_no_complaint(site: Path, home: Path) -> None:
+    for command in (["device", "list", "--json"], ["dp", "show"], ["deployment", "list"]):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pxefast", "--home", str(home), *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        with process.stderr:
+            assert process.stderr.read() == ""
+        assert process.wait(60) in (0, 1)
+
+
+def test_the_program_is_also_a_module_and_gives_its_exit_code(home: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "pxefast", "--home", str(home), "dp", "show"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr.startswith("pxefast: ")
+
+
+def test_a_damaged_database_is_exit_code_3_without_a_traceback(run: Any, site: Path, home: Path) -> None:
+    (home / "site.db").write_bytes(b"no database" * 1000)
+    result = run("device", "list")
+    assert result.code == 3
+    assert "site.db" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_wrong_setting_stops_every_command_with_its_file_and_key(run: Any, site: Path, home: Path) -> None:
+    (home / "pxefast.toml").write_text("[dhcp]\nprot = 67\n")
+    result = run("device", "list")
+    assert result.code == 1
+    assert f"{home}/pxefast.toml: dhcp.prot: unknown key" in result.err
+
+
+def test_another_settings_file_can_be_named(run: Any, site: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    missing = run("--config", str(other), "device", "list")
+    assert missing.code == 3
+    other.write_text("[database]\nbusy_seconds = 1\n")
+    assert run("--config", str(other), "device", "list").code == 0
+
+
+def test_reading_commands_work_while_something_writes(run: Any, site: Path, home: Path) -> None:
+    from pxefast.site.store import Store
+
+    with Store.open(home / "site.db") as store, store.write("test", "holds the lock"):
+        for arguments in (
+            ("device", "list"),
+            ("deployment", "list"),
+            ("explain", "--mac", "00:11:22:33:44:55"),
+        ):
+            assert run(*arguments).code == 0
+
+
+def test_commands_start_without_loading_the_database_or_the_native_library(home: Path) -> None:
+    program = (
+        "import sys; from pxefast.cli import main\n"
+        "main(['--help'])\n"
+        "late = ('sqlalchemy', 'alembic', 'pydantic', 'pxefast._native')\n"
+        "print([name for name in late if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,145 @@
+"""`pxefast serve` as a process of its own, and the events that it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from .home import Home
+
+Event = dict[str, Any]
+T = TypeVar("T")
+
+# For what comes at once where nothing else runs.
+PATIENCE = 10.0
+# "Within a second", and what a test machine with other work adds.
+SOON = 2.0
+
+
+def eventually(look: Callable[[], T | None], seconds: float = PATIENCE, what: str = "what was waited for") -> T:
+    """What `look` finds once it is true; looks again and again until the bound."""
+    again = threading.Event()
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, f"{what} did not come within {seconds} s"
+        again.wait(0.02)
+    return found
+
+
+class Service:
+    """A running service. Use it in a `with`; it is ready from the beginning."""
+
+    def __init__(self, home: Home, environment: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self._news = threading.Condition()
+        self.lines: list[str] = []
+        self.events: list[Event] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pxefast", "--home", str(home.folder), "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        assert self._process.stdout
+        assert self._process.stderr
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True)
+        self._reader.start()
+        first = self._process.stdout.readline()
+        if first != "ready\n":
+            raise AssertionError(f"not ready but {first!r}, exit {self.end()}: {self.events} {''.join(self.lines)}")
+        self.ports: dict[str, int] = self.event("service", lambda event: "ports" in event)["ports"]
+
+    def _read(self, pipe: IO[str]) -> None:
+        for line in pipe:
+            with self._news:
+                if line.startswith("{"):
+                    self.events.append(json.loads(line))
+                else:
+                    self.lines.append(line)
+                self._news.notify_all()
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def event(
+        self,
+        kind: str,
+        look: Callable[[Event], bool] = lambda _: True,
+        *,
+        after: int = 0,
+        count: int = 1,
+        seconds: float = PATIENCE,
+    ) -> Event:
+        """The first event of a kind that `look` accepts, among those numbered `after` or later; or the `count`th."""
+        end = time.monotonic() + seconds
+        with self._news:
+            while True:
+                for event in self.events[after:]:
+                    after += 1
+                    if event["event"] == kind and look(event):
+                        count -= 1
+                        if count == 0:
+                            return event
+                left = end - time.monotonic()
+                assert left > 0, f"no such {kind} event within {seconds} s; the last: {self.events[-3:]}"
+                self._news.wait(left)
+
+    @property
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    @property
+    def resident_bytes(self) -> int:
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def counters(self, settled: Callable[[dict[str, int]], bool]) -> dict[str, int]:
+        """The counters of `status --json` as soon as they are `settled`; it is rewritten every second."""
+
+        def look() -> dict[str, int] | None:
+            found = self.home.status().get("counters", {})
+            return found if found and settled(found) else None
+
+        return eventually(look, what="counters that say so")
+
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = PATIENCE) -> int:
+        """Send a signal; returns the exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            code = self._process.wait(seconds)
+        finally:
+            self._process.kill()
+        self._reader.join(PATIENCE)
+        assert self._process.stdout
+        assert self._process.stderr
+        self._process.stdout.close()
+        self._process.stderr.close()
+        return code
+
+    def stop(self) -> None:
+        """End it as systemd would. It must end well and have printed nothing but events."""
+        code = self.end()
+        assert not self.lines, f"on stderr, and no event: {self.lines}"
+        assert code in (0, -signal.SIGKILL), f"exit {code}; the last events: {self.events[-3:]}"
+
+
+def moved(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """The counters that are not what they were."""
+    return {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}

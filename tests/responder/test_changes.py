@@ -1,0 +1,157 @@
+"""Every change counts within a second, without a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..loopback.machine import Machine
+from ..loopback.point import Point
+from ..loopback.service import SOON, eventually
+
+
+def soon_answered(machine: Machine) -> None:
+    eventually(lambda: machine.discover().reply, SOON, "an answer")
+
+
+def soon_refused(machine: Machine, code: str) -> None:
+    eventually(lambda: machine.discover().codes[-1] == code, SOON, code)
+    assert machine.discover().reply is None
+    assert machine.request().reply is None
+
+
+def test_a_machine_is_known_and_served_and_forgotten_as_the_operator_says(point: Point) -> None:
+    home = point.home
+    machine = point.client("02:00:00:00:02:01", "22222222-0000-0000-0000-000000000001")
+    soon_refused(machine, "unknown_computers_off")
+    home.device("fresh", machine.mac, machine.guid)
+    soon_refused(machine, "no_deployment")
+    deployment = home.deploy(point.image, ["fresh"])
+    soon_answered(machine)
+    home.run("deployment", "remove", deployment, "--yes")
+    soon_refused(machine, "no_deployment")
+
+
+def test_a_distribution_point_that_may_not_answer_is_silent_and_logs_why(point: Point) -> None:
+    machine = point.machine("available")
+    for switch, code in (("allow-pxe-response", "responses_not_allowed"), ("enable-pxe", "pxe_disabled")):
+        point.home.run("dp", "set", f"--no-{switch}")
+        soon_refused(machine, code)
+        point.home.run("dp", "set", f"--{switch}")
+        soon_answered(machine)
+
+
+def test_a_boot_image_that_is_not_for_pxe_boots_nobody(point: Point) -> None:
+    machine = point.machine()
+    point.home.run("boot-image", "set", point.image, "--no-pxe")
+    soon_refused(machine, "boot_image_not_pxe_enabled")
+    point.home.run("boot-image", "set", point.image, "--pxe")
+    soon_answered(machine)
+    assert machine.boot().reply is not None
+
+
+def test_only_bound_interfaces_are_answered(point: Point) -> None:
+    machine = point.machine("available")
+    point.home.run("dp", "set", "--interface", "elsewhere0")
+    soon_refused(machine, "interface_not_bound")
+    point.home.run("dp", "set", "--interface", "lo")
+    soon_answered(machine)
+    point.home.run("dp", "set", "--no-interface")
+    soon_answered(machine)
+
+
+def test_the_response_delay_is_measured_by_the_clients_own_seconds(point: Point) -> None:
+    machine = point.machine()
+    point.home.run("dp", "set", "--response-delay", "4")
+    eventually(lambda: machine.discover().codes[-1] == "response_delay", SOON, "the delay")
+    assert machine.discover(secs=3).reply is None
+    assert machine.discover(secs=4).reply is not None
+    assert machine.request(secs=0).reply is not None, "who was offered has waited already"
+    point.home.run("dp", "set", "--response-delay", "0")
+    other = point.machine()
+    assert other.discover(secs=0).reply is not None
+
+
+@pytest.fixture
+def listed(point: Point, tmp_path: Path) -> Path:
+    """The exclusion file of the distribution point, with one machine that nobody has."""
+    file = tmp_path / "excluded.txt"
+    file.write_text("02:00:00:aa:aa:aa\n")
+    after = len(point.service.events)
+    point.home.run("dp", "set", "--mac-ignore-list-file", str(file))
+    point.service.event("service", lambda event: f"{file} read: 1 excluded" in event["text"], after=after, seconds=SOON)
+    return file
+
+
+@pytest.fixture
+def unlisted(point: Point) -> object:
+    """Takes the list away after the test."""
+    yield
+    point.home.run("dp", "set", "--no-mac-ignore-list-file")
+
+
+@pytest.mark.usefixtures("unlisted")
+def test_an_excluded_machine_gets_silence_within_a_second_whatever_is_deployed(point: Point, listed: Path) -> None:
+    required, available = point.machine(), point.machine("available")
+    for machine in (required, available):
+        for spelling in (machine.mac.upper().replace(":", "-"), machine.mac.replace(":", ""), f" {machine.mac} # why"):
+            listed.write_text(f"02:00:00:aa:aa:aa\r\n{spelling}\r\n")
+            soon_refused(machine, "excluded")
+            listed.write_text("02:00:00:aa:aa:aa\n")
+            soon_answered(machine)
+    assert required.boot().reply is not None
+
+
+@pytest.mark.usefixtures("unlisted")
+def test_a_line_that_cannot_be_read_is_named_and_the_last_good_list_stays(point: Point, listed: Path) -> None:
+    excluded, other = point.machine(), point.machine()
+    listed.write_text(f"{excluded.mac}\n")
+    soon_refused(excluded, "excluded")
+    after = len(point.service.events)
+    listed.write_text("02:00:00:aa:aa:aa\nnot a MAC\n")
+    event = point.service.event("service", lambda event: event["level"] == "error", after=after, seconds=SOON)
+    assert f"{listed}:2" in event["text"]
+    assert "last good list stays" in event["text"]
+    assert excluded.boot().codes[-1] == "excluded"
+    assert other.boot().reply is not None
+    assert any(f"{listed}:2" in problem for problem in eventually(lambda: point.home.status()["problems"]))
+    listed.write_text("02:00:00:aa:aa:aa\n")
+    soon_answered(excluded)
+
+
+@pytest.mark.usefixtures("unlisted")
+@pytest.mark.parametrize("how", ["deleted", "emptied", "a folder", "not text"])
+def test_a_list_that_is_gone_holds_required_deployments(point: Point, listed: Path, how: str) -> None:
+    excluded, required, available = point.machine(), point.machine(), point.machine("available")
+    listed.write_text(f"{excluded.mac}\n")
+    soon_refused(excluded, "excluded")
+    if how == "emptied":
+        listed.write_text("# nobody\n")
+    elif how == "not text":
+        listed.write_bytes(b"\xff\xfe\x00\xd8")
+    else:
+        listed.unlink()
+        if how == "a folder":
+            listed.mkdir()
+    soon_refused(required, "required_paused")
+    assert excluded.boot().codes[-1] == "excluded"
+    assert available.boot().reply is not None
+    if how == "a folder":
+        listed.rmdir()
+    listed.write_text("02:00:00:aa:aa:aa\n")
+    soon_answered(required)
+    assert required.boot().reply is not None
+
+
+def test_a_manifest_that_cannot_be_read_stops_everything_until_it_is_mended(point: Point) -> None:
+    machine = point.machine("available")
+    manifest = point.home.folder / "content" / "images" / f"{point.image}.json"
+    whole = manifest.read_bytes()
+    for content in (whole[: len(whole) // 2], b"[]", b"{}"):
+        manifest.unlink()
+        manifest.write_bytes(content)
+        soon_refused(machine, "site_unreadable")
+        manifest.unlink()
+        manifest.write_bytes(whole)
+        soon_answered(machine)

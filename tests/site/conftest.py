@@ -1,0 +1,27 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pxefast.site.devices import NewDevice
+from pxefast.site.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty site PS1."""
+    with Store.create(tmp_path / "site.db", "PS1") as store:
+        yield store
+
+
+@pytest.fixture
+def ready(store: Store) -> Store:
+    """web01 and web02 in collection `rack`, with required deployment PS120001, and responses allowed."""
+    for number in (1, 2):
+        store.devices.add(NewDevice(f"web0{number}", (f"00:11:22:33:44:0{number}",)))
+    store.collections.create("rack")
+    store.collections.add("rack", ["web01", "web02"])
+    image = store.boot_images.add("linux", "x64", Path("/nowhere"), {"uefi": "grubx64.efi"})
+    sequence = store.task_sequences.create("install", image.id)
+    store.deployments.create(sequence.id, "rack", "required", "media-pxe")
+    store.dp.set(enable_pxe=True, allow_pxe_response=True)
+    return store

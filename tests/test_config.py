@@ -1,0 +1,91 @@
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from pxefast import config
+from pxefast.errors import CannotOpen, ConfigError
+
+
+def test_the_shipped_file_says_exactly_the_defaults() -> None:
+    plain = config.default_text()
+    assert config.parse(plain, "default.toml") == config.Settings()
+    lines = (line.removeprefix("# ") if " = " in line else line for line in plain.splitlines())
+    assert config.parse("\n".join(lines), "default.toml") == config.Settings()
+
+
+def test_the_shipped_file_names_every_setting() -> None:
+    lines = (
+        line.removeprefix("# ") if " = " in line else line for line in config.default_text().splitlines()
+    )
+    said = config.parse("\n".join(lines), "default.toml")
+    assert said.model_fields_set == set(config.Settings.model_fields)
+    for name in config.Settings.model_fields:
+        section = getattr(said, name)
+        assert section.model_fields_set == set(type(section).model_fields), name
+    assert said.dhcp.style.model_fields_set == set(config.Style.model_fields)
+
+
+def test_what_is_set_is_what_counts() -> None:
+    settings = config.parse(
+        '[listen]\naddress = "127.0.0.1"\n[dhcp]\nport = 0\nrelays = ["10.0.0.0/8", "192.0.2.1"]\n'
+        '[dhcp.style]\nuefi_x64 = "direct"\n[tftp]\nmax_block_size = 1468\n',
+        "f",
+    )
+    assert settings.listen.address == IPv4Address("127.0.0.1")
+    assert settings.dhcp.port == 0
+    assert settings.dhcp.relays == (IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.1/32"))
+    assert (settings.dhcp.style.uefi_x64, settings.dhcp.style.bios) == ("direct", "microsoft")
+    assert settings.tftp.max_block_size == 1468
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("prot = 1", "prot"),
+        ("[dhcp]\nprot = 67", "dhcp.prot"),
+        ("[dhcp]\nport = 65536", "dhcp.port"),
+        ("[dhcp]\nport = -1", "dhcp.port"),
+        ('[dhcp]\nport = "67"', "dhcp.port"),
+        ("[dhcp]\nport = true", "dhcp.port"),
+        ("[dhcp]\nport = 67.0", "dhcp.port"),
+        ('[dhcp]\nrelays = "10.0.0.0/8"', "dhcp.relays"),
+        ('[dhcp]\nrelays = ["10.0.0.1/8"]', "dhcp.relays"),
+        ("[dhcp]\nrelays = [10]", "dhcp.relays"),
+        ('[dhcp]\noption82_without_giaddr = "maybe"', "dhcp.option82_without_giaddr"),
+        ('[dhcp.style]\nbios = "Direct"', "dhcp.style.bios"),
+        ("[dhcp]\nstyle = 1", "dhcp.style"),
+        ("[tftp]\nmax_block_size = 511", "tftp.max_block_size"),
+        ("[tftp]\nmax_block_size = 65465", "tftp.max_block_size"),
+        ("[tftp]\nmax_window_size = 0", "tftp.max_window_size"),
+        ("[tftp]\nmax_window_size = 65", "tftp.max_window_size"),
+        ("[tftp]\nretransmit_milliseconds = 49", "tftp.retransmit_milliseconds"),
+        ("[session]\nseconds = 0", "session.seconds"),
+        ('[listen]\naddress = "localhost"', "listen.address"),
+        ("[listen]\naddress = 1", "listen.address"),
+        ('[log]\nlevel = "loud"', "log.level"),
+        ("[database]\nbusy_seconds = -1", "database.busy_seconds"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_file_and_key(text: str, key: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.parse(text, "/etc/pxefast.toml")
+    assert (error.value.file, error.value.key) == ("/etc/pxefast.toml", key)
+    assert str(error.value).startswith(f"/etc/pxefast.toml: {key}: ")
+
+
+def test_text_that_is_no_toml_is_refused_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"^f: not valid TOML: .*line 2"):
+        config.parse("[dhcp]\nport\n", "f")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        config.Settings().dhcp.port = 1
+
+
+def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(CannotOpen, match=r"nothing\.toml"):
+        config.load(tmp_path / "nothing.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xff\n")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        config.load(tmp_path / "latin.toml")
