@@ -241,7 +241,9 @@ def test_creates_print_the_id_alone_when_quiet_and_take_one(run: Any, site: Path
 def test_a_collection_is_shown_with_its_members_and_deployments(run: Any, site: Path) -> None:
     shown = run("collection", "show", "RACK 7", "--json").json
     assert shown == {"id": "PS100002", "name": "rack 7", "members": ["web01"], "deployments": ["PS120001"]}
-    assert run("collection", "list", "--json").json == [{"id": "PS100002", "name": "rack 7", "members": 1}]
+    built_in = {"id": "SMS000US", "name": "All Unknown Computers", "members": 0}
+    rack = {"id": "PS100002", "name": "rack 7", "members": 1}
+    assert run("collection", "list", "--json").json == [built_in, rack]
 
 
 def test_arming_machines_is_said_on_standard_error(run: Any, site: Path) -> None:
@@ -257,7 +259,7 @@ def test_a_collection_in_use_is_not_removed(run: Any, done: Any, site: Path) -> 
     assert "PS120001" in result.err
     done("deployment", "remove", "PS120001", "--yes")
     done("collection", "remove", "rack 7", "--yes")
-    assert run("collection", "list", "--json").json == []
+    assert [row["id"] for row in run("collection", "list", "--json").json] == ["SMS000US"]
     assert len(run("device", "list", "--json").json) == 1
 
 

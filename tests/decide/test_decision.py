@@ -360,8 +360,8 @@ def test_an_exact_architecture_goes_before_a_newer_compatible_one(world: World) 
     world.images = [world.image("PS100001", "x64"), world.image("PS100002", "x86")]
     world.deployments = {1: [world.deployment("PS120001"), world.deployment("PS120002", "PS100002")]}
     decision = world.ask(architecture=0)
-    assert (decision.deployment, decision.boot_image) == ("PS120002", "PS100001")
-    assert "PS120001" in next(reason.text for reason in decision.reasons if reason.code == "boot_image_exact")
+    assert (decision.deployment, decision.boot_image) == ("PS120001", "PS100001")
+    assert "boot_image_exact" in codes(decision)
 
 
 def test_a_compatible_image_is_taken_where_there_is_no_exact_one(world: World) -> None:
@@ -371,20 +371,54 @@ def test_a_compatible_image_is_taken_where_there_is_no_exact_one(world: World) -
     assert "boot_image_compatible" in codes(decision)
 
 
-def test_the_highest_deployment_id_chooses_the_image(world: World) -> None:
+def test_the_highest_deployment_id_chooses_among_the_required_ones(world: World) -> None:
+    world.images = [world.image("PS100001"), world.image("PS100002"), world.image("PS100003")]
+    world.deployments = {
+        1: [
+            world.deployment("PS120001"),
+            world.deployment("PS120002", "PS100002"),
+            world.deployment("PS120003", "PS100003", "available"),
+        ]
+    }
+    decision = world.ask()
+    assert (decision.action, decision.deployment, decision.boot_image) == ("boot", "PS120002", "PS100002")
+
+
+def test_what_is_claimed_is_what_boots_also_where_an_available_one_is_newer(world: World) -> None:
     world.images = [world.image("PS100001"), world.image("PS100002")]
     world.deployments = {
         1: [world.deployment("PS120001"), world.deployment("PS120002", "PS100002", "available")]
     }
     decision = world.ask()
-    assert (decision.action, decision.deployment, decision.boot_image) == ("boot", "PS120001", "PS100002")
+    assert (decision.action, decision.deployment, decision.boot_image) == ("boot", "PS120001", "PS100001")
 
 
-def test_the_image_of_a_required_deployment_already_given_is_never_lent(world: World) -> None:
+def test_a_required_deployment_already_given_does_not_follow_a_newer_one_for_other_machines(
+    world: World,
+) -> None:
     world.images = [world.image("PS100001"), world.image("PS100002", "arm64")]
     world.deployments = {1: [world.deployment("PS120001"), world.deployment("PS120002", "PS100002")]}
+    assert world.ask().deployment == "PS120001"
     world.marks = {(1, "PS120001"): world.mark()}
-    assert refused(world.ask(), "no_boot_image")
+    assert refused(world.ask(), "already_offered")
+
+
+def test_where_no_required_image_runs_an_available_one_may_still_be_asked_for(world: World) -> None:
+    world.images = [world.image("PS100001", "arm64"), world.image("PS100002")]
+    world.deployments = {
+        1: [world.deployment("PS120002"), world.deployment("PS120001", "PS100002", "available")]
+    }
+    decision = world.ask()
+    assert (decision.action, decision.deployment) == ("prompt", "PS120001")
+    assert "no_boot_image" in codes(decision)
+
+
+def test_an_ipxe_that_an_available_image_loaded_does_not_load_it_again(world: World) -> None:
+    world.images = [world.image("PS100001")]
+    world.deployments = {1: [world.deployment("PS120001", purpose="available")]}
+    assert world.ask(ipxe=True, door="discover").action == "prompt"
+    world.marks = {(1, "PS120001"): world.mark(step=1)}
+    assert refused(world.ask(ipxe=True, door="discover"), "no_ipxe_program")
 
 
 def test_an_available_boot_never_uses_a_required_deployments_image(world: World) -> None:

@@ -80,7 +80,8 @@ def read_by_tshark(path: Path) -> tuple[dict[int, Facts], list[Mark]]:
         opcode, block, names, values, code, error, codes, contents, *header = row[8:]
         facts: Facts = {"to": f"{destination}:{port}", "from port": int(source_port)}
         if protocols.endswith(":dhcp"):
-            facts |= zip(DHCP_FIELDS, header, strict=True)
+            # The header comes first; some options (61) hold the same kind of field again.
+            facts |= zip(DHCP_FIELDS, (value.split("|")[0] for value in header), strict=True)
             known = [int(option) for option in codes.split("|") if int(option) != END_OPTION]
             facts["options"] = list(zip(known, contents.split("|"), strict=False))
         elif ":tftp" in protocols:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Literal
 
 from scapy.layers.dhcp import BOOTP, DHCP
@@ -50,24 +50,27 @@ class Client:
 
     def answers_until(self, mac: str, seconds: float) -> list[Packet]:
         """pxefast's answers as they come, up to the first one to `mac`. GoneError if that does not come."""
-        answers: list[Packet] = []
+        answers = []
+        for answer in self._answers(seconds):
+            answers.append(answer)
+            if answer.chaddr[:6].hex(":") == mac:
+                return answers
+        raise GoneError(f"no answer to {mac} within {seconds} s, but {[each.summary() for each in answers]}")
+
+    def answers_within(self, seconds: float) -> list[Packet]:
+        """All that pxefast says in this time."""
+        return list(self._answers(seconds))
+
+    def _answers(self, seconds: float) -> Iterator[Packet]:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self._socket.settimeout(left)
             try:
                 payload, (address, _) = self._socket.recvfrom(4096)
             except TimeoutError:
-                break
-            if address == PXE_SERVER:
-                answers.append(BOOTP(payload))
-                if answers[-1].chaddr[:6].hex(":") == mac:
-                    return answers
-        raise GoneError(
-            f"no answer to {mac} within {seconds} s, but {[answer.summary() for answer in answers]}"
-        )
-
-    def hears_nothing_for(self, seconds: float) -> bool:
-        return not select.select([self._socket], [], [], seconds)[0]
+                return
+            if address == PXE_SERVER:  # and not the DHCP server, which is heard here too
+                yield BOOTP(payload)
 
     def close(self) -> None:
         self._socket.close()

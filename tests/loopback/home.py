@@ -31,6 +31,13 @@ class Outcome(NamedTuple):
     error: str
 
 
+class Deployed(NamedTuple):
+    """A deployment's id, and the collection that it reaches."""
+
+    id: str
+    collection: str
+
+
 class Home:
     """One distribution point's home. `settings` are sections of pxefast.toml."""
 
@@ -84,14 +91,15 @@ class Home:
     def device(self, name: str, mac: str, guid: str) -> None:
         self.run("device", "import", "--name", name, "--mac", mac, "--smbios-guid", guid)
 
-    def deploy(self, image: str, devices: Iterable[str], purpose: str = "required") -> str:
-        """Deploy a task sequence with this image to these devices. Returns the deployment's id."""
+    def deploy(self, image: str, devices: Iterable[str], purpose: str = "required") -> Deployed:
+        """Deploy a task sequence with this image to a new collection of these devices."""
         name = f"set {next(self._numbers)}"
         sequence = self.run("task-sequence", "create", "--name", name, "--boot-image", image, "--quiet")
         self.run("collection", "create", name)
         self.run("collection", "add", name, *devices)
-        return self.run("deployment", "create", "--task-sequence", sequence, "--collection", name,
-                        "--purpose", purpose, "--make-available-to", "media-pxe", "--quiet")  # fmt: skip
+        deployment = self.run("deployment", "create", "--task-sequence", sequence, "--collection", name,
+                              "--purpose", purpose, "--make-available-to", "media-pxe", "--quiet")  # fmt: skip
+        return Deployed(deployment, name)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:

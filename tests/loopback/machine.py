@@ -15,7 +15,7 @@ COOKIE = b"\x63\x82\x53\x63"
 UEFI_X64 = 7
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
 
-_numbers = itertools.count(0x1000)
+_numbers = itertools.count(0x10000000)
 
 
 class Answer(NamedTuple):

@@ -29,6 +29,7 @@ class Point:
         self.home = Home(folder / "home", settings)
         self.home.answer()
         self.image = self.home.publish(write_files(folder / "image", files), **programs)
+        self._collections: dict[str, str] = {}
         self.service = self._stack.enter_context(Service(self.home))
 
     def __enter__(self) -> Point:
@@ -55,9 +56,15 @@ class Point:
         if purpose is None:
             eventually(lambda: machine.discover().event["device"], SOON, "the new device")
         else:
-            self.home.deploy(self.image, [name], purpose)
+            self._deploy(name, purpose)
             eventually(lambda: machine.discover().reply, SOON, "the new deployment")
         return machine
+
+    def _deploy(self, device: str, purpose: str) -> None:
+        if purpose in self._collections:
+            self.home.run("collection", "add", self._collections[purpose], device)
+        else:
+            self._collections[purpose] = self.home.deploy(self.image, [device], purpose).collection
 
     def client(self, mac: str, guid: str, **more: Any) -> Machine:
         """Who asks with this identity, from 127.0.0.2 unless told."""

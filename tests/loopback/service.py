@@ -57,7 +57,7 @@ class Service:
         first = self._process.stdout.readline()
         if first != "ready\n":
             raise AssertionError(f"not ready but {first!r}, exit {self.end()}: {self.events} {''.join(self.lines)}")
-        self.ports: dict[str, int] = self.event("service", lambda event: "ports" in event)["ports"]
+        self.ports: dict[str, int] = home.status()["ports"]
 
     def _read(self, pipe: IO[str]) -> None:
         for line in pipe:
@@ -109,14 +109,15 @@ class Service:
     def resident_bytes(self) -> int:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
-    def counters(self, settled: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-        """The counters of `status --json` as soon as they are `settled`; it is rewritten every second."""
+    def counters(self) -> dict[str, int]:
+        """The counters of `status --json`, written after now: it is rewritten every second."""
+        now = time.time()
 
         def look() -> dict[str, int] | None:
-            found = self.home.status().get("counters", {})
-            return found if found and settled(found) else None
+            status = self.home.status()
+            return status["counters"] if status["written"] > now else None
 
-        return eventually(look, what="counters that say so")
+        return eventually(look, what="a new status")
 
     def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = PATIENCE) -> int:
         """Send a signal; returns the exit status."""
@@ -132,6 +133,11 @@ class Service:
         self._process.stdout.close()
         self._process.stderr.close()
         return code
+
+    def close_log(self) -> None:
+        """Read no more of what it prints, as when the reader of a pipe dies."""
+        assert self._process.stderr
+        os.dup2(os.open(os.devnull, os.O_RDONLY), self._process.stderr.fileno())
 
     def stop(self) -> None:
         """End it as systemd would. It must end well and have printed nothing but events."""

@@ -65,7 +65,7 @@ def test_an_event_carries_what_scripts_are_promised(point: Point) -> None:
     machine = point.machine()
     event = machine.request(0x1234).event
     assert event["action"] == "boot"
-    assert event["device"] == "pc%03d" % int(machine.mac[-2:], 16)
+    assert event["device"] == f"pc{int(machine.mac[-2:], 16):03}"
     assert event["deployment"].startswith("PS1")
     assert (event["boot_image"], event["boot_program"]) == (point.image, "boot.efi")
     assert all(set(reason) == {"code", "text", "rule"} for reason in event["reasons"])

@@ -29,7 +29,7 @@ def test_a_machine_is_known_and_served_and_forgotten_as_the_operator_says(point:
     soon_refused(machine, "no_deployment")
     deployment = home.deploy(point.image, ["fresh"])
     soon_answered(machine)
-    home.run("deployment", "remove", deployment, "--yes")
+    home.run("deployment", "remove", deployment.id, "--yes")
     soon_refused(machine, "no_deployment")
 
 
@@ -111,11 +111,11 @@ def test_a_line_that_cannot_be_read_is_named_and_the_last_good_list_stays(point:
     after = len(point.service.events)
     listed.write_text("02:00:00:aa:aa:aa\nnot a MAC\n")
     event = point.service.event("service", lambda event: event["level"] == "error", after=after, seconds=SOON)
-    assert f"{listed}:2" in event["text"]
+    assert f"{listed}: line 2: 'not a MAC'" in event["text"]
     assert "last good list stays" in event["text"]
     assert excluded.boot().codes[-1] == "excluded"
     assert other.boot().reply is not None
-    assert any(f"{listed}:2" in problem for problem in eventually(lambda: point.home.status()["problems"]))
+    assert f"{listed}: line 2" in eventually(lambda: point.home.status()["problems"])[0]
     listed.write_text("02:00:00:aa:aa:aa\n")
     soon_answered(excluded)
 

@@ -141,7 +141,7 @@ def test_what_is_no_longer_in_use_is_removed(ready: Store) -> None:
     ready.boot_images.remove("PS100002")
     ready.collections.remove("rack")
     assert ready.deployments.all() == ready.task_sequences.all() == ready.boot_images.all() == []
-    assert ready.collections.all() == []
+    assert [row.name for row in ready.collections.all()] == ["All Unknown Computers"]
     assert len(ready.devices.all()) == 2
 
 
@@ -197,3 +197,16 @@ def test_a_setting_out_of_range_is_refused(store: Store, change: dict[str, objec
     with pytest.raises(Invalid):
         store.dp.set(**change)
     assert store.dp.get() == before
+
+
+def test_the_collection_of_unknown_computers_is_built_in(ready: Store) -> None:
+    for change in (
+        lambda: ready.collections.add("all unknown computers", ["web01"]),
+        lambda: ready.collections.remove("All Unknown Computers"),
+    ):
+        with pytest.raises(Invalid, match="built in"):
+            change()
+    sequence = ready.task_sequences.all()[0]
+    with pytest.raises(Invalid, match="without a record"):
+        ready.deployments.create(sequence.id, "All Unknown Computers", "required", "media-pxe")
+    ready.deployments.create(sequence.id, "All Unknown Computers", "available", "media-pxe")

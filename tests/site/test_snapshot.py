@@ -78,3 +78,12 @@ def test_loading_takes_as_many_statements_for_a_thousand_devices_as_for_one(read
     ready.devices.add_many(many)
     ready.collections.add("rack", [device.name for device in many[:50]])
     assert statements() == before
+
+
+def test_machines_without_a_record_have_the_deployments_to_all_unknown_computers(ready: Store) -> None:
+    sequence = ready.task_sequences.all()[0]
+    made = ready.deployments.create(sequence.id, "All Unknown Computers", "available", "media-pxe")
+    site = load(ready, (), 900)
+    for architecture in ("x86", "x64", "arm64"):
+        assert [item.id for item in site.unknown_deployments[architecture]] == [made.id]
+    assert all(item.id != made.id for items in site.deployments_by_device.values() for item in items)

@@ -113,7 +113,7 @@ def test_a_failed_change_leaves_nothing_behind(store: Store) -> None:
     with pytest.raises(RuntimeError), store.write("test", "x") as connection:
         connection.execute(schema.collection.insert().values(id="PS100009", name="x", key="x"))
         raise RuntimeError
-    assert store.collections.all() == []
+    assert [row.name for row in store.collections.all()] == ["All Unknown Computers"]
     assert store.revision() == revision
 
 
@@ -130,8 +130,8 @@ def test_reading_works_while_another_connection_writes(store: Store) -> None:
     store.collections.create("rack")
     with Store.open(store.file) as other, other.write("test", "x") as connection:
         connection.execute(schema.collection.insert().values(id="PS100009", name="x", key="x"))
-        assert [row.name for row in store.collections.all()] == ["rack"]
-    assert [row.name for row in store.collections.all()] == ["rack", "x"]
+        assert [row.name for row in store.collections.all()] == ["All Unknown Computers", "rack"]
+    assert [row.name for row in store.collections.all()] == ["All Unknown Computers", "rack", "x"]
 
 
 def test_a_busy_database_is_said_to_be_busy(store: Store) -> None:

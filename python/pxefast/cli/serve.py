@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -22,3 +23,8 @@ def serve(context: typer.Context) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     service.run(lambda: print("ready", flush=True))
+    try:
+        sys.stderr.flush()
+    except OSError:
+        # Nobody reads the log any more; that is no reason to end with an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -18,6 +18,10 @@ class Platform(NamedTuple):
     reason: Reason
 
 
+# A deployment, its boot image, and how well that suits the client: 2 exactly, 1 as compatible.
+Choice = tuple[Deployment, BootImage, int]
+
+
 def _platform(architecture: str, firmware: str, *compatible: str) -> Platform:
     label = f"{architecture} {firmware.upper()}"
     return Platform(
@@ -47,12 +51,12 @@ def suits(image: BootImage | None, platform: Platform) -> int:
 
 def choose(
     deployments: Sequence[Deployment], images: Mapping[str, BootImage], platform: Platform
-) -> tuple[Deployment, BootImage, int] | None:
-    """The deployment whose boot image is used, the image, and how it suits: 2 exactly, 1 as compatible.
+) -> Choice | None:
+    """The deployment whose boot image is used, with it.
 
     The exact architecture goes first, then the highest deployment id (CM-101, CM-102).
     """
-    best: tuple[Deployment, BootImage, int] | None = None
+    best: Choice | None = None
     for deployment in deployments:
         image = images.get(deployment.boot_image_id)
         fit = suits(image, platform)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from .bootimage import PLATFORMS, Platform, choose, program, unusable
+from .bootimage import PLATFORMS, Choice, Platform, choose, program, unusable
 from .deployment import newest, offered, visible
 from .identity import identify
 from .records import (
@@ -16,6 +16,7 @@ from .records import (
     Device,
     DistributionPoint,
     Exclusions,
+    Mark,
     Reason,
     Request,
     Site,
@@ -123,53 +124,37 @@ def _deploy(
     name = None if device is None else device.name
     device_id = None if device is None else device.id
 
-    required, mark = None, None
+    chosen, mark = None, None
     if device_id is not None:
-        required = newest(deployments, "required")
-    if required is not None and device_id is not None:
-        mark, once = offered(required, device_id, request, site)
-        if once.code == "already_offered":
-            # No older one takes its place (CM-77); an available one may follow.
-            reasons.append(once)
-            required = None
-        else:
-            reasons.append(_required_reason(required.id, required.task_sequence_id))
-            reasons.append(once)
-    if required is not None and exclusions.paused is not None:
+        chosen, mark = _required(request, site, device_id, platform, deployments, reasons)
+    required = chosen is not None
+    if chosen is not None and exclusions.paused is not None:
         reasons.append(
             Reason("required_paused", f"required deployments are held: {exclusions.paused}", "R-53")
         )
         return Decision(
-            "ignore", tuple(reasons), name, device_id, required.id, None, None, False,
+            "ignore", tuple(reasons), name, device_id, chosen[0].id, None, None, False,
             platform.architecture, platform.firmware,
         )  # fmt: skip
 
-    candidates = [
-        deployment
-        for deployment in deployments
-        if deployment.purpose == "available"
-        or (required is not None and _may_lend_image(deployment, required, device_id, request, site))
-    ]
-    chosen = choose(candidates, site.boot_images, platform)
     if chosen is None:
-        if candidates:
-            reasons.append(_no_image(candidates, platform))
-        elif device is None:
-            reasons.append(NO_DEPLOYMENT)
-        return Decision(
-            "ignore", tuple(reasons), name, device_id, None, None, None, False,
-            platform.architecture, platform.firmware,
-        )  # fmt: skip
+        candidates = [deployment for deployment in deployments if deployment.purpose == "available"]
+        chosen = choose(candidates, site.boot_images, platform)
+        if chosen is None:
+            if candidates:
+                reasons.append(_no_image(candidates, platform))
+            elif device is None:
+                reasons.append(NO_DEPLOYMENT)
+            return Decision(
+                "ignore", tuple(reasons), name, device_id, None, None, None, False,
+                platform.architecture, platform.firmware,
+            )  # fmt: skip
+        reasons.append(_available_reason(chosen[0].id))
+        if device_id is not None:
+            mark = _current(request, site, device_id, chosen[0].id)
 
-    source, image, fit = chosen
-    deployment = source
-    if required is None:
-        reasons.append(Reason("available_deployment", f"available deployment {source.id}", "CM-74"))
-    else:
-        deployment = required
-    reasons.append(
-        _image_reason(deployment.id, source.id, image.id, image.architecture, platform.label, fit == 2)
-    )
+    deployment, image, fit = chosen
+    reasons.append(_image_reason(image.id, image.architecture, platform.label, fit == 2))
 
     refusal = unusable(image)
     boot_program = None
@@ -183,23 +168,47 @@ def _deploy(
         )  # fmt: skip
     reasons.append(_program_reason(boot_program or "", "iPXE" if request.ipxe else platform.firmware.upper()))
     return Decision(
-        "prompt" if required is None else "boot", tuple(reasons), name, device_id, deployment.id, image.id,
-        boot_program, required is not None, platform.architecture, platform.firmware,
+        "boot" if required else "prompt", tuple(reasons), name, device_id, deployment.id, image.id,
+        boot_program, required, platform.architecture, platform.firmware,
     )  # fmt: skip
 
 
-def _may_lend_image(
-    deployment: Deployment, required: Deployment, device_id: int | None, request: Request, site: Site
-) -> bool:
-    """Whether this required deployment's image may be chosen for the newest one (CM-101).
+def _required(
+    request: Request,
+    site: Site,
+    device_id: int,
+    platform: Platform,
+    deployments: list[Deployment],
+    reasons: list[Reason],
+) -> tuple[Choice | None, Mark | None]:
+    """The required deployment that boots now, with its own boot image, and the mark of this very boot.
 
-    Never one that the ledger says was already given: with some images, to boot is to be imaged.
+    What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment
+    is the one that counts. Once that, or the newest of all, was given, no older one takes its place (CM-77).
     """
-    if deployment.id == required.id:
-        return True
-    return (
-        device_id is not None and offered(deployment, device_id, request, site)[1].code != "already_offered"
-    )
+    first = newest(deployments, "required")
+    if first is None:
+        return None, None
+    chosen = choose([d for d in deployments if d.purpose == "required"], site.boot_images, platform)
+    for deployment in (first,) if chosen is None or chosen[0] is first else (first, chosen[0]):
+        mark, once = offered(deployment, device_id, request, site)
+        if once.code == "already_offered":
+            reasons.append(once)
+            return None, None
+    if chosen is None:
+        reasons.append(_no_image([d for d in deployments if d.purpose == "required"], platform))
+        return None, None
+    reasons.append(_required_reason(chosen[0].id, chosen[0].task_sequence_id))
+    reasons.append(once)
+    return chosen, mark
+
+
+def _current(request: Request, site: Site, device_id: int, deployment_id: str) -> Mark | None:
+    """The mark of an available deployment's boot that this request is a later stage of (F-42)."""
+    mark = site.marks.get((device_id, deployment_id))
+    if mark is None or not mark.continues(request.step, request.xid, request.now, site.session_seconds):
+        return None
+    return mark
 
 
 # A site has few deployments and images, and says the same of them to every machine.
@@ -215,19 +224,20 @@ def _required_reason(deployment_id: str, task_sequence_id: str) -> Reason:
 
 
 @lru_cache(4096)
-def _image_reason(
-    deployment_id: str, source_id: str, image_id: str, architecture: str, client: str, exact: bool
-) -> Reason:
-    """Which boot image, and by which rule."""
-    text = f"boot image {image_id} ({architecture}) "
-    text += f"matches {client} exactly" if exact else f"is compatible with {client}"
-    if source_id != deployment_id:
-        text += f"; it comes from deployment {source_id}, for the highest deployment id chooses the image"
-    return (
-        Reason("boot_image_exact", text, "CM-101")
-        if exact
-        else Reason("boot_image_compatible", text, "CM-102")
+def _available_reason(deployment_id: str) -> Reason:
+    return Reason(
+        "available_deployment", f"available deployment {deployment_id}: its boot program asks first", "CM-74"
     )
+
+
+@lru_cache(4096)
+def _image_reason(image_id: str, architecture: str, client: str, exact: bool) -> Reason:
+    """Which boot image, and by which rule."""
+    if exact:
+        text = f"boot image {image_id} ({architecture}) matches {client} exactly"
+        return Reason("boot_image_exact", text, "CM-101")
+    text = f"boot image {image_id} ({architecture}) is compatible with {client}"
+    return Reason("boot_image_compatible", text, "CM-102")
 
 
 @lru_cache(4096)

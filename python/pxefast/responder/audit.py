@@ -25,14 +25,31 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _NORMAL_ENDS = {"complete", "unconfirmed", "size_probe"}
 
 
+class _Lines:
+    """Writes lines. One that cannot be written is counted: a log without reader or room ends nothing (R-105)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+
+    def msg(self, line: str) -> None:
+        try:
+            print(line, file=self._stream, flush=True)
+        except OSError:
+            self.lost += 1
+
+    debug = info = warning = error = msg
+
+
 class Audit:
     """Writes events, one a line, to `stream`; JSON, or the readable line alone."""
 
     def __init__(self, settings: Log, stream: TextIO) -> None:
         as_json = settings.format == "json" or (settings.format == "auto" and not stream.isatty())
         self.actions: Counter[str] = Counter()
+        self._lines = _Lines(stream)
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(stream),
+            self._lines,
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -40,6 +57,11 @@ class Audit:
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         )
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the log itself."""
+        return f"{self._lines.lost} log lines could not be written" if self._lines.lost else None
 
     def tell(self, level: str, text: str, **more: object) -> None:
         """Something about the service itself."""

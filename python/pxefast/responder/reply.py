@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pxefast.config import Dhcp
 from pxefast.content.namespace import boot_file
-from pxefast.decide import Decision, Reason, Request, decide
+from pxefast.decide import Decision, Mark, Reason, Request, decide
 from pxefast.errors import PxefastError
 from pxefast.responder.view import View
 from pxefast.site.ledger import Claim, Ledger
@@ -137,6 +137,11 @@ class Answers:
             return Answer(question, fields, request, decision, None)
         named = _named(decision) if self._names_program(request, decision) else ""
         sent_to = self._server.answer(question, named)
+        if decision.action == "prompt" and named and decision.device_id is not None and decision.deployment:
+            # Not a claim, only what tells a later stage of this boot from its beginning (F-42).
+            self._view.site.marks[decision.device_id, decision.deployment] = Mark(
+                decision.deployment, 0, request.now, request.step, request.xid, ""
+            )
         if sent_to is None:
             decision = decision._replace(reasons=(*decision.reasons, _NOT_SENT))
         return Answer(question, fields, request, decision, sent_to)

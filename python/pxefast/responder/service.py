@@ -115,7 +115,8 @@ class Service:
 
     def _write_status(self) -> None:
         site = self._view.site
-        problems = [problem for problem in (self._view.problem, self._view.exclusion_file.problem) if problem]
+        known = (self._view.problem, self._view.exclusion_file.problem, self.audit.problem)
+        problems = [problem for problem in known if problem]
         if site.dp.listen_on_dhcp_port != self._listens_on_dhcp_port:
             problems.append("listen-on-dhcp-port was changed; restart pxefast for it to count")
         self._status.write(

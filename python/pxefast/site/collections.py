@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select
 
 from pxefast.decide.records import Device
-from pxefast.errors import AlreadyExists, InUse
+from pxefast.errors import AlreadyExists, InUse, Invalid
 from pxefast.site import schema
 from pxefast.site.devices import device_names, read_devices
 from pxefast.site.names import checked_name, find
@@ -16,7 +16,10 @@ from pxefast.site.names import checked_name, find
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["CollectionRow", "Collections"]
+__all__ = ["ALL_UNKNOWN_COMPUTERS", "CollectionRow", "Collections"]
+
+# Built in: machines without a record, of every architecture (CM-92, CM-95). Nobody is put into it.
+ALL_UNKNOWN_COMPUTERS = "SMS000US"
 
 
 class CollectionRow(NamedTuple):
@@ -78,7 +81,7 @@ class Collections:
     def add(self, name: str, devices: Sequence[str]) -> list[str]:
         """Put devices into a collection; the names of those that were not in it already."""
         with self._store.write("collection add", f"{name}: {' '.join(devices)}") as connection:
-            row = find_collection(connection, name)
+            row = _changeable(connection, name)
             inside = set(member_ids(connection, row.id))
             added = {
                 number: device
@@ -107,7 +110,7 @@ class Collections:
     def remove(self, name: str) -> CollectionRow:
         """Remove a collection; its devices stay. Raises InUse while something is deployed to it."""
         with self._store.write("collection remove", name) as connection:
-            row = find_collection(connection, name)
+            row = _changeable(connection, name)
             deployments = deployments_to(connection, row.id)
             if deployments:
                 raise InUse(
@@ -117,6 +120,13 @@ class Collections:
             count = len(member_ids(connection, row.id))
             connection.execute(delete(schema.collection).where(schema.collection.c.id == row.id))
             return CollectionRow(row.id, row.name, count)
+
+
+def _changeable(connection: Connection, name: str) -> Any:
+    row = find_collection(connection, name)
+    if row.id == ALL_UNKNOWN_COMPUTERS:
+        raise Invalid(f"collection {row.name!r} is built in: it is the machines without a record")
+    return row
 
 
 def find_collection(connection: Connection, name: str) -> Any:

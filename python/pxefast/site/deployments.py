@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 from pxefast.decide.records import Audience, Purpose
 from pxefast.errors import Invalid
 from pxefast.site import schema
-from pxefast.site.collections import find_collection
+from pxefast.site.collections import ALL_UNKNOWN_COMPUTERS, find_collection
 from pxefast.site.names import find
 from pxefast.site.task_sequences import find_task_sequence
 
@@ -62,6 +62,11 @@ class Deployments:
         ) as connection:
             sequence = find_task_sequence(connection, task_sequence_id)
             target = find_collection(connection, collection)
+            if target.id == ALL_UNKNOWN_COMPUTERS and purpose == "required":
+                raise Invalid(
+                    f"a required deployment to {target.name!r} would image every machine without a record; "
+                    "deploy it as available, or import the devices"
+                )
             new = self._store.new_id(connection, schema.deployment, wanted_id)
             connection.execute(
                 insert(schema.deployment).values(

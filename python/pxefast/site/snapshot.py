@@ -5,13 +5,14 @@ Loading is a fixed number of bulk reads in one transaction, whatever the number 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, select
 
 from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site
 from pxefast.site import schema
 from pxefast.site.boot_images import read_boot_images
+from pxefast.site.collections import ALL_UNKNOWN_COMPUTERS
 from pxefast.site.devices import read_devices
 from pxefast.site.distribution_points import read_distribution_point
 from pxefast.site.store import Store
@@ -38,11 +39,13 @@ def load(store: Store, distributed: Collection[str], session_seconds: float) -> 
             )
             for row in read_boot_images(connection)
         }
+        by_collection = _by_collection(connection)
         return Site(
             dp=read_distribution_point(connection),
             devices_by_mac=by_mac,
             devices_by_guid=by_guid,
-            deployments_by_device=_deployments_by_device(connection),
+            deployments_by_device=_by_device(connection, by_collection),
+            unknown_deployments=_unknown(by_collection),
             boot_images=images,
             marks=read_marks(connection),
             session_seconds=session_seconds,
@@ -98,15 +101,28 @@ class Watcher:
         return int(self._connection.execute(statement).fetchone()[0])
 
 
-def _deployments_by_device(connection: Connection) -> dict[int, tuple[Deployment, ...]]:
-    d, t, m = schema.deployment.c, schema.task_sequence.c, schema.collection_member.c
+def _by_collection(connection: Connection) -> dict[str, list[Deployment]]:
+    d, t = schema.deployment.c, schema.task_sequence.c
     query = select(d.id, t.id, t.boot_image_id, d.collection_id, d.purpose, d.audience).join_from(
         schema.deployment, schema.task_sequence
     )
     by_collection: dict[str, list[Deployment]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(query.order_by(d.id.desc())):
         deployment = Deployment(*row)
         by_collection.setdefault(deployment.collection_id, []).append(deployment)
+    return by_collection
+
+
+def _unknown(by_collection: Mapping[str, list[Deployment]]) -> dict[str, tuple[Deployment, ...]]:
+    """One unknown computer object an architecture, all in the one built-in collection (CM-92)."""
+    deployments = tuple(by_collection.get(ALL_UNKNOWN_COMPUTERS, ()))
+    return dict.fromkeys(("x86", "x64", "arm64"), deployments)
+
+
+def _by_device(
+    connection: Connection, by_collection: Mapping[str, list[Deployment]]
+) -> dict[int, tuple[Deployment, ...]]:
+    m = schema.collection_member.c
     memberships: dict[int, tuple[str, ...]] = {}
     if by_collection:
         members = (

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError
 from pxefast.errors import AlreadyExists, CannotOpen, Invalid, SiteError
 from pxefast.site import schema
 from pxefast.site.boot_images import BootImages
-from pxefast.site.collections import Collections
+from pxefast.site.collections import ALL_UNKNOWN_COMPUTERS, Collections
 from pxefast.site.deployments import Deployments
 from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints
@@ -77,6 +77,10 @@ class Store:
                 )
                 connection.execute(
                     schema.distribution_point.insert().values(DistributionPoints.first_row(site_code))
+                )
+                unknown = {"id": ALL_UNKNOWN_COMPUTERS, "name": "All Unknown Computers"}
+                connection.execute(
+                    schema.collection.insert().values(key=unknown["name"].casefold(), **unknown)
                 )
                 store._audit(connection, "init", site_code)
             os.link(unfinished, file)

@@ -1,0 +1,114 @@
+"""What was handed out is known for sure, or nothing is handed out (safety I1, I5, T18)."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from ..loopback.home import LOOPBACK
+from ..loopback.machine import Machine
+from ..loopback.point import Point
+from ..loopback.service import SOON, Service, eventually
+
+IMPATIENT = {**LOOPBACK, "database": {"busy_seconds": 0}}
+
+
+def ledger(point: Point) -> list[tuple[str, str]]:
+    """Device and state of each row, as another program reads them."""
+    with closing(sqlite3.connect(point.home.database)) as connection:
+        rows = "SELECT name, state FROM ledger JOIN device ON device.id = device_id ORDER BY name, generation"
+        return list(connection.execute(rows))
+
+
+@contextmanager
+def no_room(service: Service) -> Iterator[None]:
+    """The process cannot make any file longer, as on a full disk."""
+    before = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, before)
+
+
+def refused_for_the_ledger(machine: Machine, xid: int) -> str:
+    """The reason's text, once nothing was sent."""
+    answer = machine.request(xid)
+    assert answer.reply is None
+    assert answer.event["action"] == "ignore"
+    assert answer.event["boot_program"] is None
+    assert answer.codes[-1] == "ledger_unavailable"
+    return str(answer.event["reasons"][-1]["text"])
+
+
+def test_a_claim_is_in_the_database_before_the_boot_file_is_named(tmp_path: Path) -> None:
+    with Point(tmp_path) as point:
+        machine = point.machine()
+        assert machine.discover().reply is not None
+        assert ledger(point) == [], "an offer without a file is no claim"
+        name = machine.request().event["device"]
+        assert ledger(point) == [(name, "CLAIMED")]
+
+
+def test_while_another_program_holds_the_database_nothing_is_sent_and_afterwards_the_same_boot_goes_on(
+    tmp_path: Path,
+) -> None:
+    with Point(tmp_path, IMPATIENT) as point:
+        machine, available = point.machine(), point.machine("available")
+        with closing(sqlite3.connect(point.home.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert "busy" in refused_for_the_ledger(machine, 1)
+            assert available.boot().reply is not None, "what needs no claim goes on"
+            other.execute("ROLLBACK")
+        assert ledger(point) == []
+        assert machine.request(1).file == point.name("boot.efi")
+        assert machine.request(2).codes[-1] == "already_offered"
+
+
+def test_on_a_full_disk_nothing_is_sent_and_the_service_lives(tmp_path: Path) -> None:
+    with Point(tmp_path) as point:
+        machine, available = point.machine(), point.machine("available")
+        with no_room(point.service):
+            assert str(point.home.database) in refused_for_the_ledger(machine, 1)
+            assert refused_for_the_ledger(machine, 1)
+            assert available.boot().reply is not None
+        assert ledger(point) == []
+        assert machine.request(1).file == point.name("boot.efi")
+        assert machine.request(2).codes[-1] == "already_offered"
+        eventually(lambda: point.home.status().get("actions", {}).get("boot"), what="a status again")
+
+
+def test_a_database_that_lost_its_tables_stops_everything(tmp_path: Path) -> None:
+    with Point(tmp_path) as point:
+        machine, available = point.machine(), point.machine("available")
+        with closing(sqlite3.connect(point.home.database)) as other:
+            other.execute("ALTER TABLE ledger RENAME TO elsewhere")
+            other.commit()
+            assert "ledger" in refused_for_the_ledger(machine, 1)
+            other.execute("UPDATE site SET revision = revision + 1")
+            other.commit()
+            eventually(lambda: available.discover().codes[-1] == "site_unreadable", SOON, "the silence")
+            assert machine.request(1).codes[-1] == "site_unreadable"
+            other.execute("ALTER TABLE elsewhere RENAME TO ledger")
+            other.commit()
+        eventually(lambda: available.discover().reply, SOON, "an answer")
+        assert machine.request(1).file == point.name("boot.efi")
+
+
+def test_a_killed_service_does_not_forget_what_it_handed_out(tmp_path: Path) -> None:
+    with Point(tmp_path) as point:
+        machine = point.machine()
+        first = machine.request(7)
+        assert first.reply is not None
+        point.service.end(signal.SIGKILL)
+        point.again()
+        after = point.stage(machine)
+        assert after.request(8).codes[-1] == "already_offered"
+        same = after.request(7)
+        assert same.reply is not None
+        assert same.file == first.file, "the boot under way may still go on"
+        assert point.stage(machine, ipxe=True).boot().file == point.name("boot.ipxe")
