@@ -8,6 +8,7 @@ import json
 import random
 import socket
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -33,18 +34,17 @@ def demo() -> None:
 
 
 def _demo(folder: Path) -> None:
-    say = _Steps()
     home, events = folder / "home", _Events()
-    with say("make a site, a boot image of 64 MiB, a device and a required deployment"):
+    with _step("make a site, a boot image of 64 MiB, a device and a required deployment"):
         digest = _make_site(home, folder / "image")
     with _service(home, events) as ports:
         print(f"\nthe service is ready on loopback: {ports}\n\nfirst boot of {_MAC}")
         client = _Machine(ports, xid=0x1001)
-        with say("discover: who serves PXE here?"):
+        with _step("discover: who serves PXE here?"):
             offer = client.ask("dhcp", 1)
             if offer is None:
                 raise PxefastError("no offer came; the events say why:\n" + events.text())
-        with say("request: what shall I boot?"):
+        with _step("request: what shall I boot?"):
             ack = client.ask("boot", 3)
             if ack is None:
                 raise PxefastError("no answer came; the events say why:\n" + events.text())
@@ -53,7 +53,7 @@ def _demo(folder: Path) -> None:
         _fetch(ports["tftp"], file, digest)
         print(f"\nsecond boot of {_MAC}")
         again = _Machine(ports, xid=0x2002)
-        with say("discover: who serves PXE here?"):
+        with _step("discover: who serves PXE here?"):
             if again.ask("dhcp", 1, _SILENCE_SECONDS) is not None:
                 raise PxefastError("a second offer was made; that must never happen")
         print("      no offer, and this is why:")
@@ -61,19 +61,19 @@ def _demo(folder: Path) -> None:
     print("\nto let it boot again, an operator would say: pxefast deployment clear --device demo01 --yes")
 
 
-class _Steps:
-    """Says what is done, and how long it took."""
-
-    @contextmanager
-    def __call__(self, text: str) -> Iterator[None]:
+@contextmanager
+def _step(text: str) -> Iterator[None]:
+    """Says what is done, and on a terminal that it is being done."""
+    live = sys.stdout.isatty()
+    if live:
         print(f"  ... {text}", end="", flush=True)
-        began = time.monotonic()
-        try:
-            yield
-        except BaseException:
-            print()
-            raise
-        print(f"\r  ok  {text} ({time.monotonic() - began:.2f} s)")
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print(f"\n  failed: {text}" if live else f"  failed: {text}")
+        raise
+    print(f"{chr(13) if live else ''}  ok  {text} ({time.monotonic() - began:.2f} s)", flush=True)
 
 
 def _make_site(home: Path, image: Path) -> str:
