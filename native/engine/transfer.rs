@@ -283,6 +283,9 @@ impl Transfer {
 
     fn resend_one(&mut self) -> Send {
         self.sent_at = None;
+        if !self.proven && self.resent + 1 >= u32::from(UNPROVEN.0) {
+            return Send::Nothing;
+        }
         self.resent = self.resent.saturating_add(1);
         Send::Blocks { first: self.base, count: 1 }
     }

@@ -10,7 +10,7 @@ use crate::wire::name::{BadName, Name};
 use crate::wire::pxe::{guid_text, ClientClass, Reading};
 use crate::wire::relay::RelayAgent;
 use crate::wire::tftp::{self, ErrorCode, Mode};
-use crate::wire::value::Value;
+use crate::wire::value::{SubValue, Value};
 use crate::wire::{Error, What};
 
 use super::errors::address;
@@ -65,52 +65,131 @@ impl From<BadName> for PyErr {
     }
 }
 
-#[pyclass(frozen, get_all, module = "pxefast._native")]
+/// The numbers are read once; what needs memory of its own is read again from the packet when it is asked for.
+#[pyclass(frozen, module = "pxefast._native")]
 struct DhcpPacket {
+    bytes: PyBackedBytes,
+    #[pyo3(get)]
     op: u8,
+    #[pyo3(get)]
     message_type: u8,
+    #[pyo3(get)]
     htype: u8,
+    #[pyo3(get)]
     hlen: u8,
+    #[pyo3(get)]
     hops: u8,
+    #[pyo3(get)]
     xid: u32,
+    #[pyo3(get)]
     secs: u16,
+    #[pyo3(get)]
     flags: u16,
-    ciaddr: String,
-    yiaddr: String,
-    siaddr: String,
-    giaddr: String,
-    chaddr: Vec<u8>,
-    mac: Option<String>,
-    sname: Vec<u8>,
-    file: Vec<u8>,
-    options: Vec<(u8, Vec<u8>)>,
+    #[pyo3(get)]
     pxe_class: Option<&'static str>,
+    #[pyo3(get)]
     architecture: Option<u16>,
-    architectures: Vec<u16>,
+    #[pyo3(get)]
     undi: Option<(u8, u8, u8)>,
-    guid: Option<String>,
+    #[pyo3(get)]
     ipxe: bool,
+    #[pyo3(get)]
     boot_item: Option<(u16, u16)>,
-    vendor: Vec<(u8, Vec<u8>)>,
-    relay_agent: Option<Vec<u8>>,
+    mac: Option<[u8; 6]>,
+    guid: Option<[u8; 16]>,
+}
+
+impl DhcpPacket {
+    fn packet(&self) -> Result<dhcp::Packet<'_>, Error> {
+        dhcp::Packet::parse(&self.bytes)
+    }
 }
 
 #[pymethods]
 impl DhcpPacket {
+    #[getter]
+    fn ciaddr(&self) -> PyResult<String> {
+        Ok(self.packet()?.ciaddr().to_string())
+    }
+
+    #[getter]
+    fn yiaddr(&self) -> PyResult<String> {
+        Ok(self.packet()?.yiaddr().to_string())
+    }
+
+    #[getter]
+    fn siaddr(&self) -> PyResult<String> {
+        Ok(self.packet()?.siaddr().to_string())
+    }
+
+    #[getter]
+    fn giaddr(&self) -> PyResult<String> {
+        Ok(self.packet()?.giaddr().to_string())
+    }
+
+    #[getter]
+    fn chaddr<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.packet()?.chaddr()))
+    }
+
+    #[getter]
+    fn mac(&self) -> Option<String> {
+        self.mac.map(mac_text)
+    }
+
+    #[getter]
+    fn sname<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.packet()?.sname()))
+    }
+
+    #[getter]
+    fn file<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.packet()?.file()))
+    }
+
+    #[getter]
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Vec<(u8, Bound<'py, PyBytes>)>> {
+        let options = options_by_code(&self.packet()?);
+        Ok(options.into_iter().map(|(code, value)| (code, PyBytes::new(py, &value))).collect())
+    }
+
+    #[getter]
+    fn architectures(&self) -> PyResult<Vec<u16>> {
+        Ok(Reading::of(&self.packet()?).architectures().collect())
+    }
+
+    #[getter]
+    fn guid(&self) -> Option<String> {
+        self.guid.map(|guid| String::from_utf8_lossy(&guid_text(&guid)).into_owned())
+    }
+
+    #[getter]
+    fn vendor<'py>(&self, py: Python<'py>) -> PyResult<Vec<(u8, Bound<'py, PyBytes>)>> {
+        let reading = Reading::of(&self.packet()?);
+        let bytes = |(code, value): (u8, SubValue<'_>)| (code, PyBytes::new(py, &value.bytes().collect::<Vec<u8>>()));
+        Ok(reading.vendor().map(bytes).collect())
+    }
+
+    #[getter]
+    fn relay_agent<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let agent = RelayAgent::of(&self.packet()?);
+        Ok(agent.map(|agent| PyBytes::new(py, &agent.value().bytes().collect::<Vec<u8>>())))
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "<DhcpPacket op={} message_type={} xid={:#010x} mac={}>",
             self.op,
             self.message_type,
             self.xid,
-            self.mac.as_deref().unwrap_or("none"),
+            self.mac().as_deref().unwrap_or("none"),
         )
     }
 }
 
 #[pyfunction]
-fn parse_dhcp(data: &[u8]) -> PyResult<DhcpPacket> {
-    let packet = dhcp::Packet::parse(data)?;
+fn parse_dhcp(data: PyBackedBytes) -> PyResult<DhcpPacket> {
+    let packet = dhcp::Packet::parse(&data)?;
     let reading = Reading::of(&packet);
     Ok(DhcpPacket {
         op: packet.op(),
@@ -121,27 +200,17 @@ fn parse_dhcp(data: &[u8]) -> PyResult<DhcpPacket> {
         xid: packet.xid(),
         secs: packet.secs(),
         flags: packet.flags(),
-        ciaddr: packet.ciaddr().to_string(),
-        yiaddr: packet.yiaddr().to_string(),
-        siaddr: packet.siaddr().to_string(),
-        giaddr: packet.giaddr().to_string(),
-        chaddr: packet.chaddr().to_vec(),
-        mac: reading.mac().map(mac_text),
-        sname: packet.sname().to_vec(),
-        file: packet.file().to_vec(),
-        options: options_by_code(&packet),
         pxe_class: reading.class.map(|class| match class {
             ClientClass::Pxe => "pxe",
             ClientClass::Http => "http",
         }),
         architecture: reading.architecture(),
-        architectures: reading.architectures().collect(),
         undi: reading.undi,
-        guid: reading.guid.map(|guid| guid_text(&guid).iter().copied().map(char::from).collect()),
         ipxe: reading.ipxe,
         boot_item: reading.boot_item,
-        vendor: reading.vendor().map(|(code, value)| (code, value.bytes().collect())).collect(),
-        relay_agent: RelayAgent::of(&packet).map(|agent| agent.value().bytes().collect()),
+        mac: reading.mac(),
+        guid: reading.guid,
+        bytes: data,
     })
 }
 

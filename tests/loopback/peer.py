@@ -88,12 +88,11 @@ class Peer:
             first = self.receive()
         return self.rest(first, size, window)
 
-    def rest(self, packet: Packet, size: int, window: int) -> bytes:
-        """The file from `packet` on, its first block."""
-        assert packet.opcode == DATA, packet
-        received, block = [], 1
+    def rest(self, packet: Packet, size: int, window: int, block: int = 1) -> bytes:
+        """The file from `packet` on, which is this block."""
+        received = []
         while True:
-            assert (packet.opcode, packet.number) == (DATA, block % 65536), packet
+            assert (packet.opcode, packet.number) == (DATA, block % 65536), (block, packet[:2], packet.rest[:80])
             received.append(packet.rest)
             last = len(packet.rest) < size
             if last or block % window == 0:
