@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
+
+from .loopback.lan import Lan, lan_or_skip
+from .loopback.point import FILES, Point
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,20 @@ def seed() -> int:
 def long() -> bool:
     """Whether time does not matter: PXEFAST_LONG=1."""
     return os.environ.get("PXEFAST_LONG") == "1"
+
+
+@pytest.fixture(scope="module")
+def lan() -> Iterator[Lan]:
+    lan_ = lan_or_skip()
+    yield lan_
+    lan_.close()
+
+
+@pytest.fixture(scope="module")
+def lan_point(lan: Lan, seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Point]:
+    """A distribution point on the network, with the settings and the ports that everybody has."""
+    files = {**FILES, "large.bin": random.Random(seed).randbytes(1_000_003)}
+    with lan.server:
+        point = Point(tmp_path_factory.mktemp("lan"), {"log": {"format": "json"}}, files)
+    with point:
+        yield point

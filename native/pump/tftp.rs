@@ -323,10 +323,11 @@ impl Pump {
 
     /// A file by its full name, or by its name below the folder of the image that the machine is booting.
     fn find(&mut self, namespace: &Namespace, address: Ipv4Addr, name: &Name, now: Time) -> Option<Arc<Published>> {
-        if let Some(folder) = image_folder(name.as_bytes()) {
-            self.roots.set(address, folder, now);
-        }
         if let Some(published) = namespace.find(name) {
+            // Only a name that is a file tells which image the machine boots.
+            if let Some(folder) = image_folder(name.as_bytes()) {
+                self.roots.set(address, folder, now);
+            }
             return Some(Arc::clone(published));
         }
         let below = Name::join(self.roots.of(address, now)?, name)?;

@@ -143,7 +143,7 @@ impl Server {
     /// From its answer on, the machine sees its image's folder as TFTP root.
     fn show_folder(&self, question: &Question, packet: &Packet<'_>, boot_file: &str) {
         let Ok(name) = Name::fold(boot_file.as_bytes()) else { return };
-        let address = if packet.ciaddr().is_unspecified() { *question.from.ip() } else { packet.ciaddr() };
+        let address = if question.from.ip().is_unspecified() { packet.ciaddr() } else { *question.from.ip() };
         if let Some(folder) = image_folder(name.as_bytes()).filter(|_| !address.is_unspecified()) {
             self.control.root(address, folder);
         }

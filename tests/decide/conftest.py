@@ -94,6 +94,7 @@ class World:
             "step": 1,
             "xid": 7,
             "session": "00" * 16,
+            "stepped_at": self.NOW - 5,
             **fields,
         }
         return self.decide.Mark(name, **values)

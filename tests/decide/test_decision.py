@@ -265,6 +265,9 @@ def test_the_mark_of_one_device_says_nothing_of_another(world: World) -> None:
     ("mark", "request_", "same"),
     [
         ({"step": 1, "xid": 7}, {"xid": 7}, True),
+        ({"step": 1, "xid": 7, "stepped_at": NOW - 30}, {"xid": 7}, True),
+        ({"step": 1, "xid": 7, "stepped_at": NOW - 31}, {"xid": 7}, False),
+        ({"step": 0, "xid": 7, "stepped_at": NOW - 31}, {"xid": 7}, True),
         ({"step": 1, "xid": 7}, {"xid": 8}, False),
         ({"step": 0, "xid": 7}, {"xid": 8}, True),
         ({"step": 1, "xid": 7}, {"door": "discover", "xid": 7}, False),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from scapy.layers.dhcp import BOOTP, DHCP
 
-from .service import Event, Service
+from .service import PATIENCE, Event, Service
 
 COOKIE = b"\x63\x82\x53\x63"
 UEFI_X64 = 7
@@ -44,13 +44,14 @@ class Machine:
 
     def __init__(
         self, service: Service, mac: str, guid: str, address: str = "127.0.0.2", architecture: int = UEFI_X64,
-        ipxe: bool = False,
+        ipxe: bool = False, port: int = 0,
     ) -> None:  # fmt: skip
         self.service = service
         self.mac, self.guid, self.architecture, self.ipxe = mac, guid, architecture, ipxe
         self.server = "127.0.0.1"
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self.socket.bind((address, port))
         self.address: tuple[str, int] = self.socket.getsockname()
 
     def __enter__(self) -> Machine:
@@ -59,7 +60,9 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def packet(self, message_type: int, xid: int, extra: tuple[tuple[int, bytes], ...] = (), **header: Any) -> bytes:
+    def packet(
+        self, message_type: int, xid: int, extra: tuple[tuple[int, bytes], ...] = (), **header: Any
+    ) -> bytes:
         """A question as UEFI firmware or iPXE asks it; `extra` options at the end, `header` fields of BOOTP."""
         options: list[Any] = [
             ("message-type", message_type),
@@ -93,11 +96,12 @@ class Machine:
         after = len(self.service.events)
         self.socket.sendto(packet, (self.server, self.service.ports[port]))
         event = self.service.event("request", lambda event: event["xid"] == xid, after=after)
-        arrived = self.received()
-        assert len(arrived) == (event["sent_to"] is not None), f"sent to {event['sent_to']}, arrived {len(arrived)}"
-        if not arrived:
+        if event["sent_to"] is None:
+            assert not self.received()
             return Answer(event, None, None)
-        payload, source = arrived[0]
+        self.socket.settimeout(PATIENCE)
+        payload, source = self.socket.recvfrom(65536)
+        assert not self.received(), "one answer a question"
         return Answer(event, checked(payload, packet), source)
 
     def received(self) -> list[tuple[bytes, tuple[str, int]]]:

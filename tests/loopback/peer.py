@@ -28,7 +28,9 @@ class Packet(NamedTuple):
         return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def request(name: str | bytes, options: Sequence[Option] = (), mode: str = "octet", opcode: int = RRQ) -> bytes:
+def request(
+    name: str | bytes, options: Sequence[Option] = (), mode: str = "octet", opcode: int = RRQ
+) -> bytes:
     """A read request; `name` as bytes goes out as it is."""
     raw = name if isinstance(name, bytes) else name.encode()
     words = "".join(f"{key}\0{value}\0" for key, value in options)
@@ -38,11 +40,14 @@ def request(name: str | bytes, options: Sequence[Option] = (), mode: str = "octe
 class Peer:
     """One UDP port of a client."""
 
-    def __init__(self, port: int, address: str = "127.0.0.2", server: str = "127.0.0.1") -> None:
-        self.door = (server, port)
+    def __init__(
+        self, door: int, address: str = "127.0.0.2", server: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.door = (server, door)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.socket.bind((address, 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self.socket.bind((address, port))
         self.server: tuple[str, int] | None = None
 
     def __enter__(self) -> Peer:
@@ -92,7 +97,11 @@ class Peer:
         """The file from `packet` on, which is this block."""
         received = []
         while True:
-            assert (packet.opcode, packet.number) == (DATA, block % 65536), (block, packet[:2], packet.rest[:80])
+            assert (packet.opcode, packet.number) == (DATA, block % 65536), (
+                block,
+                packet[:2],
+                packet.rest[:80],
+            )
             received.append(packet.rest)
             last = len(packet.rest) < size
             if last or block % window == 0:

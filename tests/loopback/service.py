@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -24,7 +24,9 @@ PATIENCE = 10.0
 SOON = 2.0
 
 
-def eventually(look: Callable[[], T | None], seconds: float = PATIENCE, what: str = "what was waited for") -> T:
+def eventually(
+    look: Callable[[], T | None], seconds: float = PATIENCE, what: str = "what was waited for"
+) -> T:
     """What `look` finds once it is true; looks again and again until the bound."""
     again = threading.Event()
     end = time.monotonic() + seconds
@@ -37,13 +39,18 @@ def eventually(look: Callable[[], T | None], seconds: float = PATIENCE, what: st
 class Service:
     """A running service. Use it in a `with`; it is ready from the beginning."""
 
-    def __init__(self, home: Home, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "pxefast"),
+    ) -> None:
         self.home = home
         self._news = threading.Condition()
         self.lines: list[str] = []
         self.events: list[Event] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pxefast", "--home", str(home.folder), "serve"],
+            [sys.executable, *program, "--home", str(home.folder), "serve"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -56,7 +63,9 @@ class Service:
         self._reader.start()
         first = self._process.stdout.readline()
         if first != "ready\n":
-            raise AssertionError(f"not ready but {first!r}, exit {self.end()}: {self.events} {''.join(self.lines)}")
+            raise AssertionError(
+                f"not ready but {first!r}, exit {self.end()}: {self.events} {''.join(self.lines)}"
+            )
         self.ports: dict[str, int] = home.status()["ports"]
 
     def _read(self, pipe: IO[str]) -> None:
@@ -148,4 +157,6 @@ class Service:
 
 def moved(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     """The counters that are not what they were."""
-    return {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}
+    return {
+        name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)
+    }

@@ -24,7 +24,13 @@ def files(seed: int) -> dict[str, bytes]:
     sized = {f"sized/{size}.bin": random.randbytes(size) for size in sizes}
     # Block numbers of two bytes go round twice where a block has eight.
     wraps = random.randbytes(2 * 65536 * 8 + 99)
-    return {**FILES, **sized, "grub/grub.cfg": b"the first's menu", "wraps.bin": wraps, "changing.bin": random.randbytes(100_000)}
+    return {
+        **FILES,
+        **sized,
+        "grub/grub.cfg": b"the first's menu",
+        "wraps.bin": wraps,
+        "changing.bin": random.randbytes(100_000),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,9 @@ def test_every_size_of_file_arrives_whole(
 
 
 @pytest.mark.parametrize("client", ["tftp-hpa", "atftp", "curl", "busybox"])
-def test_a_file_that_is_not_published_is_said_to_be_missing(point: Point, tmp_path: Path, client: str) -> None:
+def test_a_file_that_is_not_published_is_said_to_be_missing(
+    point: Point, tmp_path: Path, client: str
+) -> None:
     present(client)
     done = fetch(client, point, point.name("nothing"), tmp_path / "nothing")
     # curl says it by its exit status (CURLE_TFTP_NOTFOUND).

@@ -24,19 +24,20 @@ WAYS_OUT = (
     "..../{}", "....//....//{}", ".../{}", "..//{}", "/../{}", "//{}", "///{}", "/{}", "{}/..", "{}/.", "{}/", "C:/{}",
     "C:{}", "file:///{}", "//server/share/{}", "//?/C:/{}", "//./{}", "%2e%2e/{}", "%2e%2e%2f{}", "..%2f{}", "..%5c{}",
     "%252e%252e/{}", "..%c0%af{}", "..%00/{}", "~/{}", "~root/{}", "$HOME/{}", "`cat {}`", "|cat {}", "{};id", "*", "?",
-    "{}\0.efi", "\0{}", "{}\n", "{}\r\n", "\n{}", "a\nb/{}", "a\x1b[31m/{}", "a\x7f/{}", "{}::$DATA", "{}.", "{} ", " {}",
-    ". ./{}", ".. /{}", " ../{}", "..\xff/{}", "\u2025/{}", "\uff0e\uff0e/{}", "CON", "NUL", "AUX.bin", "CON/{}",
-    "{}" * 40, "a/" * 250 + "{}", "x" * 256, "x" * 513, "SMSImages/{}", "SMSImages/../{}", "SMSImages//../{}",
+    "{}\0.efi", "\0{}", "{}\n", "{}\r\n", "\n{}", "a\nb/{}", "a\x1b[31m/{}", "a\x7f/{}", "{}::$DATA", "{}.",
+    "{} ", " {}", ". ./{}", ".. /{}", " ../{}", "..\xff/{}", "\u2025/{}", "\uff0e\uff0e/{}", "CON", "NUL", "AUX.bin",
+    "CON/{}", "{}" * 40, "a/" * 250 + "{}", "x" * 256, "x" * 513, "SMSImages/{}", "SMSImages/../{}",
+    "SMSImages//../{}",
     "SMSImages/PS100001/../{}", "SMSImages/PS100001/../../{}", "SMSImages/PS100001/../../../{}", "SMSImages/PS100001/",
     "SMSImages/PS100001", "SMSImages/", "SMSImages/PS100001/boot.efi/..", "SMSImages/PS100001/boot.efi/../../{}",
     "images/PS100001.json", "blobs/{}", "../site.db", "../pxefast.toml", "SMSImages/../../site.db", "proc/self/mem",
-    "/proc/self/environ", "/dev/zero", "/dev/mem", "{}%s%n", "${{jndi:ldap://x}}", "{{{{7*7}}}}",
+    "/proc/self/environ", "/dev/zero", "/dev/mem", "{}%s%n", "${jndi:ldap://x}", "{{7*7}}",
 )  # fmt: skip
 
 
 def ways_out(targets: list[str]) -> list[bytes]:
     """Every way to each target, with each kind of slash."""
-    ways = [way.format(target.lstrip("/")) for way, target in itertools.product(WAYS_OUT, targets)]
+    ways = [way.replace("{}", target.lstrip("/")) for way, target in itertools.product(WAYS_OUT, targets)]
     spelled = [way.replace("/", slash) for way in ways for slash in ("/", "\\")]
     return list(dict.fromkeys(way.encode("utf-8", "surrogateescape") for way in spelled))
 
@@ -84,7 +85,8 @@ def test_no_name_leads_out_of_the_library(point: Point, tmp_path: Path) -> None:
         for name in names:
             got = answer(point, name)
             assert got is None or got[0] == ERROR, name
-            assert got is None or got[1] in (1, 2), (name, got)
+            # What follows a NUL is the mode.
+            assert got is None or got[1] in ((4,) if b"\0" in name else (1, 2)), (name, got)
             assert got is None or CANARY not in got[2]
         with Peer(point.service.ports["tftp"]) as peer:
             assert peer.ask(point.name("sized/1427.bin")).opcode == DATA
@@ -193,5 +195,3 @@ def test_a_withdrawn_image_is_gone(point: Point) -> None:
     point.home.run("boot-image", "remove", image, "--yes")
     eventually(lambda: read(point, "127.0.0.17", f"SMSImages/{image}/boot.efi") is None, SOON)
     assert read(point, "127.0.0.17", "/boot.efi") is None
-
-

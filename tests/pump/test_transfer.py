@@ -70,7 +70,9 @@ def test_a_client_that_only_wants_the_size_frees_its_place_at_once(point: Point,
         peer.send(ERROR, code, b"User aborted the transfer\0")
         event = ended(point, peer, after)
         assert (event["outcome"], event["level"]) == ("size_probe", "info")
-        assert point.service.open_files <= files + 1, "the published file stays open, its transfer does not"
+        eventually(
+            lambda: point.service.open_files <= files + 1, what="the end of all but the published file"
+        )
         assert silent(peer), "an ERROR is never answered"
     assert peer.fetch(point.name("sized/1.bin"), [("blksize", 1468)])
 
@@ -157,7 +159,9 @@ def test_a_write_is_refused_and_touches_nothing(point: Point, peer: Peer) -> Non
     assert tree == {path: path.stat().st_mtime_ns for path in (point.home.folder / "content").rglob("*")}
 
 
-@pytest.mark.parametrize(("mode", "opcode"), [("octet", DATA), ("OcTeT", DATA), ("mail", ERROR), ("x", ERROR), ("", ERROR)])
+@pytest.mark.parametrize(
+    ("mode", "opcode"), [("octet", DATA), ("OcTeT", DATA), ("mail", ERROR), ("x", ERROR), ("", ERROR)]
+)
 def test_only_modes_that_mean_bytes_are_served(point: Point, peer: Peer, mode: str, opcode: int) -> None:
     packet = peer.ask(point.name("sized/1.bin"), mode=mode)
     assert packet.opcode == opcode
@@ -193,7 +197,7 @@ def test_what_is_granted_was_asked_for_in_that_spelling_and_order(point: Point, 
                 case "blksize":
                     assert 8 <= int(value) <= int(said[name]) <= 65464
                 case "windowsize":
-                    assert int(value) == min(int(said[name]), 64)
+                    assert 1 <= int(value) <= min(int(said[name]), 64)
                 case "timeout":
                     assert value == said[name]
                     assert 1 <= int(value) <= 255

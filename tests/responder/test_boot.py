@@ -76,7 +76,9 @@ def test_an_event_carries_what_scripts_are_promised(point: Point) -> None:
     assert event["time"].endswith("Z")
 
 
-def test_a_required_deployment_boots_once_and_a_repeat_of_the_question_gets_the_same_bytes(point: Point) -> None:
+def test_a_required_deployment_boots_once_and_a_repeat_of_the_question_gets_the_same_bytes(
+    point: Point,
+) -> None:
     machine = point.machine()
     first = machine.request(0x77)
     assert first.reply is not None

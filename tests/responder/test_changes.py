@@ -80,7 +80,9 @@ def listed(point: Point, tmp_path: Path) -> Path:
     file.write_text("02:00:00:aa:aa:aa\n")
     after = len(point.service.events)
     point.home.run("dp", "set", "--mac-ignore-list-file", str(file))
-    point.service.event("service", lambda event: f"{file} read: 1 excluded" in event["text"], after=after, seconds=SOON)
+    point.service.event(
+        "service", lambda event: f"{file} read: 1 excluded" in event["text"], after=after, seconds=SOON
+    )
     return file
 
 
@@ -92,10 +94,16 @@ def unlisted(point: Point) -> object:
 
 
 @pytest.mark.usefixtures("unlisted")
-def test_an_excluded_machine_gets_silence_within_a_second_whatever_is_deployed(point: Point, listed: Path) -> None:
+def test_an_excluded_machine_gets_silence_within_a_second_whatever_is_deployed(
+    point: Point, listed: Path
+) -> None:
     required, available = point.machine(), point.machine("available")
     for machine in (required, available):
-        for spelling in (machine.mac.upper().replace(":", "-"), machine.mac.replace(":", ""), f" {machine.mac} # why"):
+        for spelling in (
+            machine.mac.upper().replace(":", "-"),
+            machine.mac.replace(":", ""),
+            f" {machine.mac} # why",
+        ):
             listed.write_text(f"02:00:00:aa:aa:aa\r\n{spelling}\r\n")
             soon_refused(machine, "excluded")
             listed.write_text("02:00:00:aa:aa:aa\n")

@@ -63,7 +63,9 @@ def test_a_wrong_setting_is_named_with_its_file_and_key(home: Home) -> None:
     fails(home, 1, file)
 
 
-def test_an_exclusion_list_that_cannot_be_read_keeps_the_service_from_starting(home: Home, tmp_path: Path) -> None:
+def test_an_exclusion_list_that_cannot_be_read_keeps_the_service_from_starting(
+    home: Home, tmp_path: Path
+) -> None:
     listed = tmp_path / "excluded.txt"
     listed.write_text("02:00:00:00:00:01\n")
     home.run("dp", "set", "--mac-ignore-list-file", str(listed))
@@ -179,5 +181,3 @@ def test_the_demo_boots_once_and_explains_why_there_is_no_second_boot() -> None:
     assert "SHA-256 as published" in outcome.out
     assert "already offered" in outcome.out
     assert outcome.error == ""
-
-

@@ -21,6 +21,9 @@ Purpose = Literal["required", "available"]
 # future and nothing can be said about its age (T23).
 CLOCK_SLACK_SECONDS = 60.0
 
+# The last time that firmware repeats an unanswered packet is 28 s after the first (F-11).
+REPEAT_SECONDS = 30.0
+
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -170,7 +173,10 @@ class DistributionPoint(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The ledger's newest claim of one (device, deployment): that boot was handed out."""
+    """The ledger's newest claim of one (device, deployment): that boot was handed out.
+
+    `claimed_at` is when it began, `stepped_at` when its newest stage did; Unix seconds.
+    """
 
     deployment_id: str
     generation: int
@@ -178,16 +184,21 @@ class Mark(NamedTuple):
     step: int
     xid: int
     session: str
+    stepped_at: float
 
     def continues(self, step: int, xid: int, now: float, session_seconds: float) -> bool:
         """True if a request is of the boot that claimed: a later stage, or the same packet again.
 
-        A transaction id of 0 repeats nothing: firmware that always sends 0 would make every start a repeat.
+        A repeat comes soon, for some firmware sends the same transaction id at every start (W-66); and an id of 0
+        repeats nothing.
         """
         age = now - self.claimed_at
         if age > session_seconds or age < -CLOCK_SLACK_SECONDS:
             return False
-        return step > self.step or (step == self.step and xid == self.xid and xid != 0)
+        if step > self.step:
+            return True
+        soon = now - self.stepped_at <= REPEAT_SECONDS
+        return soon and step == self.step and xid == self.xid and xid != 0
 
 
 class Exclusions(NamedTuple):

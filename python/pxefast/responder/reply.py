@@ -140,7 +140,7 @@ class Answers:
         if decision.action == "prompt" and named and decision.device_id is not None and decision.deployment:
             # Not a claim, only what tells a later stage of this boot from its beginning (F-42).
             self._view.site.marks[decision.device_id, decision.deployment] = Mark(
-                decision.deployment, 0, request.now, request.step, request.xid, ""
+                decision.deployment, 0, request.now, request.step, request.xid, "", request.now
             )
         if sent_to is None:
             decision = decision._replace(reasons=(*decision.reasons, _NOT_SENT))

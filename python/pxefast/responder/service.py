@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -73,8 +73,7 @@ class Service:
                 questions = self._server.wait(_MILLISECONDS)
                 self._view.refresh()
                 if questions:
-                    for answer in self._answers.answer(questions):
-                        self.audit.answered(answer)
+                    self._answer(questions)
                 for transfer in self._server.transfers():
                     self.audit.transferred(transfer)
                 if self._status.due():
@@ -82,6 +81,23 @@ class Service:
         finally:
             _tell_systemd("STOPPING=1")
             self._end()
+
+    def _answer(self, questions: Sequence[_native.Request]) -> None:
+        try:
+            for answer in self._answers.answer(questions):
+                self.audit.answered(answer)
+        except Exception as error:
+            # A defect costs the question that met it, never the others or the service. One that was
+            # answered already is answered alike once more.
+            if len(questions) > 1:
+                for question in questions:
+                    self._answer([question])
+                return
+            self.audit.tell(
+                "error",
+                f"a question was lost to a defect of pxefast, please report it: {type(error).__name__}: {error}",
+                packet=questions[0].packet.hex(),
+            )
 
     def _end(self) -> None:
         self._server.stop()

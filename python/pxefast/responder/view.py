@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pxefast.content import namespace
 from pxefast.content.library import Library
 from pxefast.decide import Site
-from pxefast.errors import PxefastError
 from pxefast.responder.exclusions import ExclusionFile
 from pxefast.site.snapshot import Watcher, load
 from pxefast.site.store import Store
@@ -58,10 +57,10 @@ class View:
         self._next = now + _SECONDS
         try:
             self._refresh()
-        except (PxefastError, OSError) as error:
+        except Exception as error:  # whatever it is, what cannot be read is not trusted
             if self.problem is None:
                 self._tell("error", f"nothing is handed out until this is mended: {error}")
-            self.problem = str(error)
+            self.problem = str(error) or type(error).__name__
 
     def _refresh(self) -> None:
         stamp = self._library.stamp()

@@ -108,13 +108,14 @@ def _decide(claim: Claim, rows: dict[Key, _Row], reachable: set[Key]) -> ClaimRe
         return ClaimResult(False, _WITHDRAWN, mark)
     if mark is None:
         generation = 1 if row is None else row.generation
-        mark = Mark(key[1], generation, claim.now, claim.step, claim.xid, secrets.token_hex(16))
+        mark = Mark(key[1], generation, claim.now, claim.step, claim.xid, secrets.token_hex(16), claim.now)
         rows[key] = _Row(generation, mark)
         return ClaimResult(True, _CLAIMED, mark)
     if not mark.continues(claim.step, claim.xid, claim.now, claim.session_seconds):
         return ClaimResult(False, already_offered(key[1]), mark)
-    mark = mark._replace(step=claim.step, xid=claim.xid)
-    rows[key] = _Row(mark.generation, mark)
+    if claim.step > mark.step:
+        mark = mark._replace(step=claim.step, xid=claim.xid, stepped_at=claim.now)
+        rows[key] = _Row(mark.generation, mark)
     return ClaimResult(True, same_session(key[1]), mark)
 
 
@@ -146,7 +147,15 @@ def _newest(connection: Connection, keys: Sequence[Key]) -> dict[Key, _Row]:
         for row in connection.execute(query):
             mark = None
             if row.state == "CLAIMED":
-                mark = Mark(row.deployment_id, row.generation, row.claimed_at, row.step, row.xid, row.session)
+                mark = Mark(
+                    row.deployment_id,
+                    row.generation,
+                    row.claimed_at,
+                    row.step,
+                    row.xid,
+                    row.session,
+                    row.stepped_at,
+                )
             rows[row.device_id, row.deployment_id] = _Row(row.generation, mark)
     return rows
 
@@ -164,7 +173,7 @@ def _save(connection: Connection, before: dict[Key, _Row], now: dict[Key, _Row])
     if changed:
         same_row = and_(*(c[name] == bindparam(f"old_{name}") for name in _KEY))
         written: dict[str, Any] = {
-            name: bindparam(name) for name in ("state", "session", "step", "xid", "claimed_at")
+            name: bindparam(name) for name in ("state", "session", "step", "xid", "claimed_at", "stepped_at")
         }
         connection.execute(update(schema.ledger).where(same_row).values(written), changed)
 
@@ -184,6 +193,7 @@ def _values(key: Key, row: _Row) -> dict[str, object]:
         "step": mark.step,
         "xid": mark.xid,
         "claimed_at": mark.claimed_at,
+        "stepped_at": mark.stepped_at,
     }
 
 

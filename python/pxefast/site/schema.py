@@ -179,8 +179,9 @@ ledger = Table(
     Column("session", String(32)),
     Column("step", Integer),
     Column("xid", BigInteger),
-    # Unix seconds.
+    # Unix seconds: of the claim, and of the newest stage's first request.
     Column("claimed_at", Float),
+    Column("stepped_at", Float),
     sqlite_with_rowid=False,
 )
 

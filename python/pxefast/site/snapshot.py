@@ -56,14 +56,20 @@ def read_marks(connection: Connection) -> dict[tuple[int, str], Mark]:
     """The newest claim of each (device id, deployment id); none where the newest generation waits for one."""
     c = schema.ledger.c
     query = select(
-        c.device_id, c.deployment_id, c.generation, c.state, c.claimed_at, c.step, c.xid, c.session
+        c.device_id,
+        c.deployment_id,
+        c.generation,
+        c.state,
+        c.claimed_at,
+        c.step,
+        c.xid,
+        c.session,
+        c.stepped_at,
     ).order_by(c.device_id, c.deployment_id, c.generation)
     marks: dict[tuple[int, str], Mark] = {}
-    for device_id, deployment_id, generation, state, claimed_at, step, xid, session in connection.execute(
-        query
-    ):
+    for device_id, deployment_id, generation, state, *fields in connection.execute(query):
         if state == "CLAIMED":
-            marks[device_id, deployment_id] = Mark(deployment_id, generation, claimed_at, step, xid, session)
+            marks[device_id, deployment_id] = Mark(deployment_id, generation, *fields)
         else:
             marks.pop((device_id, deployment_id), None)
     return marks

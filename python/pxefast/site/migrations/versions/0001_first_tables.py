@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("step", sa.Integer(), nullable=True),
         sa.Column("xid", sa.BigInteger(), nullable=True),
         sa.Column("claimed_at", sa.Float(), nullable=True),
+        sa.Column("stepped_at", sa.Float(), nullable=True),
         sa.CheckConstraint("state IN ('ARMED', 'CLAIMED')", name=op.f("ck_ledger_state")),
         sa.PrimaryKeyConstraint("device_id", "deployment_id", "generation", name=op.f("pk_ledger")),
         sqlite_with_rowid=False,
