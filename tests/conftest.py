@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from .loopback.lan import Lan, lan_or_skip
 from .loopback.point import FILES, Point
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With PXEFAST_REQUIRE_FIRMWARE=1, as in CI, a test that is skipped has failed."""
+    report = yield
+    if report.skipped and os.environ.get("PXEFAST_REQUIRE_FIRMWARE") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but PXEFAST_REQUIRE_FIRMWARE=1: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

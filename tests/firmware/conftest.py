@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,19 +49,9 @@ def what_is_missing() -> str | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def rig() -> None:
-    """Skip with the exact reason where no firmware can boot; fail if PXEFAST_REQUIRE_FIRMWARE=1."""
+    """Skip with the exact reason where no firmware can boot."""
     if why := what_is_missing():
-        if os.environ.get("PXEFAST_REQUIRE_FIRMWARE") == "1":
-            pytest.fail(why)
         pytest.skip(why)
-
-
-@pytest.fixture(scope="session")
-def seed() -> int:
-    """Of every random byte in the boot images; PXEFAST_SEED repeats a run."""
-    number = int(os.environ.get("PXEFAST_SEED") or random.randrange(2**32))
-    print(f"PXEFAST_SEED={number}")
-    return number
 
 
 @pytest.fixture(scope="module")
