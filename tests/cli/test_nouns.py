@@ -474,7 +474,8 @@ def test_explain_shows_what_would_happen_if_responses_were_allowed(run: Any, don
     done("dp", "set", "--no-allow-pxe-response")
     result = run("explain", "--mac", "00:11:22:33:44:55")
     assert "gets no answer  [ignore]" in result.out
-    assert "If this distribution point answered:\nweb01 boots" in result.out
+    assert "boot program grubx64.efi" in result.out
+    assert result.out.rstrip().endswith("--allow-pxe-response  [CM-2]")
     assert run("explain", "--mac", "00:11:22:33:44:55", "--json").json["action"] == "ignore"
 
 

@@ -470,3 +470,19 @@ def test_an_ipxe_that_the_firmware_loaded_is_not_given_itself_again(world: World
 def test_a_later_stage_of_an_ipxe_rom_goes_on(world: World) -> None:
     world.marks = {(1, "PS120001"): world.mark(step=2)}
     assert world.ask(ipxe=True, architecture=0).boot_program == "pxelinux.0"
+
+
+@pytest.mark.parametrize(
+    ("dp", "code"),
+    [({"enable_pxe": False}, "pxe_disabled"), ({"allow_pxe_response": False}, "responses_not_allowed")],
+)
+def test_a_point_that_answers_nobody_decides_all_the_same(
+    world: World, dp: dict[str, Any], code: str
+) -> None:
+    willing = world.ask()
+    world.dp = {**world.dp, **dp}
+    decision = world.ask()
+    assert (decision.action, decision.claim, decision.boot_program) == ("ignore", False, None)
+    assert (decision.deployment, decision.boot_image) == (willing.deployment, willing.boot_image)
+    assert decision.reasons[:-1] == willing.reasons
+    assert decision.reasons[-1].code == code

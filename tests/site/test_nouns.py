@@ -210,3 +210,10 @@ def test_the_collection_of_unknown_computers_is_built_in(ready: Store) -> None:
     with pytest.raises(Invalid, match="without a record"):
         ready.deployments.create(sequence.id, "All Unknown Computers", "required", "media-pxe")
     ready.deployments.create(sequence.id, "All Unknown Computers", "available", "media-pxe")
+
+
+def test_no_two_of_boot_image_task_sequence_and_collection_have_one_id(store: Store) -> None:
+    image = store.boot_images.add("a", "x64", Path("/nowhere"), {"uefi": "a.efi"}, "PS100001")
+    assert store.collections.create("rack").id == "PS100002"
+    with pytest.raises(AlreadyExists, match="boot image PS100001"):
+        store.task_sequences.create("install", image.id, "PS100001")

@@ -74,12 +74,6 @@ def explain(
         print_json(decision.as_dict())
         return
     _print(request, decision)
-    if not (site.dp.enable_pxe and site.dp.allow_pxe_response):
-        from dataclasses import replace
-
-        willing = replace(site, dp=site.dp._replace(enable_pxe=True, allow_pxe_response=True))
-        print("\nIf this distribution point answered:")
-        _print(request, decide(request, willing, exclusions))
 
 
 def _request(mac: str, guid: str | None, arch: str, firmware: str, relay: str | None, ipxe: bool) -> Request:

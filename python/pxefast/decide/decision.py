@@ -40,7 +40,23 @@ REQUIRED_NOT_FOR_UNKNOWN = Reason(
 
 
 def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
-    """What to do about one request, from one snapshot and one exclusion list. Pure; raises nothing."""
+    """What to do about one request, from one snapshot and one exclusion list. Pure; raises nothing.
+
+    A distribution point that is told to answer nobody decides all the same, so that an operator sees what it
+    would do (D4).
+    """
+    decision = _decide(request, site, exclusions)
+    if site.dp.enable_pxe and site.dp.allow_pxe_response:
+        return decision
+    return decision._replace(
+        action="ignore",
+        reasons=(*decision.reasons, RESPONSES_OFF if site.dp.enable_pxe else PXE_OFF),
+        boot_program=None,
+        claim=False,
+    )
+
+
+def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
     refusal = _refused(request, site.dp, exclusions)
     if refusal is not None:
         return Decision("ignore", (refusal,))
@@ -75,10 +91,6 @@ def _refused(request: Request, dp: DistributionPoint, exclusions: Exclusions) ->
     """The first of the steps that know nothing of devices and say no, or None."""
     if not request.pxe_client:
         return NOT_PXE
-    if not dp.enable_pxe:
-        return PXE_OFF
-    if not dp.allow_pxe_response:
-        return RESPONSES_OFF
     if dp.interfaces is not None and request.interface not in dp.interfaces:
         bound = ", ".join(dp.interfaces) or "none"
         return Reason(

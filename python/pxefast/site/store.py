@@ -169,8 +169,9 @@ class Store:
                 raise Invalid(
                     f"id {wanted!r} must be a site code and five hexadecimal digits, such as {self.code}00001"
                 )
-            if connection.execute(select(table.c.id).where(table.c.id == wanted)).first() is not None:
-                raise AlreadyExists(f"{table.name.replace('_', ' ')} {wanted} already exists")
+            taken = _has_id(connection, table, wanted)
+            if taken is not None:
+                raise AlreadyExists(f"{taken} {wanted} already exists")
             return wanted
         counter = schema.site.c.next_deployment if table is schema.deployment else schema.site.c.next_object
         number = int(connection.execute(select(counter)).scalar_one())
@@ -179,7 +180,7 @@ class Store:
                 raise Invalid(f"site {self.code} has used all its ids; give one with another prefix by --id")
             candidate = f"{self.code}{number:05X}"
             number += 1
-            if connection.execute(select(table.c.id).where(table.c.id == candidate)).first() is None:
+            if _has_id(connection, table, candidate) is None:
                 break
         connection.execute(update(schema.site).values({counter: number}))
         return candidate
@@ -214,6 +215,19 @@ class Store:
                 f"{self.file} is busy: another change took longer than {self._busy_seconds} s; try again"
             )
         return CannotOpen(f"{self.file}: {text}; check the disk and the file's owner and mode")
+
+
+def _has_id(connection: Connection, table: Table, wanted: str) -> str | None:
+    """What has this id already, among the tables that share the counter of `table`; None if nothing has."""
+    sharing = (
+        [table]
+        if table is schema.deployment
+        else [schema.boot_image, schema.task_sequence, schema.collection]
+    )
+    for other in sharing:
+        if connection.execute(select(other.c.id).where(other.c.id == wanted)).first() is not None:
+            return str(other.name).replace("_", " ")
+    return None
 
 
 def check_site_code(code: str) -> None:
