@@ -50,7 +50,9 @@ fuzz:
 bench: $(VENV)/built
 	$(BIN)/python benches/run.py
 
-nightly: check fuzz bench
+nightly: # everything, in the long form
+	PXEFAST_LONG=1 PXEFAST_REQUIRE_FIRMWARE=1 $(MAKE) check
+	$(MAKE) fuzz bench
 
 clean:
 	rm -rf $(VENV) target

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "python" / "pxefast"
 RUST = {
     "wire": set(),
     "engine": {"wire"},
-    "sys": {"engine::deadline"},
+    "sys": set(),
     "pump": {"engine", "sys", "wire"},
     "py": {"engine", "pump", "sys", "wire"},
 }

@@ -29,4 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"pxefast: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if os.environ.get("PXEFAST_TRACEBACK") == "1":
+            raise
+        what = f"{type(error).__name__}: {error}"
+        print(
+            f"pxefast: a defect of pxefast, please report it (PXEFAST_TRACEBACK=1 says where): {what}",
+            file=sys.stderr,
+        )
+        return 1
     return 0
