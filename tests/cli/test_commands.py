@@ -261,3 +261,16 @@ def test_commands_start_without_loading_the_database_or_the_native_library(home:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_defect_is_said_in_one_line_without_a_traceback(
+    run: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("pxefast.content.library.Library.create", broken)
+    result = run("--home", str(home / "new"), "init", "--site-code", "PS1")
+    assert result.code == 1
+    assert "ZeroDivisionError: a defect" in result.err
+    assert "Traceback" not in result.err

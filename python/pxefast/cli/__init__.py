@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 cannot open or cannot 
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pxefast.errors import PxefastError
@@ -32,10 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PXEFAST_TRACEBACK") == "1":
             raise
-        what = f"{type(error).__name__}: {error}"
-        print(
-            f"pxefast: a defect of pxefast, please report it (PXEFAST_TRACEBACK=1 says where): {what}",
-            file=sys.stderr,
-        )
+        print(f"pxefast: {type(error).__name__}: {error}", file=sys.stderr)
+        print("pxefast: this is a defect, please report it; PXEFAST_TRACEBACK=1 says where", file=sys.stderr)
         return 1
     return 0
