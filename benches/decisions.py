@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import statistics
@@ -19,7 +20,7 @@ def measure() -> dict[str, Any]:
     from pxefast import decide as d
 
     deployment = d.Deployment("PS120001", "PS100002", "PS100001", "PS100003", "required", "media-pxe")
-    other = deployment._replace(id="PS120000", purpose="available")
+    other = dataclasses.replace(deployment, id="PS120000", purpose="available")
     image = d.BootImage("PS100001", "image", "x64", {"uefi": "boot.efi"}, True, True)
     devices = [
         d.Device(

@@ -1,5 +1,6 @@
 """What holds for every site and every request, on random ones."""
 
+from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
@@ -166,6 +167,6 @@ def test_the_source_and_the_compiled_modules_agree(
 ) -> None:
     from pxefast import decide as loaded
 
-    assert tuple(build(new_world, decide, case).ask(**case["request"])) == tuple(
+    assert asdict(build(new_world, decide, case).ask(**case["request"])) == asdict(
         build(new_world, loaded, case).ask(**case["request"])
     )

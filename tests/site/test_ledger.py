@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_later_stages_and_repeats_keep_the_session_and_move_the_mark_on(ledger: 
     assert [result.ok for result in (repeat, later, back)] == [True, True, False]
     assert repeat.reason.code == later.reason.code == "same_session"
     assert first.mark is not None
-    assert later.mark == first.mark._replace(step=2, xid=9, stepped_at=NOW + 20)
+    assert later.mark == replace(first.mark, step=2, xid=9, stepped_at=NOW + 20)
     assert load(ready, (), 900).marks[1, "PS120001"] == later.mark
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,7 +140,7 @@ def _check_exclusions(file: str) -> None:
 
 
 def _print(dp: DistributionPoint, json: bool) -> None:
-    fields: dict[str, object] = dp._asdict()
+    fields: dict[str, object] = asdict(dp)
     if json:
         print_json(fields)
         return

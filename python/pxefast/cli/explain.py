@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,7 +68,7 @@ def explain(
     request = _request(mac, smbios_guid, arch, firmware, relay, ipxe)
     store = here.store()
     site = load(store, here.library().published(), here.settings.session.seconds)
-    request = request._replace(interface=interface or (site.dp.interfaces or ("",))[0])
+    request = replace(request, interface=interface or (site.dp.interfaces or ("",))[0])
     exclusions = _exclusions(site)
     decision = decide(request, site, exclusions)
     if json:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from .records import BootImage, Deployment, Mark, Reason, Request
 
 
-class Platform(NamedTuple):
+@dataclass(frozen=True)
+class Platform:
     """What a client is: the image architecture it wants, those it can also run, and how that is said."""
 
     architecture: str

@@ -5,6 +5,7 @@ The same function answers the wire, `pxefast explain` and a replay.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from .bootimage import PLATFORMS, Choice, Platform, choose, program, unusable
@@ -48,7 +49,8 @@ def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
     decision = _decide(request, site, exclusions)
     if site.dp.enable_pxe and site.dp.allow_pxe_response:
         return decision
-    return decision._replace(
+    return replace(
+        decision,
         action="ignore",
         reasons=(*decision.reasons, RESPONSES_OFF if site.dp.enable_pxe else PXE_OFF),
         boot_program=None,

@@ -1,14 +1,15 @@
 """What a decision is made from and what it is: plain, immutable values.
 
 The only exception is `Site.marks`, a dictionary that the service keeps up to date between two snapshots.
-Rules are named by their numbers (CM-n, T-n, R-n, W-n, F-n).
+records.pxd names their fields once more, which makes them C structures where they are compiled. Rules are
+named by their numbers (CM-n, T-n, R-n, W-n, F-n).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 Action = Literal["boot", "prompt", "abort", "ignore"]
 Architecture = Literal["x86", "x64", "arm64"]
@@ -77,7 +78,8 @@ _PLACEHOLDERS = (
 PLACEHOLDER_GUIDS = frozenset(_PLACEHOLDERS) | frozenset(swapped_guid(guid) for guid in _PLACEHOLDERS)
 
 
-class Reason(NamedTuple):
+@dataclass(frozen=True)
+class Reason:
     """Why a decision went on, or ended, at one step."""
 
     code: str
@@ -96,7 +98,8 @@ def already_offered(deployment_id: str) -> Reason:
     return Reason("already_offered", f"{text}to run it again: pxefast deployment clear", "CM-77")
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True)
+class Request:
     """One PXE client's DHCP request as the decision sees it.
 
     `mac` is canonical, "" for a hardware type without one; `guid` canonical or None (absent, malformed,
@@ -122,7 +125,8 @@ class Request(NamedTuple):
         return (2 if self.ipxe else 0) + (1 if self.door == "request" else 0)
 
 
-class Device(NamedTuple):
+@dataclass(frozen=True)
+class Device:
     """A machine the site knows."""
 
     id: int
@@ -132,7 +136,8 @@ class Device(NamedTuple):
     site: str
 
 
-class BootImage(NamedTuple):
+@dataclass(frozen=True)
+class BootImage:
     """What a machine can be booted with; `programs` maps bios, uefi and ipxe to a file of the image."""
 
     id: str
@@ -143,7 +148,8 @@ class BootImage(NamedTuple):
     distributed: bool
 
 
-class Deployment(NamedTuple):
+@dataclass(frozen=True)
+class Deployment:
     """A task sequence offered to a collection."""
 
     id: str
@@ -154,7 +160,8 @@ class Deployment(NamedTuple):
     audience: Audience
 
 
-class DistributionPoint(NamedTuple):
+@dataclass(frozen=True)
+class DistributionPoint:
     """The distribution point's settings.
 
     `interfaces` None means all; an empty tuple answers nobody (CM-12).
@@ -172,7 +179,8 @@ class DistributionPoint(NamedTuple):
     ramdisk_tftp_window_size: int = 1
 
 
-class Mark(NamedTuple):
+@dataclass(frozen=True)
+class Mark:
     """The ledger's newest claim of one (device, deployment): that boot was handed out.
 
     `claimed_at` is when it began, `stepped_at` when its newest stage did; Unix seconds.
@@ -201,14 +209,15 @@ class Mark(NamedTuple):
         return soon and step == self.step and xid == self.xid and xid != 0
 
 
-class Exclusions(NamedTuple):
+@dataclass(frozen=True)
+class Exclusions:
     """The exclusion list; `paused` says why required deployments are held (R-53), or is None."""
 
     macs: frozenset[str] = frozenset()
     paused: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Site:
     """A snapshot of the site database, made to be looked up.
 
@@ -228,7 +237,8 @@ class Site:
     duplicate_guids: frozenset[str] = frozenset()
 
 
-class Decision(NamedTuple):
+@dataclass(frozen=True)
+class Decision:
     """What is done about a request, and every reason in the order it was found.
 
     `claim` True: the ledger must claim (device_id, deployment) durably before the boot program is named (I1).
@@ -253,5 +263,7 @@ class Decision(NamedTuple):
             "deployment": self.deployment,
             "boot_image": self.boot_image,
             "boot_program": self.boot_program,
-            "reasons": [{"code": code, "text": text, "rule": rule} for code, text, rule in self.reasons],
+            "reasons": [
+                {"code": reason.code, "text": reason.text, "rule": reason.rule} for reason in self.reasons
+            ],
         }

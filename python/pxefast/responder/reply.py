@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -117,8 +118,8 @@ class Answers:
             elif late:
                 decisions[place] = _refused(decisions[place], _TOO_LATE)
             elif result.reason not in decisions[place].reasons:
-                decisions[place] = decisions[place]._replace(
-                    reasons=(*decisions[place].reasons, result.reason)
+                decisions[place] = replace(
+                    decisions[place], reasons=(*decisions[place].reasons, result.reason)
                 )
 
     def _names_program(self, request: Request, decision: Decision) -> bool:
@@ -143,7 +144,7 @@ class Answers:
                 decision.deployment, 0, request.now, request.step, request.xid, "", request.now
             )
         if sent_to is None:
-            decision = decision._replace(reasons=(*decision.reasons, _NOT_SENT))
+            decision = replace(decision, reasons=(*decision.reasons, _NOT_SENT))
         return Answer(question, fields, request, decision, sent_to)
 
 
@@ -172,6 +173,6 @@ def _named(decision: Decision) -> str:
 
 
 def _refused(decision: Decision, reason: Reason) -> Decision:
-    return decision._replace(
-        action="ignore", boot_program=None, claim=False, reasons=(*decision.reasons, reason)
+    return replace(
+        decision, action="ignore", boot_program=None, claim=False, reasons=(*decision.reasons, reason)
     )

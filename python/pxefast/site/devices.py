@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, delete, insert, select, update
@@ -209,7 +210,7 @@ def _insert(connection: Connection, wanted: list[tuple[NewDevice, Device]], file
         for old in former:
             if old != chosen:
                 _inherit(connection, old, chosen)
-        numbered = device._replace(id=chosen)
+        numbered = replace(device, id=chosen)
         names[device.name.casefold()] = ids[chosen] = device.name
         macs.update(dict.fromkeys(device.macs, device.name))
         if device.guid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
@@ -25,7 +26,7 @@ class DistributionPoints:
     @staticmethod
     def first_row(site_code: str) -> dict[str, object]:
         """The row of a new distribution point."""
-        return {"id": 1, **_columns(DistributionPoint(site_code)._asdict())}
+        return {"id": 1, **_columns(asdict(DistributionPoint(site_code)))}
 
     def get(self) -> DistributionPoint:
         """The settings now."""
@@ -46,7 +47,7 @@ class DistributionPoints:
 def read_distribution_point(connection: Connection) -> DistributionPoint:
     """The settings as one value."""
     row = connection.execute(select(schema.distribution_point)).one()
-    values = {name: getattr(row, name) for name in DistributionPoint._fields}
+    values = {field.name: getattr(row, field.name) for field in fields(DistributionPoint)}
     values["interfaces"] = None if row.interfaces is None else tuple(row.interfaces.split())
     return DistributionPoint(**values)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, insert, select, tuple_, update
@@ -114,7 +115,7 @@ def _decide(claim: Claim, rows: dict[Key, _Row], reachable: set[Key]) -> ClaimRe
     if not mark.continues(claim.step, claim.xid, claim.now, claim.session_seconds):
         return ClaimResult(False, already_offered(key[1]), mark)
     if claim.step > mark.step:
-        mark = mark._replace(step=claim.step, xid=claim.xid, stepped_at=claim.now)
+        mark = replace(mark, step=claim.step, xid=claim.xid, stepped_at=claim.now)
         rows[key] = _Row(mark.generation, mark)
     return ClaimResult(True, same_session(key[1]), mark)
 
