@@ -19,7 +19,12 @@ fn main() {
     }
     let source = Path::new("python/pxefast/decide");
     for module in MODULES {
-        println!("cargo:rerun-if-changed={}", source.join(format!("{module}.py")).display());
+        // Beside a module there may be a .pxd: which of its classes are structures, and which of others' it uses.
+        for file in ["py", "pxd"].map(|ending| source.join(format!("{module}.{ending}"))) {
+            if file.exists() {
+                println!("cargo:rerun-if-changed={}", file.display());
+            }
+        }
     }
     let python = env::var("PYO3_PYTHON").unwrap_or_else(|_| "python3".into());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
@@ -31,7 +36,8 @@ fn main() {
         let target = out.join(format!("{module}.c"));
         let name = format!("pxefast.decide.{module}");
         run(Command::new(&python)
-            .args(["-m", "cython", "-3", "--module-name", &name, "-o"])
+            // nonecheck: a None where none may be is an AttributeError in C as well, never a stray pointer.
+            .args(["-m", "cython", "-3", "-X", "nonecheck=True", "--module-name", &name, "-o"])
             .arg(&target)
             .arg(source.join(format!("{module}.py"))));
         c.file(target);

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +55,22 @@ def test_no_text_breaks_the_readers(decide: ModuleType, text: str) -> None:
     assert mac is None or decide.normal_mac(mac) == mac
     guid = decide.normal_guid(text)
     assert guid is None or decide.normal_guid(guid) == guid
+
+
+def test_the_compiled_records_have_the_fields_of_the_source_in_its_order(decide: ModuleType) -> None:
+    from pxefast import decide as loaded
+
+    records = [name for name, value in vars(decide).items() if is_dataclass(value)]
+    assert len(records) == 10
+    for name in records:
+        names = [field.name for field in fields(getattr(loaded, name))]
+        assert names == [field.name for field in fields(getattr(decide, name))]
+
+
+def test_no_field_of_a_record_can_be_set(world: Any) -> None:
+    for record in (world.request(), world.site(), world.ask()):
+        with pytest.raises(AttributeError):
+            setattr(record, fields(record)[0].name, None)
 
 
 def test_the_package_says_whether_it_is_compiled_and_is_so_throughout() -> None:

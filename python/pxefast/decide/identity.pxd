@@ -1,0 +1,1 @@
+from .records cimport Device, Reason, Request, Site

@@ -1,0 +1,36 @@
+# What the compiled modules know of the records beyond records.py: that they are C structures, and of which fields.
+
+cdef class Reason:
+    cdef readonly object code, text, rule
+
+cdef class Request:
+    cdef readonly object mac, guid, architecture, pxe_client, ipxe, door, secs, xid, interface, giaddr, now
+
+cdef class Device:
+    cdef readonly object id, name, macs, guid, site
+
+cdef class BootImage:
+    cdef readonly object id, name, architecture, programs, pxe_enabled, distributed
+
+cdef class Deployment:
+    cdef readonly object id, task_sequence_id, boot_image_id, collection_id, purpose, audience
+
+cdef class DistributionPoint:
+    cdef readonly object site, enable_pxe, allow_pxe_response, interfaces, unknown_computers, response_delay
+    cdef readonly object listen_on_dhcp_port, mac_ignore_list_file
+    cdef readonly object ramdisk_tftp_block_size, ramdisk_tftp_window_size
+
+cdef class Mark:
+    cdef readonly object deployment_id, generation, claimed_at, step, xid, session, stepped_at
+
+cdef class Exclusions:
+    cdef readonly object macs, paused
+
+cdef class Site:
+    cdef readonly DistributionPoint dp
+    cdef readonly object devices_by_mac, devices_by_guid, deployments_by_device, unknown_deployments, boot_images, marks
+    cdef readonly object session_seconds, duplicate_macs, duplicate_guids
+
+cdef class Decision:
+    cdef readonly object action, reasons, device, device_id, deployment, boot_image, boot_program, claim
+    cdef readonly object architecture, firmware
