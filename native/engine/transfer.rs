@@ -19,6 +19,8 @@ const GENTLE: u8 = 2;
 const REWINDS: u8 = 3;
 /// Datagrams that an unproven peer gets: twice DATA 1, or three times the option acknowledgment (safety T1, T2).
 const UNPROVEN: (u8, u8) = (2, 3);
+/// An unproven peer is waited for no longer at a time, whatever timeout it asked for: its place is free after 10 s.
+const UNPROVEN_WAIT: Time = 3_000_000;
 /// Resends of the final block after which its ACK is taken as lost (W-89).
 const FINAL: u8 = 3;
 /// A proven peer that made no progress for so long is given up, after at least so many timeouts (W-103).
@@ -297,7 +299,8 @@ impl Transfer {
     }
 
     fn arm(&mut self, now: Time) {
-        self.deadline = now.saturating_add(self.timer.after(self.misses));
+        let wait = self.timer.after(self.misses);
+        self.deadline = now.saturating_add(if self.proven { wait } else { wait.min(UNPROVEN_WAIT) });
     }
 
     fn ignore(&mut self) -> Send {
@@ -396,8 +399,8 @@ impl Timer {
 
     /// The timeout after `misses` silent ones: twice as long each time, so that a slow path is never flooded.
     fn after(&self, misses: u8) -> Time {
-        let once = self.smooth.map_or(self.first, |smooth| (smooth + 4 * self.spread).clamp(TIMER.0, TIMER.1));
-        once.saturating_mul(1 << misses.min(16)).min(TIMER.1.max(once))
+        let once = self.smooth.map_or(self.first, |smooth| smooth + 4 * self.spread).clamp(TIMER.0, TIMER.1);
+        once.saturating_mul(1 << misses.min(16)).min(TIMER.1)
     }
 }
 

@@ -119,6 +119,23 @@ fn an_unproven_peer_gets_two_blocks_or_three_acknowledgments_and_no_more() {
 }
 
 #[test]
+fn a_long_timeout_that_the_client_asked_for_holds_no_place_for_long() {
+    let asked = Agreed { timeout: Some(255), ..agreed(4) };
+    let (mut transfer, _) = Transfer::start(asked, 1_000_000, true, 500_000, 0);
+    while transfer.outcome().is_none() {
+        transfer.handle(Event::Timeout, transfer.deadline());
+    }
+    assert!(transfer.deadline() <= 10_000_000, "unproven: {}", transfer.deadline());
+
+    let (mut transfer, _) = Transfer::start(asked, 1_000_000, true, 500_000, 0);
+    transfer.handle(Event::Ack(0), 1);
+    while transfer.outcome().is_none() {
+        transfer.handle(Event::Timeout, transfer.deadline());
+    }
+    assert!(transfer.deadline() <= 120_000_000, "proven: {}", transfer.deadline());
+}
+
+#[test]
 fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
     let asked = Agreed { size_asked: true, ..agreed(4) };
     for code in [0, 8] {
