@@ -2,9 +2,12 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
+import pxefast
 import pytest
+from pxefast import _native
 
 ROOT = Path(__file__).parent.parent
 NATIVE = ROOT / "native"
@@ -143,3 +146,8 @@ def test_a_file_is_one_noun_and_not_longer_than_a_reader_bears(folder: Path, mos
         lines = (line.strip() for line in without_tests(file.read_text()).splitlines())
         code = sum(1 for line in lines if line and not line.startswith(comment))
         assert code <= most, f"{file.relative_to(ROOT)}: {code} lines of code"
+
+
+def test_the_version_is_one() -> None:
+    cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
+    assert cargo == _native.__version__ == pxefast.__version__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pxefast.site.store import Store
 
 from ..loopback.machine import Machine
 from ..loopback.point import Point
@@ -163,3 +164,24 @@ def test_a_manifest_that_cannot_be_read_stops_everything_until_it_is_mended(poin
         manifest.unlink()
         manifest.write_bytes(whole)
         soon_answered(machine)
+
+
+def test_a_first_exclusion_list_that_cannot_be_read_stops_everything_and_is_said_once(
+    point: Point, tmp_path: Path
+) -> None:
+    machine = point.machine("available")
+    soon_answered(machine)
+    listed = tmp_path / "gone.txt"
+    after = len(point.service.events)
+    with Store.open(point.home.database) as store:
+        # The command line refuses such a file; it went missing right after.
+        store.dp.set(mac_ignore_list_file=str(listed))
+        soon_refused(machine, "site_unreadable")
+        listed.write_text(f"{machine.mac}\n")
+        soon_refused(machine, "excluded")
+        store.dp.set(mac_ignore_list_file=None)
+    soon_answered(machine)
+    told = [event["text"] for event in point.service.events[after:] if event["level"] in ("error", "warning")]
+    assert len(told) == 2, told
+    assert str(listed) in told[0]
+    assert "read again" in told[1]

@@ -109,12 +109,13 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_a_failed_change_leaves_nothing_behind(store: Store) -> None:
-    revision = store.revision()
+    watcher = Watcher(store)
     with pytest.raises(RuntimeError), store.write("test", "x") as connection:
         connection.execute(schema.collection.insert().values(id="PS100009", name="x", key="x"))
         raise RuntimeError
     assert [row.name for row in store.collections.all()] == ["All Unknown Computers"]
-    assert store.revision() == revision
+    assert not watcher.changed()
+    watcher.close()
 
 
 def test_every_change_is_audited_with_who_and_what(store: Store) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Audit"]
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-# How a transfer ended that nobody needs to look at (F-50, W-89).
-_NORMAL_ENDS = {"complete", "unconfirmed", "size_probe"}
+# How a transfer ended that nobody needs to look at (F-50, W-89); GRUB stops each as it likes (F-54).
+_NORMAL_ENDS = {"complete", "unconfirmed", "size_probe", "aborted"}
 
 
 class _Lines:
@@ -96,9 +96,6 @@ class Audit:
     def transferred(self, transfer: _native.Transfer) -> None:
         """One ended transfer."""
         level = "info" if transfer.outcome in _NORMAL_ENDS else "warning"
-        # A client may stop a transfer as it likes: GRUB does after each file (F-54).
-        if transfer.outcome == "aborted":
-            level = "info"
         rate = transfer.bytes / 1e6 / transfer.seconds if transfer.seconds > 0 else 0.0
         self._log.log(
             _LEVELS[level],

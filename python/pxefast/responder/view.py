@@ -16,8 +16,9 @@ __all__ = ["Published", "View"]
 
 Published = list[tuple[str, str, int]]
 
-# How often changes are looked for.
+# How often changes are looked for, and what could not be read is tried again.
 _SECONDS = 0.2
+_AGAIN_SECONDS = 1.0
 
 
 class View:
@@ -61,21 +62,24 @@ class View:
             if self.problem is None:
                 self._tell("error", f"nothing is handed out until this is mended: {error}")
             self.problem = str(error) or type(error).__name__
+            self._next = now + _AGAIN_SECONDS
 
     def _refresh(self) -> None:
         stamp = self._library.stamp()
-        content = stamp != self._stamp
-        if content or self.problem is not None or self._watcher.changed():
+        content, mending = stamp != self._stamp, self.problem is not None
+        changed = self._watcher.changed() or content
+        if changed or mending:
             if content:
                 self._publish(namespace.build(self._library))
             self.site = load(self._store, self._library.published(), self._session_seconds)
             self._stamp = stamp
             self.loaded = time.time()
-            if self.problem is not None:
-                self._tell("warning", "the site database and the content library can be read again")
-            self.problem = None
-            self._tell("info", "the site changed" if not content else "the content library changed")
         self._read_exclusions()
+        if mending:
+            self.problem = None
+            self._tell("warning", "all can be read again")
+        if changed:
+            self._tell("info", "the content library changed" if content else "the site changed")
 
     def _read_exclusions(self) -> None:
         news = self.exclusion_file.refresh(self.site.dp.mac_ignore_list_file)

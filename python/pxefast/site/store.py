@@ -157,11 +157,6 @@ class Store:
         with self.write(action, subject):
             pass
 
-    def revision(self) -> int:
-        """Counts the changes; a snapshot is as old as the revision it was loaded at."""
-        with self.read() as connection:
-            return int(connection.execute(select(schema.site.c.revision)).scalar_one())
-
     def new_id(self, connection: Connection, table: Table, wanted: str | None) -> str:
         """The id asked for, checked, or the next free one: site code and five hexadecimal digits."""
         if wanted is not None:
