@@ -1,7 +1,7 @@
 """What a decision is made from and what it is: plain, immutable values.
 
-The only exception is `Site.marks`, a dictionary that the service keeps up to date between two snapshots.
-records.pxd names their fields once more, which makes them C structures where they are compiled. Rules are
+The only exceptions are `Site.marks` and `Site.live`, dictionaries that the service keeps up to date between two
+snapshots. records.pxd names their fields once more, which makes them C structures where they are compiled. Rules are
 named by their numbers (CM-n, T-n, R-n, W-n, F-n).
 """
 
@@ -17,6 +17,7 @@ Audience = Literal["clients", "clients-media-pxe", "media-pxe", "media-pxe-hidde
 Door = Literal["discover", "request"]
 Firmware = Literal["bios", "uefi"]
 Purpose = Literal["required", "available"]
+State = Literal["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED"]
 
 # A wall clock may be set back a little without being wrong; set back further, a claim lies in the
 # future and nothing can be said about its age (T23).
@@ -118,6 +119,7 @@ class Request:
     interface: str
     giaddr: str | None
     now: float
+    interface_mac: str = ""
 
     @property
     def step(self) -> int:
@@ -126,31 +128,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Device:
-    """A machine the site knows."""
-
-    id: int
-    name: str
-    macs: tuple[str, ...]
-    guid: str | None
-    site: str
-
-
-@dataclass(frozen=True)
-class BootImage:
-    """What a machine can be booted with; `programs` maps bios, uefi and ipxe to a file of the image."""
-
-    id: str
-    name: str
-    architecture: Architecture
-    programs: Mapping[str, str]
-    pxe_enabled: bool
-    distributed: bool
-
-
-@dataclass(frozen=True)
 class Deployment:
-    """A task sequence offered to a collection."""
+    """A task sequence offered to a collection; times are Unix seconds or None (CM-75)."""
 
     id: str
     task_sequence_id: str
@@ -158,6 +137,44 @@ class Deployment:
     collection_id: str
     purpose: Purpose
     audience: Audience
+    enabled: bool = True
+    available_at: float | None = None
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """A machine the site knows, or a site's unknown computer object of one architecture (CM-92).
+
+    `deployments` are those that reach it, highest id first; devices of the same collections share one tuple.
+    `preferred` is its SMSTSPreferredAdvertID, or that of its collections (CM-70).
+    """
+
+    id: int
+    name: str
+    macs: tuple[str, ...]
+    guid: str | None
+    site: str
+    protected: bool = False
+    deployments: tuple[Deployment, ...] = ()
+    preferred: str | None = None
+
+
+@dataclass(frozen=True)
+class BootImage:
+    """What a machine can be booted with; `programs` maps bios, uefi and ipxe to a file of the image.
+
+    `launch_file` is the latest file of the chain without which the work cannot begin; None where its operator
+    named none (safety 5.1, G1).
+    """
+
+    id: str
+    name: str
+    architecture: Architecture
+    programs: Mapping[str, str]
+    pxe_enabled: bool
+    distributed: bool
+    launch_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,22 +194,60 @@ class DistributionPoint:
     mac_ignore_list_file: str | None = None
     ramdisk_tftp_block_size: int = 4096
     ramdisk_tftp_window_size: int = 1
+    name: str = ""
+    user_device_affinity: int = 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The hierarchy's settings that decisions depend on; `pxefast setting list` says what each does.
+
+    Where the documents leave something open, the default is what our rules settle (CM-n `I` and `?`).
+    """
+
+    # T17, CM section 9: two records hit by one machine: "deny", or "lenient" (both, then GUID, then MAC).
+    identity_conflict: Literal["deny", "lenient"] = "deny"
+    # CM-105: "older" lets a BIOS x64 client also have an x86 image, "current" only x64.
+    compatible_architectures: Literal["older", "current"] = "older"
+    # CM-89: what a known device without anything to boot is told, by firmware.
+    no_deployment_bios: Literal["abort", "ignore"] = "abort"
+    no_deployment_uefi: Literal["abort", "ignore"] = "ignore"
+    # CM-75: "ignore" availability and expiry, as documented, or "enforce" them.
+    schedules: Literal["ignore", "enforce"] = "ignore"
+    # CM-69: hidden deployments only by preferred id, or also "listed" like the others.
+    hidden_deployments: Literal["preferred", "listed"] = "preferred"
+    # CM-101: the image of the deployment that is claimed, or of the "highest-id" over both purposes.
+    boot_image_of: Literal["claimed", "highest-id"] = "claimed"
+    # R-51.
+    required_for_unknown: bool = False
+    # D5, R-58: a required deployment reaches only devices that were members when it was made, or approved since.
+    approve_new_members: bool = True
+    # D5, R-63: hours after arming; 0 means never.
+    armed_hours: int = 24
+    # Returns of claims without a launch, after which the device is held (R-80).
+    max_returns: int = 5
 
 
 @dataclass(frozen=True)
 class Mark:
-    """The ledger's newest claim of one (device, deployment): that boot was handed out.
+    """The ledger's newest generation of one (device, deployment).
 
-    `claimed_at` is when it began, `stepped_at` when its newest stage did; Unix seconds.
+    `claimed_at` is when its session began, `stepped_at` when its newest stage did; Unix seconds. `returnable`: its
+    launch file is known, so that while the state is CLAIMED nothing can have run (safety 5.4).
     """
 
     deployment_id: str
     generation: int
-    claimed_at: float
-    step: int
-    xid: int
-    session: str
-    stepped_at: float
+    state: State
+    armed_at: float
+    claimed_at: float = 0.0
+    step: int = 0
+    xid: int = 0
+    session: str = ""
+    stepped_at: float = 0.0
+    returnable: bool = False
+    returns: int = 0
+    launched_at: float = 0.0
 
     def continues(self, step: int, xid: int, now: float, session_seconds: float) -> bool:
         """True if a request is of the boot that claimed: a later stage, or the same packet again.
@@ -211,37 +266,47 @@ class Mark:
 
 @dataclass(frozen=True)
 class Exclusions:
-    """The exclusion list; `paused` says why required deployments are held (R-53), or is None."""
+    """What this distribution point adds by itself: its exclusion list, and why required deployments are off now.
+
+    `paused` is None, or the reason: a bad exclusion file (R-53), a halt (D8), no database (D10), no journal (D23).
+    """
 
     macs: frozenset[str] = frozenset()
-    paused: str | None = None
+    paused: Reason | None = None
 
 
 @dataclass(frozen=True)
 class Site:
-    """A snapshot of the site database, made to be looked up.
+    """A snapshot of the site database as one distribution point sees it, made to be looked up.
 
-    `unknown_deployments` is keyed by architecture, `marks` by (device id, deployment id). The duplicate sets
-    hold identifiers that are left out of identification (CM-61, CM-62).
+    `unknown` holds this site's unknown computer objects by architecture. `marks` is keyed by deployment id, then
+    device id; `live` holds each device's one mark that is CLAIMED, LAUNCHED or STARTED (I2). `hardware` gives the
+    number of machines without a record that the ledger knows, by `mac:` and `guid:` identity. The duplicate sets
+    hold identifiers that are left out of identification (CM-61, CM-62), `own` the identities of site systems (R-59).
     """
 
     dp: DistributionPoint
     devices_by_mac: Mapping[str, Device] = field(default_factory=dict)
     devices_by_guid: Mapping[str, Device] = field(default_factory=dict)
-    deployments_by_device: Mapping[int, tuple[Deployment, ...]] = field(default_factory=dict)
-    unknown_deployments: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
+    unknown: Mapping[str, Device] = field(default_factory=dict)
     boot_images: Mapping[str, BootImage] = field(default_factory=dict)
-    marks: dict[tuple[int, str], Mark] = field(default_factory=dict)
+    marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
+    live: dict[int, Mark] = field(default_factory=dict)
+    hardware: Mapping[str, int] = field(default_factory=dict)
     session_seconds: float = 900.0
     duplicate_macs: frozenset[str] = frozenset()
     duplicate_guids: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True)
 class Decision:
     """What is done about a request, and every reason in the order it was found.
 
-    `claim` True: the ledger must claim (device_id, deployment) durably before the boot program is named (I1).
+    `claim` True: the ledger must claim (device_id, deployment) durably before the boot program is named (I1); device_id
+    is None for a machine without a record. `launch_file` is the file of the image whose last byte is the launch, None
+    while that is not known yet (a stage before iPXE's own program).
     """
 
     action: Action
@@ -254,6 +319,7 @@ class Decision:
     claim: bool = False
     architecture: str | None = None
     firmware: str | None = None
+    launch_file: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The shape that `explain --json` and every event promise."""

@@ -1,7 +1,7 @@
-"""The tables of the site database.
+"""The tables of the site database, the same on SQLite and PostgreSQL.
 
-`key` columns hold a name's case-folded form: names are unique whatever their case. Ledger rows refer to
-devices and deployments without a foreign key, for they outlive both (I6).
+`key` columns hold a name's case-folded form: names are unique whatever their case. Times are Unix seconds. Ledger rows
+refer to devices and deployments without a foreign key, for they outlive both (I6).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -31,27 +33,49 @@ metadata = MetaData(
     }
 )
 
-# One row. `revision` counts the changes a running service must load; the counters give the next free number.
+_ONE_ROW = "one_row"
+
+# One row, locked first by every change: it puts all changes and all claims of a hierarchy into one order. `revision`
+# counts what a running service must load; `audit_seq` and `audit_hash` are the head of the audit chain (D23); the
+# budget's window begins no earlier than `budget_from`, and is tripped while `budget_tripped_at` is set (D6).
+hierarchy = Table(
+    "hierarchy",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name=_ONE_ROW), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("next_device", Integer, nullable=False),
+    Column("audit_seq", BigInteger, nullable=False),
+    Column("audit_hash", String(64), nullable=False),
+    Column("budget_from", Float, nullable=False),
+    Column("budget_tripped_at", Float),
+)
+
+# Ids carry their site's code and the next free number.
 site = Table(
     "site",
     metadata,
-    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
-    Column("code", String(3), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("next_device", Integer, nullable=False),
+    Column("code", String(3), primary_key=True),
+    Column("parent", ForeignKey("site.code")),
     Column("next_object", Integer, nullable=False),
     Column("next_deployment", Integer, nullable=False),
 )
 
-# One row.
+# Settings that are not at their default, as text.
+setting = Table(
+    "setting",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
 distribution_point = Table(
     "distribution_point",
     metadata,
-    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
-    Column("site", String(3), nullable=False),
+    Column("name", String(63), primary_key=True),
+    Column("site", ForeignKey("site.code"), nullable=False),
     Column("enable_pxe", Boolean, nullable=False),
     Column("allow_pxe_response", Boolean, nullable=False),
-    # Names parted by a blank; NULL means every interface.
+    # Names or MAC addresses parted by a blank; NULL means every interface, "" none.
     Column("interfaces", Text),
     Column("unknown_computers", Boolean, nullable=False),
     Column("response_delay", Integer, nullable=False),
@@ -59,9 +83,19 @@ distribution_point = Table(
     Column("mac_ignore_list_file", Text),
     Column("ramdisk_tftp_block_size", Integer, nullable=False),
     Column("ramdisk_tftp_window_size", Integer, nullable=False),
+    Column("user_device_affinity", Integer, nullable=False),
 )
 
-# Ids come from `site.next_device` and are never used twice: no device inherits another's ledger rows.
+# Identities (`mac:...`, `guid:...`) of the machines that pxefast itself runs on: never imaged (R-59).
+own_identity = Table(
+    "own_identity",
+    metadata,
+    Column("identity", String(41), primary_key=True),
+    Column("distribution_point", String(63), primary_key=True),
+)
+
+# Ids come from `hierarchy.next_device` and are never used twice: no device inherits another's ledger rows. A row with
+# `unknown_architecture` is a site's unknown computer object, which has no identity and never gets one (CM-92, CM-98).
 device = Table(
     "device",
     metadata,
@@ -69,7 +103,10 @@ device = Table(
     Column("name", String(63), nullable=False),
     Column("key", String(63), nullable=False, unique=True),
     Column("guid", String(36), unique=True),
-    Column("site", String(3), nullable=False),
+    Column("site", ForeignKey("site.code"), nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("unknown_architecture", String(5)),
+    UniqueConstraint("site", "unknown_architecture"),
 )
 
 device_mac = Table(
@@ -80,13 +117,20 @@ device_mac = Table(
     Column("position", Integer, nullable=False),
 )
 
-# The identifiers of removed devices: the same hardware, imported again, gets its old number and its old
-# ledger rows.
-retired_identity = Table(
-    "retired_identity",
+# Identities (`mac:...`, `guid:...`) of hardware without a device: removed, or booted as unknown. Imported (again), the
+# hardware gets its number and its ledger rows.
+hardware = Table(
+    "hardware",
     metadata,
     Column("identity", String(41), primary_key=True),
     Column("device_id", Integer, nullable=False),
+)
+
+# Identities (`mac:...`, `guid:...`) that many machines share; the whole hierarchy's (CM-60).
+duplicate_identity = Table(
+    "duplicate_identity",
+    metadata,
+    Column("identity", String(41), primary_key=True),
 )
 
 collection = Table(
@@ -95,8 +139,28 @@ collection = Table(
     Column("id", String(8), primary_key=True),
     Column("name", String(127), nullable=False),
     Column("key", String(127), nullable=False, unique=True),
+    Column("site", ForeignKey("site.code"), nullable=False),
 )
 
+# How a collection's members are found. `direct`: device_id; `include`, `exclude`: other_id; `query`: attribute and value.
+collection_rule = Table(
+    "collection_rule",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("collection_id", ForeignKey("collection.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "kind",
+        String(7),
+        CheckConstraint("kind IN ('direct', 'include', 'exclude', 'query')", name="kind"),
+        nullable=False,
+    ),
+    Column("device_id", ForeignKey("device.id", ondelete="CASCADE"), index=True),
+    Column("other_id", ForeignKey("collection.id"), index=True),
+    Column("attribute", String(63)),
+    Column("value", Text),
+)
+
+# The members that the rules yield, worked out anew by each change that may concern them.
 collection_member = Table(
     "collection_member",
     metadata,
@@ -105,12 +169,34 @@ collection_member = Table(
     sqlite_with_rowid=False,
 )
 
+# `name` keeps its case, `key` is what is unique; a secret one never leaves over TFTP.
+device_variable = Table(
+    "device_variable",
+    metadata,
+    Column("device_id", ForeignKey("device.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(127), primary_key=True),
+    Column("name", String(127), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("secret", Boolean, nullable=False),
+)
+
+collection_variable = Table(
+    "collection_variable",
+    metadata,
+    Column("collection_id", ForeignKey("collection.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(127), primary_key=True),
+    Column("name", String(127), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("secret", Boolean, nullable=False),
+)
+
 boot_image = Table(
     "boot_image",
     metadata,
     Column("id", String(8), primary_key=True),
     Column("name", String(127), nullable=False),
     Column("key", String(127), nullable=False, unique=True),
+    Column("site", ForeignKey("site.code"), nullable=False),
     Column(
         "architecture",
         String(5),
@@ -119,6 +205,8 @@ boot_image = Table(
     ),
     Column("source", Text, nullable=False),
     Column("pxe_enabled", Boolean, nullable=False),
+    # The latest file without which the work cannot begin; NULL: the boot program that the machine ends with.
+    Column("launch_file", Text),
 )
 
 boot_program = Table(
@@ -140,13 +228,16 @@ task_sequence = Table(
     Column("id", String(8), primary_key=True),
     Column("name", String(127), nullable=False),
     Column("key", String(127), nullable=False, unique=True),
-    Column("boot_image_id", ForeignKey("boot_image.id"), nullable=False, index=True),
+    Column("site", ForeignKey("site.code"), nullable=False),
+    # NULL: it can be made available to clients only (CM-71).
+    Column("boot_image_id", ForeignKey("boot_image.id"), index=True),
 )
 
 deployment = Table(
     "deployment",
     metadata,
     Column("id", String(8), primary_key=True),
+    Column("site", ForeignKey("site.code"), nullable=False),
     Column("task_sequence_id", ForeignKey("task_sequence.id"), nullable=False, index=True),
     Column("collection_id", ForeignKey("collection.id"), nullable=False, index=True),
     Column(
@@ -163,10 +254,26 @@ deployment = Table(
         ),
         nullable=False,
     ),
+    # False: withdrawn for the moment, at once and reversibly.
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("available_at", Float),
+    Column("expires_at", Float),
+    # What a client in full Windows does; no part of the PXE once-guard (CM-76).
+    Column(
+        "rerun",
+        String(16),
+        CheckConstraint("rerun IN ('never', 'always', 'if-failed', 'if-succeeded')", name="rerun"),
+        nullable=False,
+    ),
 )
 
-# What was handed out. The newest generation counts; only a clear makes a new one; no row is ever deleted (I5,
-# I6).
+LIVE = ("CLAIMED", "LAUNCHED", "STARTED")
+
+# What was armed and handed out. The newest generation counts; only a clear makes a new one; no row is ever deleted (I5,
+# I6). `session` is secret from other machines, `token` from everyone but the boot environment; `launch` is the full name
+# of the file whose last byte is the launch, NULL while that is not known; `transfer` the one allowed to finish it (I3);
+# `peer` the machine's address; `owner` the distribution point that claimed.
 ledger = Table(
     "ledger",
     metadata,
@@ -174,26 +281,90 @@ ledger = Table(
     Column("deployment_id", String(8), primary_key=True),
     Column("generation", Integer, primary_key=True, autoincrement=False),
     Column(
-        "state", String(8), CheckConstraint("state IN ('ARMED', 'CLAIMED')", name="state"), nullable=False
+        "state",
+        String(8),
+        CheckConstraint(
+            "state IN ('ARMED', 'CLAIMED', 'LAUNCHED', 'STARTED', 'DONE', 'FAILED', 'HOLD', 'CLEARED')",
+            name="state",
+        ),
+        nullable=False,
     ),
-    Column("session", String(32)),
+    Column("armed_at", Float, nullable=False),
+    Column("returns", Integer, nullable=False),
+    Column("session", String(32), unique=True),
+    Column("token", String(32)),
+    Column("owner", String(63)),
+    Column("peer", String(15), index=True),
     Column("step", Integer),
     Column("xid", BigInteger),
-    # Unix seconds: of the claim, and of the newest stage's first request.
-    Column("claimed_at", Float),
+    Column("claimed_at", Float, index=True),
     Column("stepped_at", Float),
+    Column("launch", Text),
+    Column("transfer", String(63)),
+    Column("launched_at", Float),
+    Column("reported_at", Float),
+    # Why it is held or failed, for people.
+    Column("why", Text),
+    # One live session a machine, over all deployments (I2).
+    Index(
+        "ix_ledger_one_live",
+        "device_id",
+        unique=True,
+        sqlite_where=text("state IN ('CLAIMED', 'LAUNCHED', 'STARTED')"),
+        postgresql_where=text("state IN ('CLAIMED', 'LAUNCHED', 'STARTED')"),
+    ),
     sqlite_with_rowid=False,
 )
 
-# Who changed what, and when (Unix seconds).
+# Who did what, and when, each record's hash over itself and the one before it (D23). `seq` has no gaps.
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
     Index("ix_audit_at", "at"),
-    sqlite_autoincrement=True,
+)
+
+distribution_point_group = Table(
+    "distribution_point_group",
+    metadata,
+    Column("name", String(127), nullable=False),
+    Column("key", String(127), primary_key=True),
+)
+
+distribution_point_group_member = Table(
+    "distribution_point_group_member",
+    metadata,
+    Column("group_key", ForeignKey("distribution_point_group.key", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True
+    ),
+)
+
+boundary_group = Table(
+    "boundary_group",
+    metadata,
+    Column("name", String(127), nullable=False),
+    Column("key", String(127), primary_key=True),
+)
+
+# Subnets in CIDR form.
+boundary = Table(
+    "boundary",
+    metadata,
+    Column("group_key", ForeignKey("boundary_group.key", ondelete="CASCADE"), primary_key=True),
+    Column("subnet", String(18), primary_key=True),
+)
+
+boundary_group_distribution_point = Table(
+    "boundary_group_distribution_point",
+    metadata,
+    Column("group_key", ForeignKey("boundary_group.key", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True
+    ),
 )
