@@ -10,6 +10,7 @@ PxefastError            exit 1
 │   ├── InUse
 │   └── Invalid
 ├── ContentError        a boot image's files cannot be published
+├── InputError          a file that a command was given is not what it should be
 ├── CannotOpen          exit 3: home, database or library missing or unreadable
 └── CannotBind          exit 3: a port or an address is taken or forbidden
 """
@@ -26,6 +27,7 @@ __all__ = [
     "ContentError",
     "ExclusionError",
     "InUse",
+    "InputError",
     "Invalid",
     "NotFound",
     "PxefastError",
@@ -88,6 +90,10 @@ class Invalid(SiteError):  # noqa: N818  the name says what is wrong
 
 class ContentError(PxefastError):
     """A boot image's files cannot be published."""
+
+
+class InputError(PxefastError):
+    """A file that a command was given is not what it should be; says file and place."""
 
 
 class CannotOpen(PxefastError):  # noqa: N818  the name says what is wrong
