@@ -20,6 +20,9 @@ __all__ = [
     "Dhcp",
     "Listen",
     "Log",
+    "Point",
+    "Report",
+    "Safety",
     "Session",
     "Settings",
     "Style",
@@ -38,6 +41,10 @@ def _address(value: object) -> IPv4Address:
     if not isinstance(value, str):
         raise ValueError("write an IPv4 address as a string")
     return IPv4Address(value)
+
+
+def _address_or_none(value: object) -> IPv4Address | None:
+    return None if value == "" else _address(value)
 
 
 def _networks(value: object) -> tuple[IPv4Network, ...]:
@@ -96,9 +103,35 @@ class Tftp(_Section):
 
 
 class Session(_Section):
-    """How long, after its claim, a boot's later stages still belong to it (F-42, F-43)."""
+    """How long a boot's stages belong together (F-42, F-43), and how long a launched one may be silent (G3).
+
+    `expect_reports` False: a machine that was launched and never reports is nothing to look at.
+    """
 
     seconds: Annotated[int, Field(ge=1, le=86400)] = 900
+    started_seconds: Annotated[int, Field(ge=1, le=604800)] = 1800
+    finished_seconds: Annotated[int, Field(ge=1, le=2592000)] = 86400
+    expect_reports: bool = True
+
+
+class Report(_Section):
+    """Where boot environments say how they fare. `address` None: that of [listen]."""
+
+    enabled: bool = True
+    address: Annotated[IPv4Address | None, BeforeValidator(_address_or_none)] = None
+    port: Port = 4012
+
+
+class Safety(_Section):
+    """The file that stops every required deployment while it exists (D8); "" is run/HALT in the home."""
+
+    halt_file: str = ""
+
+
+class Point(_Section):
+    """Which distribution point of the database this is; "" is the only one."""
+
+    name: str = ""
 
 
 class Log(_Section):
@@ -109,9 +142,15 @@ class Log(_Section):
 
 
 class Database(_Section):
-    """How long a change waits for another one, in seconds."""
+    """Where the site database is: "" is site.db in the home, else `postgresql://user@host/name`.
 
+    `busy_seconds`: how long a change waits for another one. `serve_stale_available_seconds`: how long available
+    deployments go on from the last snapshot once the database is gone; 0 is not at all (D10).
+    """
+
+    url: str = ""
     busy_seconds: Annotated[int, Field(ge=0, le=600)] = 5
+    serve_stale_available_seconds: Annotated[int, Field(ge=0, le=900)] = 0
 
 
 class Settings(_Section):
@@ -121,8 +160,11 @@ class Settings(_Section):
     dhcp: Dhcp = Dhcp()
     tftp: Tftp = Tftp()
     session: Session = Session()
+    report: Report = Report()
+    safety: Safety = Safety()
     log: Log = Log()
     database: Database = Database()
+    point: Point = Point()
 
 
 def default_text() -> str:

@@ -19,6 +19,7 @@ LOOPBACK: Sections = {
     "listen": {"address": "127.0.0.1"},
     "dhcp": {"port": 0, "boot_port": 0},
     "tftp": {"port": 0},
+    "report": {"port": 0},
     "log": {"format": "json"},
 }
 
