@@ -8,7 +8,7 @@ cdef class Request:
 
 cdef class Deployment:
     cdef readonly object id, task_sequence_id, boot_image_id, collection_id, purpose, audience
-    cdef readonly object enabled, available_at, expires_at
+    cdef readonly object enabled, available_at, expires_at, created_at
 
 cdef class Device:
     cdef readonly object id, name, macs, guid, site, protected, deployments, preferred
@@ -28,7 +28,7 @@ cdef class Policy:
 
 cdef class Mark:
     cdef readonly object deployment_id, generation, state, armed_at, claimed_at, step, xid, session, stepped_at
-    cdef readonly object returnable, returns, launched_at
+    cdef readonly object returnable, returns, launched_at, why
 
 cdef class Exclusions:
     cdef readonly object macs, paused
@@ -41,4 +41,4 @@ cdef class Site:
 
 cdef class Decision:
     cdef readonly object action, reasons, device, device_id, deployment, boot_image, boot_program, claim
-    cdef readonly object architecture, firmware, launch_file
+    cdef readonly object architecture, firmware, launch_file, identities

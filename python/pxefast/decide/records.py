@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 Action = Literal["boot", "prompt", "abort", "ignore"]
@@ -17,6 +18,9 @@ Audience = Literal["clients", "clients-media-pxe", "media-pxe", "media-pxe-hidde
 Door = Literal["discover", "request"]
 Firmware = Literal["bios", "uefi"]
 Purpose = Literal["required", "available"]
+# What a mark leaves to a request: a first boot, the same boot, a new one because the last was never launched, nothing
+# because that happened too often, nothing because it waits for a person, nothing because it was given.
+Standing = Literal["armed", "same", "return", "worn", "hold", "given"]
 State = Literal["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED"]
 
 # A wall clock may be set back a little without being wrong; set back further, a claim lies in the
@@ -88,15 +92,66 @@ class Reason:
     rule: str
 
 
+# What the decision and the ledger both say, in the same words.
+
+
 def same_session(deployment_id: str) -> Reason:
-    """What the decision and the ledger both say of a boot that goes on."""
-    return Reason("same_session", f"a later stage or a repeat of the boot that got {deployment_id}", "F-42")
+    """Of a boot that goes on, or begins again before anything can have run."""
+    return Reason(
+        "same_session",
+        f"a later stage, a repeat or a restart of the boot that got {deployment_id}; nothing has run yet",
+        "F-42",
+    )
 
 
-def already_offered(deployment_id: str) -> Reason:
-    """What the decision and the ledger both say of a second boot."""
-    text = f"already offered: required deployment {deployment_id} runs once on a device; "
-    return Reason("already_offered", f"{text}to run it again: pxefast deployment clear", "CM-77")
+def already_offered(deployment_id: str, state: State = "CLAIMED", since: float = 0.0) -> Reason:
+    """Of a second boot. `since`: Unix seconds of the claim or the launch, 0 where that is not known."""
+    how = _GIVEN[state].format(f" {time_text(since)}" if since else "")
+    return Reason(
+        "already_offered",
+        f"already offered: required deployment {deployment_id} runs once on a device; it was {how}; "
+        "to run it again: pxefast deployment clear",
+        "CM-77",
+    )
+
+
+_GIVEN = {
+    "CLAIMED": "handed out{}",
+    "LAUNCHED": "launched{}",
+    "STARTED": "launched{} and reported its start",
+    "DONE": "launched{} and reported that it is done",
+    "FAILED": "launched{} and reported that it failed",
+}
+
+
+def held(deployment_id: str, why: str) -> Reason:
+    """Of a device on which a person must say how it goes on (G3, R-80)."""
+    return Reason(
+        "hold",
+        f"required deployment {deployment_id} is on hold: {why or 'nobody said why'}; look at the machine, "
+        "then: pxefast deployment clear",
+        "R-81b",
+    )
+
+
+def too_many_returns(deployment_id: str, returns: int) -> Reason:
+    """Of a device that came back again and again without a launch: its image does not get through."""
+    return held(deployment_id, f"it was handed out {returns + 1} times and never launched")
+
+
+def other_session(deployment_id: str) -> Reason:
+    """Of a device that is in the middle of another required deployment, which may run already (I2)."""
+    return Reason(
+        "other_session", f"a boot with required deployment {deployment_id} is under way on this device", "I2"
+    )
+
+
+def time_text(seconds: float) -> str:
+    """`2026-11-22 18:40:05 UTC` of Unix seconds."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, OSError, ValueError):
+        return f"at {seconds} s"
 
 
 @dataclass(frozen=True)
@@ -105,7 +160,7 @@ class Request:
 
     `mac` is canonical, "" for a hardware type without one; `guid` canonical or None (absent, malformed,
     all 0, all F); `secs` is the client's own count of seconds (CM-16); `now` is Unix seconds, from the
-    caller.
+    caller; `interface_mac` is the canonical MAC of the server's own interface, "" where it has none (CM-11).
     """
 
     mac: str
@@ -129,17 +184,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A task sequence offered to a collection; times are Unix seconds or None (CM-75)."""
+    """A task sequence offered to a collection; times are Unix seconds or None (CM-75).
+
+    `boot_image_id` is None for a task sequence without a boot image, which PXE never sees (CM-71).
+    """
 
     id: str
     task_sequence_id: str
-    boot_image_id: str
+    boot_image_id: str | None
     collection_id: str
     purpose: Purpose
     audience: Audience
     enabled: bool = True
     available_at: float | None = None
     expires_at: float | None = None
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -233,7 +292,8 @@ class Mark:
     """The ledger's newest generation of one (device, deployment).
 
     `claimed_at` is when its session began, `stepped_at` when its newest stage did; Unix seconds. `returnable`: its
-    launch file is known, so that while the state is CLAIMED nothing can have run (safety 5.4).
+    launch file is known, so that while the state is CLAIMED nothing can have run (safety 5.4). `why` is why it is
+    held. Marks hold no device: the many that were armed at one moment share one.
     """
 
     deployment_id: str
@@ -248,6 +308,7 @@ class Mark:
     returnable: bool = False
     returns: int = 0
     launched_at: float = 0.0
+    why: str = ""
 
     def continues(self, step: int, xid: int, now: float, session_seconds: float) -> bool:
         """True if a request is of the boot that claimed: a later stage, or the same packet again.
@@ -262,6 +323,22 @@ class Mark:
             return True
         soon = now - self.stepped_at <= REPEAT_SECONDS
         return soon and step == self.step and xid == self.xid and xid != 0
+
+    def standing(self, step: int, xid: int, now: float, session_seconds: float, max_returns: int) -> Standing:
+        """What it leaves to a request of its own device for its own deployment (CM-77, safety 5.4)."""
+        if self.state == "ARMED":
+            return "armed"
+        if self.state == "HOLD":
+            return "hold"
+        if self.state != "CLAIMED":
+            return "given"
+        if self.continues(step, xid, now, session_seconds):
+            return "same"
+        if not self.returnable:
+            return "given"
+        if now - self.claimed_at <= session_seconds:
+            return "same"
+        return "return" if self.returns < max_returns else "worn"
 
 
 @dataclass(frozen=True)
@@ -305,8 +382,9 @@ class Decision:
     """What is done about a request, and every reason in the order it was found.
 
     `claim` True: the ledger must claim (device_id, deployment) durably before the boot program is named (I1); device_id
-    is None for a machine without a record. `launch_file` is the file of the image whose last byte is the launch, None
-    while that is not known yet (a stage before iPXE's own program).
+    is None for a machine without a record that the ledger does not know either. `identities` (`mac:..`, `guid:..`) are
+    those that identified the machine, and are there whenever `claim` is. `launch_file` is the file of the image whose
+    last byte is the launch, None while that is not known yet (a stage before iPXE's own program).
     """
 
     action: Action
@@ -320,6 +398,7 @@ class Decision:
     architecture: str | None = None
     firmware: str | None = None
     launch_file: str | None = None
+    identities: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The shape that `explain --json` and every event promise."""
