@@ -19,6 +19,9 @@ from scapy.utils import PcapNgWriter, PcapWriter
 CAPTURES = sorted((Path(__file__).parent.parent / "data" / "pcap").glob("*.pcap"))
 PORTS = (67, 4011)
 TIME = 1_700_000_000.25
+# A destination of its own, or scapy would look for one on the network.
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+ETHER = Ether(dst=BROADCAST)
 
 
 def question(port: int = 67, words: bytes = b"question") -> Packet:
@@ -42,7 +45,7 @@ def written(file: Path, packets: Sequence[Any], **how: Any) -> Path:
 @pytest.mark.parametrize("endianness", ["<", ">"])
 @pytest.mark.parametrize("nano", [False, True])
 def test_both_byte_orders_and_both_clocks_of_pcap(tmp_path: Path, endianness: str, nano: bool) -> None:
-    file = written(tmp_path / "a.pcap", [Ether() / question()], endianness=endianness, nano=nano)
+    file = written(tmp_path / "a.pcap", [ETHER / question()], endianness=endianness, nano=nano)
     found, capture = read(file)
     assert found == [Datagram(TIME, "10.77.0.100", 68, "10.77.0.3", 67, b"question")]
     assert (capture.counts, capture.damage) == ({"packets": 1}, None)
@@ -51,9 +54,9 @@ def test_both_byte_orders_and_both_clocks_of_pcap(tmp_path: Path, endianness: st
 @pytest.mark.parametrize(
     ("frame", "link"),
     [
-        (Ether() / question(), 1),
-        (Ether() / Dot1Q(vlan=7) / question(), 1),
-        (Ether() / Dot1AD(vlan=2) / Dot1Q(vlan=7) / question(), 1),
+        (ETHER / question(), 1),
+        (ETHER / Dot1Q(vlan=7) / question(), 1),
+        (ETHER / Dot1AD(vlan=2) / Dot1Q(vlan=7) / question(), 1),
         (CookedLinux() / question(), 113),
         (CookedLinuxV2() / question(), 276),
         (question(), 101),
@@ -70,7 +73,7 @@ def test_pcapng_with_its_interfaces(tmp_path: Path) -> None:
     file = tmp_path / "a.pcapng"
     with PcapNgWriter(str(file)) as writer:
         for words in (b"one", b"two"):
-            packet = Ether() / question(4011, words)
+            packet = ETHER / question(4011, words)
             packet.time = TIME
             writer.write(packet)
     found, capture = read(file)
@@ -87,7 +90,7 @@ def block(order: str, kind: int, body: bytes) -> bytes:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_pcapng_of_both_byte_orders_with_every_kind_of_packet(tmp_path: Path, order: str) -> None:
-    data = bytes(Ether() / question())
+    data = bytes(ETHER / question())
     ticks = int(TIME * 1024)
     section = block(order, 0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1))
     # Option 9: ticks of 2^-10 s; option 14: all times are one hour later.
@@ -121,12 +124,12 @@ def test_the_captures_of_real_firmware_hold_what_scapy_finds(file: Path) -> None
 
 
 def test_what_is_cut_short_malformed_or_in_pieces_is_counted(tmp_path: Path) -> None:
-    whole = bytes(Ether() / question())
+    whole = bytes(ETHER / question())
     cut = whole[:45]
     long_claim = bytearray(whole)
     struct.pack_into("!H", long_claim, 38, 600)
-    piece = bytes(Ether() / IP(flags="MF") / UDP(dport=67) / Raw(b"first"))
-    six = bytes(Ether(type=0x86DD) / Raw(bytes(60)))
+    piece = bytes(ETHER / IP(flags="MF") / UDP(dport=67) / Raw(b"first"))
+    six = bytes(Ether(dst=BROADCAST, type=0x86DD) / Raw(bytes(60)))
     file = tmp_path / "a.pcap"
     with PcapWriter(str(file), linktype=1) as writer:
         writer.write_header(None)
@@ -144,7 +147,7 @@ def test_what_is_cut_short_malformed_or_in_pieces_is_counted(tmp_path: Path) -> 
 
 
 def test_a_capture_that_ends_in_the_middle_is_read_up_to_there(tmp_path: Path) -> None:
-    file = written(tmp_path / "a.pcap", [Ether() / question()] * 3)
+    file = written(tmp_path / "a.pcap", [ETHER / question()] * 3)
     file.write_bytes(file.read_bytes()[:-5])
     found, capture = read(file)
     assert len(found) == 2
@@ -172,7 +175,7 @@ def test_no_damage_to_a_capture_is_anything_but_counted_or_told(tmp_path: Path, 
     file = tmp_path / "a.pcap"
     ng = tmp_path / "b.pcapng"
     with PcapNgWriter(str(ng)) as writer:
-        writer.write([Ether() / question()] * 3)
+        writer.write([ETHER / question()] * 3)
     for _ in range(400):
         content = bytearray(rng.choice([*CAPTURES, ng]).read_bytes()[: rng.randrange(20, 2000)])
         for _ in range(rng.randrange(1, 12)):

@@ -29,7 +29,10 @@ app = typer.Typer(
     help="Boot machines from the network, once, and say why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+    epilog="Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 an error, 2 a wrong "
+    "command line, 3 cannot open or cannot bind. Example: pxefast explain --mac 00:11:22:33:44:55",
 )
 
 
