@@ -175,11 +175,11 @@ def test_a_first_exclusion_list_that_cannot_be_read_stops_everything_and_is_said
     after = len(point.service.events)
     with Store.open(point.home.database) as store:
         # The command line refuses such a file; it went missing right after.
-        store.dp.set(mac_ignore_list_file=str(listed))
+        store.dps.set(mac_ignore_list_file=str(listed))
         soon_refused(machine, "site_unreadable")
         listed.write_text(f"{machine.mac}\n")
         soon_refused(machine, "excluded")
-        store.dp.set(mac_ignore_list_file=None)
+        store.dps.set(mac_ignore_list_file=None)
     soon_answered(machine)
     told = [event["text"] for event in point.service.events[after:] if event["level"] in ("error", "warning")]
     assert len(told) == 2, told

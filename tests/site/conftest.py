@@ -23,5 +23,5 @@ def ready(store: Store) -> Store:
     image = store.boot_images.add("linux", "x64", Path("/nowhere"), {"uefi": "grubx64.efi"})
     sequence = store.task_sequences.create("install", image.id)
     store.deployments.create(sequence.id, "rack", "required", "media-pxe")
-    store.dp.set(enable_pxe=True, allow_pxe_response=True)
+    store.dps.set(enable_pxe=True, allow_pxe_response=True)
     return store

@@ -11,8 +11,9 @@ from pxefast.errors import NotFound, SiteError
 from pxefast.site import schema
 from pxefast.site.devices import NewDevice
 from pxefast.site.ledger import Claim, Cleared, Ledger
-from pxefast.site.snapshot import Watcher, load
+from pxefast.site.snapshot import load
 from pxefast.site.store import Store
+from pxefast.site.watch import Watcher
 
 NOW = 1_700_000_000.0
 
@@ -55,7 +56,7 @@ def test_later_stages_and_repeats_keep_the_session_and_move_the_mark_on(ledger: 
     assert repeat.reason.code == later.reason.code == "same_session"
     assert first.mark is not None
     assert later.mark == replace(first.mark, step=2, xid=9, stepped_at=NOW + 20)
-    assert load(ready, (), 900).marks[1, "PS120001"] == later.mark
+    assert load(ready, ready.point, (), 900).marks[1, "PS120001"] == later.mark
 
 
 def test_a_session_ends_when_its_time_is_over(ledger: Ledger) -> None:
@@ -76,7 +77,7 @@ def test_a_large_batch_is_one_transaction_with_all_its_answers(ready: Store, led
     results = ledger.claim([claim(device.id, xid=device.id) for device in devices])
     assert all(result.ok for result in results)
     assert len({result.mark.session for result in results if result.mark}) == 1000
-    assert len(load(ready, (), 900).marks) == 1000
+    assert len(load(ready, ready.point, (), 900).marks) == 1000
 
 
 def test_an_empty_batch_is_no_transaction(ledger: Ledger, ready: Store) -> None:
@@ -100,7 +101,7 @@ def test_a_distribution_point_told_to_stop_claims_nothing(ready: Store, ledger: 
     ready.dp.set(**{switch: False})
     (result,) = ledger.claim([claim()])
     assert not result.ok
-    assert load(ready, (), 900).marks == {}
+    assert load(ready, ready.point, (), 900).marks == {}
 
 
 def test_claims_are_no_change_that_a_snapshot_must_follow(ready: Store, ledger: Ledger) -> None:
@@ -181,7 +182,7 @@ def test_hardware_that_was_two_devices_keeps_what_either_was_given(ready: Store,
 def test_a_locked_database_hands_out_nothing(ready: Store) -> None:
     with Store.open(ready.file, busy_seconds=0) as other, ready.write("test", "x"), pytest.raises(SiteError):
         Ledger(other).claim([claim()])
-    assert load(ready, (), 900).marks == {}
+    assert load(ready, ready.point, (), 900).marks == {}
 
 
 def test_threads_of_one_process_share_a_ledger(ready: Store, ledger: Ledger) -> None:
@@ -206,6 +207,7 @@ import sys
 from pathlib import Path
 from pxefast.site.ledger import Claim, Ledger
 from pxefast.site.store import Store
+from pxefast.site.watch import Watcher
 
 ledger = Ledger(Store.open(Path(sys.argv[1]), busy_seconds=60))
 print("ready", flush=True)
@@ -254,7 +256,7 @@ def test_of_processes_claiming_at_once_exactly_one_wins_each_time(ready: Store) 
     finally:
         for process in processes:
             end(process)
-    assert len(load(ready, (), 900).marks) == rounds
+    assert len(load(ready, ready.point, (), 900).marks) == rounds
 
 
 def test_a_claim_that_returned_survives_the_death_of_its_process(ready: Store) -> None:
@@ -265,7 +267,7 @@ def test_a_claim_that_returned_survives_the_death_of_its_process(ready: Store) -
             os.kill(process.pid, signal.SIGKILL)
         finally:
             end(process)
-        assert (device, "PS120001") in load(ready, (), 900).marks
+        assert (device, "PS120001") in load(ready, ready.point, (), 900).marks
         assert not Ledger(ready).claim([claim(device, xid=99)])[0].ok
 
 

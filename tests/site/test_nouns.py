@@ -161,7 +161,7 @@ def test_a_boot_image_is_pxe_enabled_until_told_otherwise(ready: Store) -> None:
 
 
 def test_a_new_distribution_point_is_safe(store: Store) -> None:
-    assert store.dp.get() == DistributionPoint(
+    assert store.dps.get() == DistributionPoint(
         site="PS1",
         enable_pxe=False,
         allow_pxe_response=False,
@@ -177,8 +177,8 @@ def test_a_new_distribution_point_is_safe(store: Store) -> None:
 
 @pytest.mark.parametrize("interfaces", [None, (), ("eth0",), ("eth0", "br-lan.7")])
 def test_interfaces_come_back_as_they_were_set(store: Store, interfaces: tuple[str, ...] | None) -> None:
-    assert store.dp.set(interfaces=interfaces).interfaces == interfaces
-    assert store.dp.get().interfaces == interfaces
+    assert store.dps.set(interfaces=interfaces).interfaces == interfaces
+    assert store.dps.get().interfaces == interfaces
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_interfaces_come_back_as_they_were_set(store: Store, interfaces: tuple[s
     ],
 )
 def test_a_setting_out_of_range_is_refused(store: Store, change: dict[str, object]) -> None:
-    before = store.dp.get()
+    before = store.dps.get()
     with pytest.raises(Invalid):
-        store.dp.set(**change)
-    assert store.dp.get() == before
+        store.dps.set(**change)
+    assert store.dps.get() == before
 
 
 def test_the_collection_of_unknown_computers_is_built_in(ready: Store) -> None:

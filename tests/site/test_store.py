@@ -10,8 +10,8 @@ from alembic.script import ScriptDirectory
 from pxefast.errors import AlreadyExists, CannotOpen, Invalid, NotFound, SiteError
 from pxefast.site import migrations, schema
 from pxefast.site.devices import NewDevice
-from pxefast.site.snapshot import Watcher
 from pxefast.site.store import Store
+from pxefast.site.watch import Watcher
 from sqlalchemy import create_engine, select
 
 

@@ -96,7 +96,7 @@ def _make_site(home: Path, image: Path) -> str:
         store.collections.add("demo machines", ["demo01"])
         sequence = store.task_sequences.create("install", added.id)
         store.deployments.create(sequence.id, "demo machines", "required", "media-pxe")
-        store.dp.set(enable_pxe=True, allow_pxe_response=True)
+        store.dps.set(enable_pxe=True, allow_pxe_response=True)
     return hashlib.sha256(content).hexdigest()
 
 

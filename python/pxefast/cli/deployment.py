@@ -86,11 +86,11 @@ def show(context: typer.Context, deployment_id: Wanted, json: Json = False) -> N
     row = store.deployments.get(deployment_id)
     names = {device.id: device.name for device in store.collections.members(row.collection)}
     with store.read() as connection:
-        marks = read_marks(connection)
+        marks, _ = read_marks(connection)
     offered = sorted(
         names[device_id]
-        for device_id, deployment_id in marks
-        if deployment_id == row.id and device_id in names
+        for device_id, mark in marks.get(row.id, {}).items()
+        if mark.state != "ARMED" and device_id in names
     )
     fields = {**_as_dict(row), "members": len(names), "offered": offered}
     if json:

@@ -92,11 +92,16 @@ def show(
     store = get(context).store()
     device = store.devices.get(name)
     with store.read() as connection:
-        marks = [mark for (device_id, _), mark in read_marks(connection).items() if device_id == device.id]
+        marks, _ = read_marks(connection)
+    offered = [
+        deployment_id
+        for deployment_id, mark_of in marks.items()
+        if device.id in mark_of and mark_of[device.id].state != "ARMED"
+    ]
     fields = {
         **_as_dict(device),
         "collections": store.devices.collections(device.name),
-        "offered": sorted(mark.deployment_id for mark in marks),
+        "offered": sorted(offered),
     }
     if json:
         print_json(fields)

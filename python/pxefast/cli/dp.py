@@ -24,7 +24,7 @@ _UNSET: dict[str, Any] = {"show_default": False}
 @app.command(epilog="Example: pxefast dp show --json")
 def show(context: typer.Context, json: Json = False) -> None:
     """Show the settings."""
-    _print(get(context).store().dp.get(), json)
+    _print(get(context).store().dps.get(), json)
 
 
 @app.command("set", epilog="Example: pxefast dp set --enable-pxe --allow-pxe-response --interface eth0")
@@ -112,8 +112,8 @@ def set_(
     if file is not None:
         _check_exclusions(file)
     store = get(context).store()
-    before = store.dp.get()
-    after = store.dp.set(**changes)
+    before = store.dps.get()
+    after = store.dps.set(**changes)
     for interface_name in after.interfaces or ():
         if "interfaces" in changes and not Path("/sys/class/net", interface_name).exists():
             note(f"there is no interface {interface_name} on this host now")

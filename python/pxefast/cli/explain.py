@@ -67,7 +67,7 @@ def explain(
     here = get(context)
     request = _request(mac, smbios_guid, arch, firmware, relay, ipxe)
     store = here.store()
-    site = load(store, here.library().published(), here.settings.session.seconds)
+    site = load(store, store.point, here.library().published(), here.settings.session.seconds)
     request = replace(request, interface=interface or (site.dp.interfaces or ("",))[0])
     exclusions = _exclusions(site)
     decision = decide(request, site, exclusions)

@@ -23,7 +23,8 @@ def init(
     """
     from pxefast.config import default_text
     from pxefast.content.library import Library
-    from pxefast.site.store import Store, check_site_code
+    from pxefast.site.sites import check_site_code
+    from pxefast.site.store import Store
 
     check_site_code(site_code)
     here = get(context)

@@ -112,7 +112,7 @@ class Answers:
         late = time.monotonic() - heard > _TOO_LATE_SECONDS
         for (place, claim), result in zip(claims.items(), results, strict=True):
             if result.mark is not None:
-                self._view.site.marks[claim.device_id, claim.deployment_id] = result.mark
+                self._view.site.marks.setdefault(claim.deployment_id, {})[claim.device_id] = result.mark
             if not result.ok:
                 decisions[place] = _refused(decisions[place], result.reason)
             elif late:
@@ -140,9 +140,18 @@ class Answers:
         sent_to = self._server.answer(question, named)
         if decision.action == "prompt" and named and decision.device_id is not None and decision.deployment:
             # Not a claim, only what tells a later stage of this boot from its beginning (F-42).
-            self._view.site.marks[decision.device_id, decision.deployment] = Mark(
-                decision.deployment, 0, request.now, request.step, request.xid, "", request.now
+            mark = Mark(
+                decision.deployment,
+                0,
+                "CLAIMED",
+                request.now,
+                request.now,
+                request.step,
+                request.xid,
+                "",
+                request.now,
             )
+            self._view.site.marks.setdefault(decision.deployment, {})[decision.device_id] = mark
         if sent_to is None:
             decision = replace(decision, reasons=(*decision.reasons, _NOT_SENT))
         return Answer(question, fields, request, decision, sent_to)

@@ -46,7 +46,7 @@ class Service:
         self._library = library
         self._stopping = False
         self._since = time.time()
-        dp = store.dp.get()
+        dp = store.dps.get()
         self._listens_on_dhcp_port = dp.listen_on_dhcp_port
         self._server = _bind(settings, dp)
         self._view = View(store, library, settings.session.seconds, self._publish, self.audit.tell)

@@ -9,8 +9,9 @@ from pxefast.content import namespace
 from pxefast.content.library import Library
 from pxefast.decide import Site
 from pxefast.responder.exclusions import ExclusionFile
-from pxefast.site.snapshot import Watcher, load
+from pxefast.site.snapshot import load
 from pxefast.site.store import Store
+from pxefast.site.watch import Watcher
 
 __all__ = ["Published", "View"]
 
@@ -46,7 +47,7 @@ class View:
         self.exclusion_file = ExclusionFile()
         self.problem: str | None = None
         self.loaded = time.time()
-        self.site: Site = load(store, library.published(), session_seconds)
+        self.site: Site = load(store, store.point, library.published(), session_seconds)
         publish(namespace.build(library))
         self._read_exclusions()
 
@@ -71,7 +72,7 @@ class View:
         if changed or mending:
             if content:
                 self._publish(namespace.build(self._library))
-            self.site = load(self._store, self._library.published(), self._session_seconds)
+            self.site = load(self._store, self._store.point, self._library.published(), self._session_seconds)
             self._stamp = stamp
             self.loaded = time.time()
         self._read_exclusions()

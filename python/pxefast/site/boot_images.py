@@ -72,6 +72,7 @@ class BootImages:
                     id=new,
                     name=name,
                     key=key,
+                    site=self._store.code,
                     architecture=architecture,
                     source=str(source),
                     pxe_enabled=pxe_enabled,

@@ -16,10 +16,12 @@ from pxefast.site.names import checked_name, find
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["ALL_UNKNOWN_COMPUTERS", "CollectionRow", "Collections"]
+__all__ = ["ALL_SYSTEMS", "ALL_UNKNOWN_COMPUTERS", "CollectionRow", "Collections"]
 
 # Built in: machines without a record, of every architecture (CM-92, CM-95). Nobody is put into it.
 ALL_UNKNOWN_COMPUTERS = "SMS000US"
+# Built in: every device that the hierarchy knows.
+ALL_SYSTEMS = "SMS00001"
 
 
 class CollectionRow(NamedTuple):
@@ -45,7 +47,9 @@ class Collections:
             ).first():
                 raise AlreadyExists(f"collection {name!r} already exists")
             new = self._store.new_id(connection, schema.collection, wanted_id)
-            connection.execute(insert(schema.collection).values(id=new, name=name, key=key))
+            connection.execute(
+                insert(schema.collection).values(id=new, name=name, key=key, site=self._store.code)
+            )
             return CollectionRow(new, name, 0)
 
     def all(self) -> list[CollectionRow]:
@@ -122,10 +126,23 @@ class Collections:
             return CollectionRow(row.id, row.name, count)
 
 
+def insert_built_in(connection: Connection, site_code: str) -> None:
+    """The built-in collections of a new hierarchy; its unknown computer objects are there already."""
+    for number, name in ((ALL_SYSTEMS, "All Systems"), (ALL_UNKNOWN_COMPUTERS, "All Unknown Computers")):
+        row = {"id": number, "name": name, "key": name.casefold(), "site": site_code}
+        connection.execute(insert(schema.collection).values(row))
+    d = schema.device.c
+    unknown = connection.execute(select(d.id).where(d.unknown_architecture.is_not(None))).scalars().all()
+    connection.execute(
+        insert(schema.collection_member),
+        [{"collection_id": ALL_UNKNOWN_COMPUTERS, "device_id": number} for number in unknown],
+    )
+
+
 def _changeable(connection: Connection, name: str) -> Any:
     row = find_collection(connection, name)
-    if row.id == ALL_UNKNOWN_COMPUTERS:
-        raise Invalid(f"collection {row.name!r} is built in: it is the machines without a record")
+    if row.id in (ALL_SYSTEMS, ALL_UNKNOWN_COMPUTERS):
+        raise Invalid(f"collection {row.name!r} is built in: its members find themselves")
     return row
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from sqlalchemy import Connection, delete, insert, select
@@ -71,6 +72,10 @@ class Deployments:
             connection.execute(
                 insert(schema.deployment).values(
                     id=new,
+                    site=self._store.code,
+                    enabled=True,
+                    created_at=time.time(),
+                    rerun="never",
                     task_sequence_id=sequence.id,
                     collection_id=target.id,
                     purpose=purpose,

@@ -88,12 +88,8 @@ class Devices:
         with self._store.write("device remove", name) as connection:
             device = find_device(connection, name)
             for identity in _identities(device):
-                connection.execute(
-                    delete(schema.retired_identity).where(schema.retired_identity.c.identity == identity)
-                )
-                connection.execute(
-                    insert(schema.retired_identity).values(identity=identity, device_id=device.id)
-                )
+                connection.execute(delete(schema.hardware).where(schema.hardware.c.identity == identity))
+                connection.execute(insert(schema.hardware).values(identity=identity, device_id=device.id))
             connection.execute(delete(schema.device).where(schema.device.c.id == device.id))
             return device
 
@@ -102,20 +98,22 @@ def read_devices(connection: Connection, ids: Sequence[int] | None = None) -> It
     """Devices in no order, all of them or those with the given ids; two statements whatever their number."""
     d, m = schema.device.c, schema.device_mac.c
     mac_query = select(m.device_id, m.mac).order_by(m.device_id, m.position)
-    query = select(d.id, d.name, d.guid, d.site)
+    query = select(d.id, d.name, d.guid, d.site, d.protected).where(d.unknown_architecture.is_(None))
     if ids is not None:
         mac_query = mac_query.where(m.device_id.in_(ids))
         query = query.where(d.id.in_(ids))
     macs: dict[int, list[str]] = {}
     for number, mac in connection.execute(mac_query):
         macs.setdefault(number, []).append(mac)
-    for number, name, guid, site in connection.execute(query):
-        yield Device(number, name, tuple(macs.get(number, ())), guid, site)
+    for number, name, guid, site, protected in connection.execute(query):
+        yield Device(number, name, tuple(macs.get(number, ())), guid, site, protected)
 
 
 def find_device(connection: Connection, name: str) -> Device:
     """One device by name. Raises NotFound."""
     row = find(connection, schema.device, "key", name.casefold(), "device")
+    if row.unknown_architecture is not None:
+        raise Invalid(f"{row.name} is a site's unknown computer object, no device")
     return next(read_devices(connection, [row.id]))
 
 
@@ -191,11 +189,11 @@ def _insert(connection: Connection, wanted: list[tuple[NewDevice, Device]], file
     guids = _taken(connection, schema.device.c.guid, schema.device.c.name, both)
     retired = _taken(
         connection,
-        schema.retired_identity.c.identity,
-        schema.retired_identity.c.device_id,
+        schema.hardware.c.identity,
+        schema.hardware.c.device_id,
         [identity for item in devices for identity in _identities(item)],
     )
-    number = int(connection.execute(select(schema.site.c.next_device)).scalar_one())
+    number = int(connection.execute(select(schema.hierarchy.c.next_device)).scalar_one())
     done: list[Device] = []
     for new, device in wanted:
         with _located(file, new.line):
@@ -216,7 +214,7 @@ def _insert(connection: Connection, wanted: list[tuple[NewDevice, Device]], file
         if device.guid:
             guids[device.guid] = device.name
         done.append(numbered)
-    connection.execute(update(schema.site).values(next_device=number))
+    connection.execute(update(schema.hierarchy).values(next_device=number))
     connection.execute(
         insert(schema.device),
         [
@@ -226,6 +224,7 @@ def _insert(connection: Connection, wanted: list[tuple[NewDevice, Device]], file
                 "key": item.name.casefold(),
                 "guid": item.guid,
                 "site": item.site,
+                "protected": item.protected,
             }
             for item in done
         ],

@@ -1,11 +1,11 @@
-"""The distribution point's settings: safe at first, for a new one answers nobody (CM-1 to CM-18, CM-54)."""
+"""Distribution points' settings: safe at first, for a new one answers nobody (CM-1 to CM-18, CM-54)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from pxefast.decide.records import DistributionPoint
 from pxefast.errors import Invalid
@@ -14,39 +14,43 @@ from pxefast.site import schema
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["DistributionPoints"]
+__all__ = ["DistributionPoints", "insert_distribution_point", "read_distribution_point"]
 
 
 class DistributionPoints:
-    """The settings of this site's distribution point."""
+    """The settings of the distribution points of a hierarchy; without a name, of this one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    @staticmethod
-    def first_row(site_code: str) -> dict[str, object]:
-        """The row of a new distribution point."""
-        return {"id": 1, **_columns(asdict(DistributionPoint(site_code)))}
-
-    def get(self) -> DistributionPoint:
+    def get(self, name: str | None = None) -> DistributionPoint:
         """The settings now."""
         with self._store.read() as connection:
-            return read_distribution_point(connection)
+            return read_distribution_point(connection, name or self._store.point)
 
-    def set(self, **changes: object) -> DistributionPoint:
+    def set(self, name: str | None = None, /, **changes: object) -> DistributionPoint:
         """Change settings by their names in DistributionPoint. Raises Invalid for a value out of range."""
         _check(changes)
+        wanted = name or self._store.point
+        d = schema.distribution_point
         with self._store.write(
-            "dp set", " ".join(f"{key}={value}" for key, value in changes.items())
+            "dp set", " ".join((wanted, *(f"{key}={value}" for key, value in changes.items())))
         ) as connection:
             if changes:
-                connection.execute(update(schema.distribution_point).values(_columns(changes)))
-            return read_distribution_point(connection)
+                connection.execute(update(d).where(d.c.name == wanted).values(_columns(changes)))
+            return read_distribution_point(connection, wanted)
 
 
-def read_distribution_point(connection: Connection) -> DistributionPoint:
+def insert_distribution_point(connection: Connection, name: str, site_code: str) -> None:
+    """A new distribution point that answers nobody."""
+    row = asdict(DistributionPoint(site_code, name=name))
+    connection.execute(insert(schema.distribution_point).values(_columns(row)))
+
+
+def read_distribution_point(connection: Connection, name: str) -> DistributionPoint:
     """The settings as one value."""
-    row = connection.execute(select(schema.distribution_point)).one()
+    d = schema.distribution_point
+    row = connection.execute(select(d).where(d.c.name == name)).one()
     values = {field.name: getattr(row, field.name) for field in fields(DistributionPoint)}
     values["interfaces"] = None if row.interfaces is None else tuple(row.interfaces.split())
     return DistributionPoint(**values)

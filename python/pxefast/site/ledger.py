@@ -7,6 +7,7 @@ returns; if it raises, nothing is known and nothing may be sent. Rows are never 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -109,7 +110,10 @@ def _decide(claim: Claim, rows: dict[Key, _Row], reachable: set[Key]) -> ClaimRe
         return ClaimResult(False, _WITHDRAWN, mark)
     if mark is None:
         generation = 1 if row is None else row.generation
-        mark = Mark(key[1], generation, claim.now, claim.step, claim.xid, secrets.token_hex(16), claim.now)
+        session = secrets.token_hex(16)
+        mark = Mark(
+            key[1], generation, "CLAIMED", claim.now, claim.now, claim.step, claim.xid, session, claim.now
+        )
         rows[key] = _Row(generation, mark)
         return ClaimResult(True, _CLAIMED, mark)
     if not mark.continues(claim.step, claim.xid, claim.now, claim.session_seconds):
@@ -122,7 +126,7 @@ def _decide(claim: Claim, rows: dict[Key, _Row], reachable: set[Key]) -> ClaimRe
 
 def _answers(connection: Connection) -> bool:
     c = schema.distribution_point.c
-    return all(connection.execute(select(c.enable_pxe, c.allow_pxe_response)).one())
+    return all(all(row) for row in connection.execute(select(c.enable_pxe, c.allow_pxe_response)))
 
 
 def _reachable(connection: Connection, keys: Sequence[Key]) -> set[Key]:
@@ -151,6 +155,8 @@ def _newest(connection: Connection, keys: Sequence[Key]) -> dict[Key, _Row]:
                 mark = Mark(
                     row.deployment_id,
                     row.generation,
+                    row.state,
+                    row.armed_at,
                     row.claimed_at,
                     row.step,
                     row.xid,
@@ -185,11 +191,13 @@ _KEY = ("device_id", "deployment_id", "generation")
 def _values(key: Key, row: _Row) -> dict[str, object]:
     values: dict[str, object] = {"device_id": key[0], "deployment_id": key[1], "generation": row.generation}
     if row.mark is None:
-        return {**values, "state": "ARMED"}
+        return {**values, "state": "ARMED", "armed_at": time.time(), "returns": 0}
     mark = row.mark
     return {
         **values,
         "state": "CLAIMED",
+        "armed_at": mark.armed_at,
+        "returns": mark.returns,
         "session": mark.session,
         "step": mark.step,
         "xid": mark.xid,

@@ -340,9 +340,7 @@ distribution_point_group_member = Table(
     "distribution_point_group_member",
     metadata,
     Column("group_key", ForeignKey("distribution_point_group.key", ondelete="CASCADE"), primary_key=True),
-    Column(
-        "distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True
-    ),
+    Column("distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True),
 )
 
 boundary_group = Table(
@@ -364,7 +362,5 @@ boundary_group_distribution_point = Table(
     "boundary_group_distribution_point",
     metadata,
     Column("group_key", ForeignKey("boundary_group.key", ondelete="CASCADE"), primary_key=True),
-    Column(
-        "distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True
-    ),
+    Column("distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True),
 )

@@ -42,7 +42,9 @@ class TaskSequences:
                 raise AlreadyExists(f"task sequence {name!r} already exists")
             new = self._store.new_id(connection, schema.task_sequence, wanted_id)
             connection.execute(
-                insert(schema.task_sequence).values(id=new, name=name, key=key, boot_image_id=image)
+                insert(schema.task_sequence).values(
+                    id=new, name=name, key=key, site=self._store.code, boot_image_id=image
+                )
             )
             return TaskSequenceRow(new, name, image)
 

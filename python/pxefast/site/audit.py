@@ -1,0 +1,98 @@
+"""The audit chain: who did what, and when, each record sealed by a hash over itself and the one before it (D23).
+
+The head of the chain is in the `hierarchy` row, which every change locks first: `seq` has no gaps and no forks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import time
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from sqlalchemy import Connection, insert, select, update
+
+from pxefast.site import schema
+
+__all__ = ["FIRST_HASH", "AuditRow", "actor", "append", "follow", "sealed", "verify"]
+
+# What the first record follows.
+FIRST_HASH = "0" * 64
+
+
+class AuditRow(NamedTuple):
+    """One record; `at` in Unix seconds, `hash` 64 hexadecimal digits."""
+
+    seq: int
+    at: float
+    actor: str
+    action: str
+    subject: str
+    hash: str
+
+
+def append(connection: Connection, entries: Sequence[tuple[str, str]], at: float | None = None) -> list[int]:
+    """Add (action, subject) records inside the caller's change; their sequence numbers."""
+    if not entries:
+        return []
+    h = schema.hierarchy.c
+    seq, head = connection.execute(select(h.audit_seq, h.audit_hash)).one()
+    when, who = time.time() if at is None else at, actor()
+    rows: list[AuditRow] = []
+    for action, subject in entries:
+        seq += 1
+        row = sealed(head, AuditRow(seq, when, who, _printable(action), _printable(subject), ""))
+        rows.append(row)
+        head = row.hash
+    connection.execute(insert(schema.audit), [row._asdict() for row in rows])
+    connection.execute(update(schema.hierarchy).values(audit_seq=seq, audit_hash=head))
+    return [row.seq for row in rows]
+
+
+def sealed(before: str, row: AuditRow) -> AuditRow:
+    """The record with its hash: SHA-256 over the hash of the one before it and its own canonical JSON."""
+    text = json.dumps(row[:5], ensure_ascii=False, separators=(",", ":"))
+    return row._replace(hash=hashlib.sha256((before + text).encode()).hexdigest())
+
+
+def verify(connection: Connection) -> str | None:
+    """What is wrong with the chain, as a sentence; None if every record follows the one before it."""
+    h, a = schema.hierarchy.c, schema.audit.c
+    head_seq, head_hash = connection.execute(select(h.audit_seq, h.audit_hash)).one()
+    query = select(a.seq, a.at, a.actor, a.action, a.subject, a.hash).order_by(a.seq)
+    rows = (AuditRow(*row) for row in connection.execute(query.execution_options(yield_per=1000)))
+    seq, head, problem = follow(0, FIRST_HASH, rows)
+    if problem is None and (seq, head) != (head_seq, head_hash):
+        return f"the audit ends with record {seq}, but {head_seq} were written"
+    return problem
+
+
+def follow(seq: int, head: str, rows: Iterable[AuditRow]) -> tuple[int, str, str | None]:
+    """Walk the chain on from record `seq` with hash `head`: the last good record, and what is wrong after it."""
+    for row in rows:
+        if row.seq != seq + 1:
+            return seq, head, f"audit record {seq + 1} is missing"
+        if sealed(head, row).hash != row.hash:
+            return seq, head, f"audit record {row.seq} was changed after it was written"
+        seq, head = row.seq, row.hash
+    return seq, head, None
+
+
+@cache
+def actor() -> str:
+    """The person, also behind sudo; the number of a user without a name."""
+    uid = os.environ.get("SUDO_UID") if os.getuid() == 0 else None
+    number = int(uid) if uid is not None and uid.isdecimal() else os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _printable(text: str) -> str:
+    """Text that every database can keep: a name from the command line may hold anything."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
