@@ -1,4 +1,4 @@
-"""Every command explains itself as a manual page does, and what its example shows is a command line that is accepted."""
+"""Every command explains itself as a manual page does, and its example is a command line that is accepted."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_help_is_a_sentence_that_fits_the_list_and_says_every_option(
 ) -> None:
     words = command.help or ""
     assert words.startswith(words[0].upper()), "begins with a capital"
-    assert re.match(r".*[.:]$", words.strip().split("\n\n")[0], re.S), "ends with a full stop"
+    assert re.match(r".*[.:]$", words.strip().split("\n\n")[0], re.DOTALL), "ends with a full stop"
     first = re.split(r"[.:](?:\s|$)", " ".join(words.split()))[0]
     assert len(first) <= 78, f"its first sentence is cut in the list of commands: {first}"
     for parameter in command.params:

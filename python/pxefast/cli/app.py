@@ -31,8 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
-    epilog="Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 an error, 2 a wrong "
-    "command line, 3 cannot open or cannot bind. Example: pxefast explain --mac 00:11:22:33:44:55",
+    epilog="Results go to standard output, everything else to standard error. "
+    "Exit codes: 0 done, 1 an error, 2 a wrong command line, "
+    "3 cannot open or cannot bind. Example: pxefast explain --mac 00:11:22:33:44:55",
 )
 
 
