@@ -18,6 +18,7 @@ from pxefast.cli import (
     explain,
     init,
     serve,
+    setting,
     status,
     task_sequence,
     version,
@@ -69,6 +70,7 @@ app.add_typer(collection.app, name="collection")
 app.add_typer(task_sequence.app, name="task-sequence")
 app.add_typer(deployment.app, name="deployment")
 app.add_typer(dp.app, name="dp")
+app.add_typer(setting.app, name="setting")
 app.command("explain", epilog="Example: pxefast explain --mac 00:11:22:33:44:55 --arch x64 --firmware uefi")(
     explain.explain
 )

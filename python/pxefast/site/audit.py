@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from pxefast.site import schema
 
-__all__ = ["FIRST_HASH", "AuditRow", "actor", "append", "follow", "sealed", "verify"]
+__all__ = ["FIRST_HASH", "AuditRow", "append", "follow", "person", "sealed", "verify"]
 
 # What the first record follows.
 FIRST_HASH = "0" * 64
@@ -35,13 +35,21 @@ class AuditRow(NamedTuple):
     hash: str
 
 
-def append(connection: Connection, entries: Sequence[tuple[str, str]], at: float | None = None) -> list[int]:
-    """Add (action, subject) records inside the caller's change; their sequence numbers."""
+def append(
+    connection: Connection,
+    entries: Sequence[tuple[str, str]],
+    actor: str | None = None,
+    at: float | None = None,
+) -> list[int]:
+    """Add (action, subject) records inside the caller's change; their sequence numbers.
+
+    The actor is a distribution point's name, or None for the person who runs this.
+    """
     if not entries:
         return []
     h = schema.hierarchy.c
     seq, head = connection.execute(select(h.audit_seq, h.audit_hash)).one()
-    when, who = time.time() if at is None else at, actor()
+    when, who = time.time() if at is None else at, actor or person()
     rows: list[AuditRow] = []
     for action, subject in entries:
         seq += 1
@@ -83,7 +91,7 @@ def follow(seq: int, head: str, rows: Iterable[AuditRow]) -> tuple[int, str, str
 
 
 @cache
-def actor() -> str:
+def person() -> str:
     """The person, also behind sudo; the number of a user without a name."""
     uid = os.environ.get("SUDO_UID") if os.getuid() == 0 else None
     number = int(uid) if uid is not None and uid.isdecimal() else os.getuid()

@@ -13,6 +13,7 @@ from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site
 from pxefast.site import schema
 from pxefast.site.boot_images import read_boot_images
 from pxefast.site.distribution_points import read_distribution_point
+from pxefast.site.policy import read_policy
 from pxefast.site.schema import LIVE
 from pxefast.site.store import Store
 
@@ -51,6 +52,7 @@ def load(store: Store, dp_name: str, distributed: Collection[str], session_secon
             duplicate_macs=frozenset(text[4:] for text in duplicates if text.startswith("mac:")),
             duplicate_guids=frozenset(text[5:] for text in duplicates if text.startswith("guid:")),
             own=_identities(connection, schema.own_identity),
+            policy=read_policy(connection).decision,
         )
 
 

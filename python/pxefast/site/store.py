@@ -28,6 +28,7 @@ from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
 from pxefast.site.engines import Database, SQLite, database
 from pxefast.site.migrations import HEAD, create_tables, upgrade, version
+from pxefast.site.policy import Policies
 from pxefast.site.sites import check_site_code, insert_site
 from pxefast.site.task_sequences import TaskSequences
 
@@ -56,6 +57,7 @@ class Store:
         self.task_sequences = TaskSequences(self)
         self.deployments = Deployments(self)
         self.dps = DistributionPoints(self)
+        self.policy = Policies(self)
 
     @classmethod
     def create(cls, where: Path | str, site_code: str, busy_seconds: float = 5, point: str = "") -> Store:
