@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,12 +40,12 @@ class Deployed(NamedTuple):
 
 
 class Home:
-    """One distribution point's home. `settings` are sections of pxefast.toml."""
+    """One distribution point's home. `settings` are sections of pxefast.toml, `made` more arguments of `init`."""
 
-    def __init__(self, folder: Path, settings: Sections = LOOPBACK) -> None:
+    def __init__(self, folder: Path, settings: Sections = LOOPBACK, made: Sequence[str] = ()) -> None:
         self.folder = folder
         self._numbers = itertools.count(1)
-        self.run("init", "--site-code", "PS1")
+        self.run("init", "--site-code", "PS1", *made)
         self.configure(settings)
 
     @property

@@ -1,0 +1,86 @@
+"""The ledger as another program reads it: plain SQL by sqlite3 or psycopg, without pxefast's code."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+
+COLUMNS = "mac, device_id, deployment_id, generation, state, armed_at, claimed_at, session, peer, transfer, launched_at"
+
+
+class Row(NamedTuple):
+    """One generation of one deployment on one machine."""
+
+    mac: str
+    device_id: int
+    deployment_id: str
+    generation: int
+    state: str
+    armed_at: float
+    claimed_at: float | None
+    session: str | None
+    peer: str | None
+    transfer: str | None
+    launched_at: float | None
+
+
+class Record(NamedTuple):
+    """One entry of the audit chain."""
+
+    seq: int
+    at: float
+    action: str
+    subject: str
+
+
+class Database:
+    """A place, not a connection: each `rows` of another thread may have its own by `Database(place)`.
+
+    `place` is a file, or a PostgreSQL URL.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self.place = place
+        self._connection: Any = None
+
+    def _query(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        if isinstance(self.place, Path):
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    f"file:{self.place}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+                )
+            return self._connection.execute(query, values).fetchall()  # type: ignore[no-any-return]
+        if self._connection is None:
+            url = self.place.replace("postgresql+psycopg:", "postgresql:")
+            self._connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
+        return self._connection.execute(query.replace("?", "%s"), values).fetchall()  # type: ignore[no-any-return]
+
+    def rows(self, mac: str | None = None) -> list[Row]:
+        """Every generation of every machine, or of the one with this MAC; oldest first."""
+        query = f"SELECT {COLUMNS} FROM ledger JOIN device_mac USING (device_id)"
+        where, values = ("", []) if mac is None else (" WHERE mac = ?", [mac])
+        found = self._query(f"{query}{where} ORDER BY device_id, deployment_id, generation", values)
+        return [Row(*row) for row in found]
+
+    def audit(self) -> list[Record]:
+        return [
+            Record(*row) for row in self._query("SELECT seq, at, action, subject FROM audit ORDER BY seq")
+        ]
+
+    def look(self, mac: str) -> list[Row] | None:
+        """The rows of one machine; None while the database does not answer."""
+        try:
+            return self.rows(mac)
+        except (sqlite3.Error, psycopg.Error):
+            self.close()
+            return None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with closing(self._connection):
+                self._connection = None
