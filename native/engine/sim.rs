@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::deadline::Time;
 use super::negotiate::Agreed;
 use super::seq;
-use super::transfer::{Event, Outcome, Send, Transfer};
+use super::transfer::{Event, Outcome, Send, Terms, Transfer};
 
 /// A small generator (xorshift64*), so that a seed in a failure's text repeats the failure.
 pub struct Random(u64);
@@ -190,7 +190,8 @@ pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64,
     let mut lose = lose.to_vec();
     let mut now: Time = 1;
     let mut receiver = Receiver::new(habit, agreed, size);
-    let (mut transfer, mut send) = Transfer::start(agreed, size, true, 500_000, now);
+    let (mut transfer, mut send) =
+        Transfer::start(Terms { agreed, size, acknowledge: true, gated: false, retransmit: 500_000 }, now);
     let mut sent = 0;
     let mut acknowledged = false;
     loop {
@@ -212,7 +213,7 @@ pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64,
                     }
                 }
             }
-            Send::Nothing | Send::Error(..) => {}
+            Send::Nothing | Send::Ask | Send::Error(..) => {}
         }
         if transfer.outcome().is_some() {
             break;

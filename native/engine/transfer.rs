@@ -7,6 +7,10 @@
 //!   Only after [`GENTLE`] silent timeouts the whole window goes out again, for receivers that tell nothing.
 //! - An ACK inside the window means a gap: rewind behind it. But while a rewound window is on its way, ACKs of blocks
 //!   sent before it still come in; after [`REWINDS`] rewinds in a row they only let the window slide.
+//!
+//! A gated transfer has a launch barrier (B2, safety 5.4): the window that holds the file's final byte waits for
+//! [`Event::Opened`]. That is the byte without which nothing can run, not the empty closing block behind it: a client
+//! that knows the size has everything before that one comes.
 
 use super::deadline::Time;
 use super::negotiate::Agreed;
@@ -25,6 +29,8 @@ const UNPROVEN_WAIT: Time = 3_000_000;
 const FINAL: u8 = 3;
 /// A proven peer that made no progress for so long is given up, after at least so many timeouts (W-103).
 const PATIENCE: (Time, u8) = (25_000_000, 7);
+/// An asked gate is waited for no longer; what asks for a launch must know soon whether it has one.
+const ANSWER: Time = 10_000_000;
 /// Bounds of the retransmission timer, in microseconds.
 const TIMER: (Time, Time) = (50_000, 5_000_000);
 
@@ -43,6 +49,25 @@ pub enum Event {
     Writable,
     /// The deadline has come.
     Timeout,
+    /// The gate that was asked for is open: the launch is recorded for this transfer.
+    Opened,
+    /// The gate that was asked for stays closed.
+    Denied,
+}
+
+/// What a transfer is begun with.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What was agreed with the client.
+    pub agreed: Agreed,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// Options were granted: the first datagram acknowledges them.
+    pub acknowledge: bool,
+    /// The window with the file's final byte leaves only after [`Event::Opened`].
+    pub gated: bool,
+    /// The first timeout in microseconds, where the client named none.
+    pub retransmit: Time,
 }
 
 /// What to send now.
@@ -59,6 +84,8 @@ pub enum Send {
         /// How many.
         count: u16,
     },
+    /// Nothing to the peer: the gate is asked for, once.
+    Ask,
     /// An error, after which nothing follows.
     Error(ErrorCode, &'static str),
 }
@@ -82,6 +109,10 @@ pub enum Outcome {
     Failed,
     /// Another request or a need for room took its place.
     Displaced,
+    /// The gate stayed closed: the final byte never left.
+    Denied,
+    /// Nobody said whether the gate opens: the final byte never left.
+    Unanswered,
 }
 
 impl Outcome {
@@ -96,6 +127,8 @@ impl Outcome {
             Outcome::Refused => "refused",
             Outcome::Failed => "failed",
             Outcome::Displaced => "displaced",
+            Outcome::Denied => "denied",
+            Outcome::Unanswered => "unanswered",
         }
     }
 }
@@ -106,6 +139,8 @@ enum Phase {
     Offered,
     /// Blocks flow.
     Flowing,
+    /// The gate is asked for; nothing is sent until the answer.
+    Asking,
     /// Over.
     Ended(Outcome),
 }
@@ -115,6 +150,8 @@ enum Phase {
 pub struct Transfer {
     agreed: Agreed,
     phase: Phase,
+    /// While the gate is closed: the block with the file's final byte.
+    gate: Option<u64>,
     /// The last block; shorter than the others, perhaps empty (W-86).
     last: u64,
     /// The lowest block not acknowledged.
@@ -137,14 +174,16 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// A transfer of `size` bytes and its first datagram. `acknowledge`: options were granted. `retransmit`: the first
-    /// timeout, in microseconds, where the client named none.
-    pub fn start(agreed: Agreed, size: u64, acknowledge: bool, retransmit: Time, now: Time) -> (Transfer, Send) {
+    /// A transfer and what it sends first.
+    pub fn start(terms: Terms, now: Time) -> (Transfer, Send) {
+        let Terms { agreed, size, acknowledge, gated, retransmit } = terms;
         let first = agreed.timeout.map_or(retransmit, |seconds| Time::from(seconds) * 1_000_000);
+        let block = u64::from(agreed.block.max(1));
         let mut transfer = Transfer {
             agreed,
             phase: if acknowledge { Phase::Offered } else { Phase::Flowing },
-            last: size / u64::from(agreed.block.max(1)) + 1,
+            gate: gated.then_some(size.div_ceil(block).max(1)),
+            last: size / block + 1,
             base: 1,
             next: 1,
             fresh: 1,
@@ -178,8 +217,10 @@ impl Transfer {
             }
             (Phase::Offered, Event::Ack(_)) => self.ignore(),
             (Phase::Offered, Event::PeerError(0 | 8)) if self.agreed.size_asked => self.end(Outcome::SizeProbe),
-            (Phase::Offered | Phase::Flowing, Event::PeerError(code)) => self.end(Outcome::Aborted(code)),
-            (Phase::Offered | Phase::Flowing, Event::Refused) => self.give_up(Outcome::Refused),
+            (Phase::Offered | Phase::Flowing | Phase::Asking, Event::PeerError(code)) => {
+                self.end(Outcome::Aborted(code))
+            }
+            (Phase::Offered | Phase::Flowing | Phase::Asking, Event::Refused) => self.give_up(Outcome::Refused),
             (Phase::Offered, Event::Repeated) => Send::Acknowledgment,
             (Phase::Offered, Event::Writable) => Send::Nothing,
             (Phase::Offered, Event::Timeout) => {
@@ -190,10 +231,27 @@ impl Transfer {
                 self.arm(now);
                 Send::Acknowledgment
             }
-            (Phase::Flowing, Event::Ack(number)) => self.acknowledged(number, now),
+            (Phase::Flowing | Phase::Asking, Event::Ack(number)) => self.acknowledged(number, now),
             (Phase::Flowing, Event::Repeated) => self.resend_one(),
             (Phase::Flowing, Event::Writable) => self.send_window(now),
             (Phase::Flowing, Event::Timeout) => self.timed_out(now),
+            (Phase::Asking, Event::Repeated | Event::Writable) => Send::Nothing,
+            (Phase::Asking, Event::Timeout) => {
+                self.end(Outcome::Unanswered);
+                Send::Error(ErrorCode::NotDefined, "not launched: no answer in time")
+            }
+            (Phase::Asking, Event::Opened) => {
+                self.gate = None;
+                self.phase = Phase::Flowing;
+                self.misses = 0;
+                self.progress_at = now;
+                self.send_window(now)
+            }
+            (Phase::Asking, Event::Denied) => {
+                self.end(Outcome::Denied);
+                Send::Error(ErrorCode::AccessViolation, "not launched")
+            }
+            (Phase::Offered | Phase::Flowing, Event::Opened | Event::Denied) => Send::Nothing,
             (
                 Phase::Ended(_),
                 Event::Ack(_)
@@ -201,7 +259,9 @@ impl Transfer {
                 | Event::Refused
                 | Event::Repeated
                 | Event::Writable
-                | Event::Timeout,
+                | Event::Timeout
+                | Event::Opened
+                | Event::Denied,
             ) => Send::Nothing,
         }
     }
@@ -262,11 +322,15 @@ impl Transfer {
         send
     }
 
-    /// What the window still allows, from the next block on.
+    /// What the window still allows, from the next block on. The window that holds the final byte is held back
+    /// whole, for a receiver of a part of it would only wait for the rest.
     fn send_window(&mut self, now: Time) -> Send {
         let end = self.window_end();
         if self.next > end {
             return Send::Nothing;
+        }
+        if self.gate.is_some_and(|block| block <= end) {
+            return self.ask(now);
         }
         let first = self.next;
         let count = end - first + 1;
@@ -277,6 +341,15 @@ impl Transfer {
         self.fresh = self.fresh.max(self.next);
         self.arm(now);
         Send::Blocks { first, count: u16::try_from(count).unwrap_or(u16::MAX) }
+    }
+
+    fn ask(&mut self, now: Time) -> Send {
+        if self.phase == Phase::Asking {
+            return Send::Nothing;
+        }
+        self.phase = Phase::Asking;
+        self.deadline = now.saturating_add(ANSWER);
+        Send::Ask
     }
 
     fn window_end(&self) -> u64 {
@@ -339,8 +412,13 @@ impl Transfer {
     pub fn outcome(&self) -> Option<Outcome> {
         match self.phase {
             Phase::Ended(outcome) => Some(outcome),
-            Phase::Offered | Phase::Flowing => None,
+            Phase::Offered | Phase::Flowing | Phase::Asking => None,
         }
+    }
+
+    /// It waits for [`Event::Opened`] or [`Event::Denied`].
+    pub fn is_asking(&self) -> bool {
+        self.phase == Phase::Asking
     }
 
     /// No acknowledgment has come yet: a repeated request is a retransmission (W-98), and the peer is unproven.

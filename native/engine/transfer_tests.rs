@@ -7,8 +7,12 @@ fn agreed(window: u16) -> Agreed {
     Agreed { block: 1000, window, timeout: None, size_asked: false }
 }
 
+fn terms(agreed: Agreed, size: u64, acknowledge: bool) -> Terms {
+    Terms { agreed, size, acknowledge, gated: false, retransmit: 500_000 }
+}
+
 fn start(window: u16, size: u64) -> Transfer {
-    let (mut transfer, send) = Transfer::start(agreed(window), size, true, 500_000, 0);
+    let (mut transfer, send) = Transfer::start(terms(agreed(window), size, true), 0);
     assert_eq!(send, Send::Acknowledgment);
     transfer.handle(Event::Ack(0), 1);
     transfer
@@ -103,14 +107,14 @@ fn a_burst_of_acks_for_one_loss_draws_one_window() {
 
 #[test]
 fn an_unproven_peer_gets_two_blocks_or_three_acknowledgments_and_no_more() {
-    let (mut transfer, send) = Transfer::start(Agreed::default(), 1_000_000, false, 500_000, 0);
+    let (mut transfer, send) = Transfer::start(terms(Agreed::default(), 1_000_000, false), 0);
     assert_eq!(send, Send::Blocks { first: 1, count: 1 });
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 1, count: 1 });
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Nothing);
     assert_eq!(transfer.outcome(), Some(Outcome::TimedOut));
     assert!(transfer.deadline() <= 10_000_000);
 
-    let (mut transfer, _) = Transfer::start(agreed(64), 1_000_000, true, 500_000, 0);
+    let (mut transfer, _) = Transfer::start(terms(agreed(64), 1_000_000, true), 0);
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Acknowledgment);
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Acknowledgment);
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Nothing);
@@ -121,13 +125,13 @@ fn an_unproven_peer_gets_two_blocks_or_three_acknowledgments_and_no_more() {
 #[test]
 fn a_long_timeout_that_the_client_asked_for_holds_no_place_for_long() {
     let asked = Agreed { timeout: Some(255), ..agreed(4) };
-    let (mut transfer, _) = Transfer::start(asked, 1_000_000, true, 500_000, 0);
+    let (mut transfer, _) = Transfer::start(terms(asked, 1_000_000, true), 0);
     while transfer.outcome().is_none() {
         transfer.handle(Event::Timeout, transfer.deadline());
     }
     assert!(transfer.deadline() <= 10_000_000, "unproven: {}", transfer.deadline());
 
-    let (mut transfer, _) = Transfer::start(asked, 1_000_000, true, 500_000, 0);
+    let (mut transfer, _) = Transfer::start(terms(asked, 1_000_000, true), 0);
     transfer.handle(Event::Ack(0), 1);
     while transfer.outcome().is_none() {
         transfer.handle(Event::Timeout, transfer.deadline());
@@ -139,19 +143,19 @@ fn a_long_timeout_that_the_client_asked_for_holds_no_place_for_long() {
 fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
     let asked = Agreed { size_asked: true, ..agreed(4) };
     for code in [0, 8] {
-        let (mut transfer, _) = Transfer::start(asked, 1000, true, 500_000, 0);
+        let (mut transfer, _) = Transfer::start(terms(asked, 1000, true), 0);
         assert_eq!(transfer.handle(Event::PeerError(code), 1), Send::Nothing);
         assert_eq!(transfer.outcome(), Some(Outcome::SizeProbe));
         assert_eq!(transfer.handle(Event::Ack(0), 2), Send::Nothing);
     }
-    let (mut transfer, _) = Transfer::start(asked, 1000, true, 500_000, 0);
+    let (mut transfer, _) = Transfer::start(terms(asked, 1000, true), 0);
     transfer.handle(Event::PeerError(4), 1);
     assert_eq!(transfer.outcome(), Some(Outcome::Aborted(4)));
 }
 
 #[test]
 fn a_repeated_request_gets_the_pending_answer_again() {
-    let (mut transfer, _) = Transfer::start(agreed(4), 100_000, true, 500_000, 0);
+    let (mut transfer, _) = Transfer::start(terms(agreed(4), 100_000, true), 0);
     assert_eq!(transfer.handle(Event::Repeated, 1), Send::Acknowledgment);
     transfer.handle(Event::Ack(0), 2);
     assert!(transfer.awaits_first_ack());

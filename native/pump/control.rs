@@ -1,4 +1,4 @@
-//! How other threads speak with the TFTP pump: commands in, reports of ended transfers out.
+//! How other threads speak with the TFTP pump: commands in; gates and reports of ended transfers out.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Namespace, Published};
+use super::gate::{Gate, TransferId, Verdict};
+use super::roots::Shown;
 use crate::engine::deadline::Time;
 use crate::engine::transfer::Outcome;
 use crate::sys::poll::Bell;
@@ -32,7 +34,8 @@ pub struct Report {
 
 pub(super) enum Command {
     Publish(Arc<Namespace>),
-    Root(Ipv4Addr, Box<[u8]>),
+    Answered(Ipv4Addr, Option<Shown>),
+    Gate(TransferId, Verdict),
     Stop,
 }
 
@@ -41,6 +44,9 @@ pub struct Control {
     commands: Mutex<Vec<Command>>,
     waiting: AtomicBool,
     pub(super) bell: Bell,
+    gates: Mutex<Vec<Gate>>,
+    /// Wakes who answers gates.
+    listener: Arc<Bell>,
     reports: Mutex<VecDeque<Report>>,
 }
 
@@ -48,11 +54,13 @@ pub struct Control {
 const REPORTS: usize = 4096;
 
 impl Control {
-    pub(super) fn new() -> io::Result<Control> {
+    pub(super) fn new(listener: Arc<Bell>) -> io::Result<Control> {
         Ok(Control {
             commands: Mutex::default(),
             waiting: AtomicBool::new(false),
             bell: Bell::new()?,
+            gates: Mutex::default(),
+            listener,
             reports: Mutex::new(VecDeque::with_capacity(REPORTS)),
         })
     }
@@ -62,9 +70,19 @@ impl Control {
         self.say(Command::Publish(Arc::new(namespace)));
     }
 
-    /// Lets `address` see the image folder `folder` (folded) as its root, before its next request is read.
-    pub fn root(&self, address: Ipv4Addr, folder: &[u8]) {
-        self.say(Command::Root(address, folder.into()));
+    /// `address` was answered and sees this now, before its next request is read; `None`: the answer named no file.
+    pub fn answered(&self, address: Ipv4Addr, shown: Option<Shown>) {
+        self.say(Command::Answered(address, shown));
+    }
+
+    /// Answers the gate of a transfer; nobody hears it when that has ended.
+    pub fn answer(&self, transfer: TransferId, verdict: Verdict) {
+        self.say(Command::Gate(transfer, verdict));
+    }
+
+    /// The gates that were asked for since the last call and still wait.
+    pub fn gates(&self) -> Vec<Gate> {
+        std::mem::take(&mut *self.gates.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends the pump.
@@ -89,6 +107,17 @@ impl Control {
             return Vec::new();
         }
         std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks for a gate. A transfer asks once, so there are never more than transfers.
+    pub(super) fn ask(&self, gate: Gate) {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).push(gate);
+        self.listener.ring();
+    }
+
+    /// A transfer that asked has ended: no launch need be recorded for it.
+    pub(super) fn withdraw(&self, transfer: TransferId) {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).retain(|gate| gate.transfer != transfer);
     }
 
     /// Keeps a report until it is fetched; false when an older one had to go for it.

@@ -4,21 +4,34 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
-use crate::engine::deadline::Time;
-use crate::sys::file::Root;
+use crate::sys::file::{in_memory, Root};
 use crate::wire::name::{BadName, Name};
 
-/// One published file: immutable, below the content library's root.
+/// One published file; immutable.
 pub struct Published {
     /// The name it is served under, as its publisher spelled it.
     pub name: Box<str>,
     /// Its size in bytes.
     pub size: u64,
-    path: Box<str>,
-    file: OnceLock<Arc<File>>,
+    /// Its final byte leaves only with a recorded launch (B2).
+    pub gated: bool,
+    content: Content,
+}
+
+enum Content {
+    /// A file below the content library's root, opened once.
+    Below { path: Box<str>, file: OnceLock<Arc<File>> },
+    /// Bytes that never were on a disk.
+    Memory(Box<[u8]>),
+}
+
+impl Published {
+    /// A file of these bytes.
+    pub fn in_memory(name: &str, bytes: &[u8]) -> Published {
+        Published { name: name.into(), size: bytes.len() as u64, gated: false, content: Content::Memory(bytes.into()) }
+    }
 }
 
 impl fmt::Debug for Published {
@@ -52,18 +65,19 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// The files `(full name, path below the root, size)`; a full name is `SMSImages/<image>/<name>`.
+    /// The files `(full name, path below the root, size, gated)`; a full name is `SMSImages/<image>/<name>`.
     ///
     /// # Errors
     /// The first name that cannot be served.
-    pub fn new(root: Root, files: Vec<(String, String, u64)>) -> Result<Namespace, Unservable> {
+    pub fn new(root: Root, files: Vec<(String, String, u64, bool)>) -> Result<Namespace, Unservable> {
         let mut names = HashMap::with_capacity(files.len());
-        for (name, path, size) in files {
+        for (name, path, size, gated) in files {
             let folded = match Name::fold(name.as_bytes()) {
                 Ok(folded) => folded,
                 Err(why) => return Err(Unservable::Name(name, why)),
             };
-            let file = Published { name: name.clone().into(), size, path: path.into(), file: OnceLock::new() };
+            let content = Content::Below { path: path.into(), file: OnceLock::new() };
+            let file = Published { name: name.clone().into(), size, gated, content };
             if names.insert(folded.as_bytes().into(), Arc::new(file)).is_some() {
                 return Err(Unservable::Twice(name));
             }
@@ -76,16 +90,20 @@ impl Namespace {
         self.names.get(name.as_bytes())
     }
 
-    /// Opens a file found here, or gives what was opened before.
+    /// Opens a published file, or gives what was opened before.
     ///
     /// # Errors
     /// The system's own error; `InvalidData` for what is not the file that was published.
     pub fn open(&self, published: &Published) -> io::Result<Arc<File>> {
-        if let Some(file) = published.file.get() {
+        let (path, file) = match &published.content {
+            Content::Below { path, file } => (path, file),
+            Content::Memory(bytes) => return in_memory(bytes).map(Arc::new),
+        };
+        if let Some(file) = file.get() {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(self.root.open_file(&published.path, published.size)?);
-        Ok(Arc::clone(published.file.get_or_init(|| file)))
+        let opened = Arc::new(self.root.open_file(path, published.size)?);
+        Ok(Arc::clone(file.get_or_init(|| opened)))
     }
 }
 
@@ -96,64 +114,12 @@ pub fn image_folder(name: &[u8]) -> Option<&[u8]> {
     name.get(..b"smsimages/".len() + image)
 }
 
-/// Whose folder each machine sees as its root: the image of its live session, known by the machine's address.
-pub struct Roots {
-    roots: HashMap<Ipv4Addr, (Box<[u8]>, Time)>,
-    most: usize,
-}
-
-/// A session without a request for so long is over, in microseconds.
-const LIFE: Time = 3_600_000_000;
-
-impl Roots {
-    /// Room for so many machines.
-    pub fn new(most: usize) -> Roots {
-        Roots { roots: HashMap::new(), most }
-    }
-
-    /// From now on `address` sees `folder`, whatever it saw before: two images never mix.
-    pub fn set(&mut self, address: Ipv4Addr, folder: &[u8], now: Time) {
-        match self.roots.get_mut(&address) {
-            Some((known, used)) if **known == *folder => *used = now,
-            Some(root) => *root = (folder.into(), now),
-            None => {
-                if self.roots.len() >= self.most {
-                    self.make_room(now);
-                }
-                self.roots.insert(address, (folder.into(), now));
-            }
-        }
-    }
-
-    /// The folder that `address` sees.
-    pub fn of(&mut self, address: Ipv4Addr, now: Time) -> Option<&[u8]> {
-        let (folder, used) = self.roots.get_mut(&address)?;
-        if now.saturating_sub(*used) > LIFE {
-            return None;
-        }
-        *used = now;
-        Some(folder)
-    }
-
-    /// Drops what is over, else the half that was silent longest.
-    fn make_room(&mut self, now: Time) {
-        self.roots.retain(|_, (_, used)| now.saturating_sub(*used) <= LIFE);
-        if self.roots.len() < self.most {
-            return;
-        }
-        let mut uses: Vec<Time> = self.roots.values().map(|(_, used)| *used).collect();
-        let middle = uses.len() / 2;
-        let median = *uses.select_nth_unstable(middle).1;
-        self.roots.retain(|_, (_, used)| *used > median);
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn namespace(names: &[&str]) -> Result<Namespace, Unservable> {
-        let files = names.iter().map(|name| ((*name).to_owned(), "x".to_owned(), 1)).collect();
+    pub fn namespace(names: &[&str]) -> Result<Namespace, Unservable> {
+        let files = names.iter().map(|name| ((*name).to_owned(), "x".to_owned(), 1, false)).collect();
         Namespace::new(Root::open("/").unwrap(), files)
     }
 
@@ -180,27 +146,5 @@ mod tests {
         for other in [&b"smsimages/ps100001"[..], b"smsimages//x", b"grub/grub.cfg", b"smsimages/"] {
             assert_eq!(image_folder(other), None);
         }
-    }
-
-    #[test]
-    fn a_machine_sees_its_newest_image_until_its_session_is_over() {
-        let mut roots = Roots::new(10);
-        let address = Ipv4Addr::new(192, 0, 2, 1);
-        assert_eq!(roots.of(address, 0), None);
-        roots.set(address, b"smsimages/a", 0);
-        assert_eq!(roots.of(address, LIFE), Some(&b"smsimages/a"[..]));
-        roots.set(address, b"smsimages/b", LIFE);
-        assert_eq!(roots.of(address, 2 * LIFE), Some(&b"smsimages/b"[..]));
-        assert_eq!(roots.of(address, 3 * LIFE + 1), None);
-    }
-
-    #[test]
-    fn a_flood_of_addresses_keeps_the_newest() {
-        let mut roots = Roots::new(100);
-        for n in 0..1000u32 {
-            roots.set(Ipv4Addr::from(n), b"smsimages/a", Time::from(n));
-        }
-        assert!(roots.roots.len() <= 100);
-        assert!(roots.of(Ipv4Addr::from(999), 1000).is_some());
     }
 }

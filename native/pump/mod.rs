@@ -3,7 +3,9 @@
 pub mod control;
 pub mod dhcp;
 pub mod files;
+pub mod gate;
 pub mod load;
+pub mod roots;
 pub mod stats;
 pub mod tftp;
 mod transfers;

@@ -52,6 +52,12 @@ names! {
         TftpNotFound => "tftp.refused.not_found",
         /// Refused: published, but not readable as such.
         TftpUnreadable => "tftp.refused.unreadable",
+        /// Gates that transfers asked for before a file's final byte.
+        TftpGatesAsked => "tftp.gates.asked",
+        /// Gates that were opened.
+        TftpGatesOpened => "tftp.gates.opened",
+        /// Answers to gates whose transfer had ended.
+        TftpGatesLate => "tftp.gates.late",
         /// Transfers begun.
         TftpStarted => "tftp.started",
         /// Requests that came again for a transfer under way.
@@ -77,8 +83,18 @@ names! {
     }
 }
 
-const OUTCOMES: [&str; 8] =
-    ["complete", "unconfirmed", "size_probe", "aborted", "timed_out", "refused", "failed", "displaced"];
+const OUTCOMES: [&str; 10] = [
+    "complete",
+    "unconfirmed",
+    "size_probe",
+    "aborted",
+    "timed_out",
+    "refused",
+    "failed",
+    "displaced",
+    "denied",
+    "unanswered",
+];
 
 /// The counters, shared by all threads; each is written by one.
 pub struct Stats {
@@ -181,6 +197,8 @@ mod tests {
             Outcome::Refused,
             Outcome::Failed,
             Outcome::Displaced,
+            Outcome::Denied,
+            Outcome::Unanswered,
         ];
         outcomes.into_iter().for_each(|outcome| stats.ended(outcome));
         let all = stats.all();

@@ -4,21 +4,23 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use super::control::{Command, Control, Report};
 use super::dhcp::listen;
-use super::files::{image_folder, Namespace, Published, Roots};
+use super::files::Namespace;
+use super::gate::{Gate, TransferId, Verdict};
+use super::roots::{Found, Roots};
 use super::stats::{Counter, Stats};
 use super::transfers::{Parts, Running, Shared, ACKNOWLEDGMENT};
 use crate::engine::deadline::{Deadlines, Time};
 use crate::engine::limits::{Clients, Excess, Limits};
 use crate::engine::negotiate::{agree, Bounds};
-use crate::engine::transfer::{Event, Outcome, Transfer};
-use crate::sys::clock;
-use crate::sys::poll::{Interest, Poll};
+use crate::engine::transfer::{Event, Outcome, Terms, Transfer};
+use crate::sys::poll::{Bell, Interest, Poll};
 use crate::sys::udp::{Batch, Received, Socket, ToSend};
+use crate::sys::{clock, random};
 use crate::wire::name::Name;
 use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
 
@@ -42,7 +44,8 @@ pub struct Pump {
     /// Refusals leave from here: a port that is no transfer's and not the well-known one (W-84).
     refusals: Socket,
     shared: Shared,
-    control: Arc<Control>,
+    /// Its own number in the ids of its transfers.
+    id: u64,
     namespace: Option<Arc<Namespace>>,
     roots: Roots,
     clients: Clients,
@@ -64,16 +67,16 @@ const LOWEST_CLIENT_PORT: u16 = 1024;
 const BOOT_SERVER: u16 = 4011;
 
 impl Pump {
-    /// Binds port 69.
+    /// Binds port 69. `listener` rings whenever a gate is asked for.
     ///
     /// # Errors
     /// The system's own error.
-    pub fn bind(settings: Settings, stats: Arc<Stats>) -> io::Result<Pump> {
+    pub fn bind(settings: Settings, stats: Arc<Stats>, listener: Arc<Bell>) -> io::Result<Pump> {
         let door = listen(settings.address)?;
         let refusals = Socket::bind(SocketAddrV4::new(*settings.address.ip(), 0))?;
         refusals.listen()?;
         let poll = Poll::new(EVENTS)?;
-        let control = Control::new()?;
+        let control = Arc::new(Control::new(listener)?);
         poll.add(&door, DOOR, Interest::Read)?;
         poll.add(&control.bell, BELL, Interest::Read)?;
         let offload = door.knows_segments();
@@ -82,8 +85,8 @@ impl Pump {
             settings,
             door,
             refusals,
-            shared: Shared::new(poll, stats, offload),
-            control: Arc::new(control),
+            shared: Shared::new(poll, control, stats, offload),
+            id: random::number()?,
             namespace: None,
             roots: Roots::new(most.saturating_mul(16)),
             clients: Clients::new(settings.limits),
@@ -98,7 +101,7 @@ impl Pump {
 
     /// Speaks to this pump.
     pub fn control(&self) -> Arc<Control> {
-        Arc::clone(&self.control)
+        Arc::clone(&self.shared.control)
     }
 
     /// Where it listens.
@@ -133,7 +136,7 @@ impl Pump {
                     DOOR => self.requests(&mut batch, now),
                     // Obeyed again once it is silent: a command said in between has rung in vain.
                     BELL => {
-                        self.control.bell.hush();
+                        self.shared.control.bell.hush();
                         if self.obey(now) {
                             return Ok(());
                         }
@@ -155,14 +158,28 @@ impl Pump {
     /// Does what was said; true when that was to stop. Comes before any request is read, so that a machine's root is
     /// known before its first request.
     fn obey(&mut self, now: Time) -> bool {
-        for command in self.control.heard() {
+        for command in self.shared.control.heard() {
             match command {
                 Command::Publish(namespace) => self.namespace = Some(namespace),
-                Command::Root(address, folder) => self.roots.set(address, &folder, now),
+                Command::Answered(address, shown) => self.roots.answered(address, shown, now),
+                Command::Gate(transfer, verdict) => self.answered(transfer, &verdict, now),
                 Command::Stop => return true,
             }
         }
         false
+    }
+
+    /// Brings the answer of a gate to the transfer that asked for it, and to no other (I3).
+    fn answered(&mut self, transfer: TransferId, verdict: &Verdict, now: Time) {
+        let (slot, life) = place(transfer.token);
+        let mut met = false;
+        if transfer.pump == self.id && self.lives.get(slot as usize) == Some(&life) {
+            self.with(slot, |running, shared| met = running.answered(verdict, shared, now));
+            self.settle(slot, now);
+        }
+        if !met {
+            self.shared.stats.count(Counter::TftpGatesLate);
+        }
     }
 
     /// Milliseconds until the next deadline; a minute when there is none.
@@ -172,7 +189,7 @@ impl Pump {
     }
 
     fn event(&mut self, token: u64, readable: bool, writable: bool, now: Time) {
-        let (slot, life) = ((token & u64::from(u32::MAX)) as u32, (token >> 32) as u32);
+        let (slot, life) = place(token);
         if self.lives.get(slot as usize) != Some(&life) {
             return;
         }
@@ -211,6 +228,9 @@ impl Pump {
         self.deadlines.remove(slot);
         self.by_peer.remove(&running.peer);
         self.clients.release(*running.peer.ip());
+        if let Some(gate) = &running.gate {
+            self.shared.control.withdraw(gate.transfer);
+        }
         let transfer = &running.transfer;
         let stats = &self.shared.stats;
         stats.ended(outcome);
@@ -227,7 +247,7 @@ impl Pump {
             resent: transfer.resent(),
             took: now.saturating_sub(running.began),
         };
-        if !self.control.report(report) {
+        if !self.shared.control.report(report) {
             self.shared.stats.count(Counter::ReportsLost);
         }
     }
@@ -298,8 +318,8 @@ impl Pump {
         })?;
         let missing = (Some(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
         let namespace = self.namespace.clone().ok_or(missing)?;
-        let published = self.find(&namespace, *received.from.ip(), &name, now).ok_or(missing)?;
-        let Ok(file) = namespace.open(&published) else {
+        let found = self.roots.find(&namespace, *received.from.ip(), &name, now).ok_or(missing)?;
+        let Ok(file) = namespace.open(&found.published) else {
             return Err((Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"));
         };
         match self.clients.admit(*received.from.ip(), now) {
@@ -313,25 +333,12 @@ impl Pump {
                 return Ok(());
             }
         }
-        let begun = self.begin(received, request, key, published, file, now);
+        let begun = self.begin(received, request, key, found, file, now);
         if let Err(counter) = begun {
             self.clients.release(*received.from.ip());
             self.shared.stats.count(counter);
         }
         Ok(())
-    }
-
-    /// A file by its full name, or by its name below the folder of the image that the machine is booting.
-    fn find(&mut self, namespace: &Namespace, address: Ipv4Addr, name: &Name, now: Time) -> Option<Arc<Published>> {
-        if let Some(published) = namespace.find(name) {
-            // Only a name that is a file tells which image the machine boots.
-            if let Some(folder) = image_folder(name.as_bytes()) {
-                self.roots.set(address, folder, now);
-            }
-            return Some(Arc::clone(published));
-        }
-        let below = Name::join(self.roots.of(address, now)?, name)?;
-        namespace.find(&below).map(Arc::clone)
     }
 
     /// The peer has a transfer already: a repeat is answered again, anything else takes its place (W-98).
@@ -352,7 +359,7 @@ impl Pump {
         received: &Received,
         request: &Request<'_>,
         key: u64,
-        published: Arc<Published>,
+        found: Found,
         file: Arc<std::fs::File>,
         now: Time,
     ) -> Result<(), Counter> {
@@ -360,6 +367,7 @@ impl Pump {
         let slot = self.free.last().copied().ok_or(Counter::TftpFull)?;
         let life = self.lives.get(slot as usize).copied().unwrap_or_default();
         let token = u64::from(life) << 32 | u64::from(slot);
+        let Found { published, session } = found;
         let socket = Socket::bind(SocketAddrV4::new(received.local, 0)).map_err(|_| Counter::TftpNoSocket)?;
         socket.connect(received.from).map_err(|_| Counter::TftpNoSocket)?;
         let mtu = socket.path_mtu().map_err(|_| Counter::TftpNoSocket)?;
@@ -370,12 +378,21 @@ impl Pump {
         socket.set_send_buffer(in_flight);
         self.shared.make_room(&agreed);
         self.shared.poll.add(&socket, token, Interest::Read).map_err(|_| Counter::TftpNoSocket)?;
-        let (transfer, send) =
-            Transfer::start(agreed, published.size, !granted.is_empty(), self.settings.retransmit, now);
+        let terms = Terms {
+            agreed,
+            size: published.size,
+            acknowledge: !granted.is_empty(),
+            gated: published.gated,
+            retransmit: self.settings.retransmit,
+        };
+        let (transfer, send) = Transfer::start(terms, now);
+        let id = TransferId { pump: self.id, token };
+        let gate = Gate { transfer: id, published: Arc::clone(&published), peer: received.from, session };
         let parts = Parts {
             transfer,
             peer: received.from,
             request: key,
+            gate: published.gated.then_some(gate),
             published,
             socket,
             file,
@@ -425,6 +442,11 @@ impl Pump {
             self.shared.stats.count(Counter::TftpSendFailed);
         }
     }
+}
+
+/// The slot of a token, and which life of it.
+fn place(token: u64) -> (u32, u32) {
+    ((token & u64::from(u32::MAX)) as u32, (token >> 32) as u32)
 }
 
 fn hash(bytes: &[u8]) -> u64 {

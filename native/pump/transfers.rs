@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
+use super::control::Control;
 use super::files::Published;
+use super::gate::{Gate, Verdict};
 use super::stats::{Counter, Stats};
 use crate::engine::deadline::Time;
 use crate::engine::negotiate::Agreed;
@@ -24,6 +26,7 @@ const OVERHEAD: u32 = 32;
 /// What the pump's transfers share, so that none needs a buffer of its own.
 pub(super) struct Shared {
     pub poll: Poll,
+    pub control: Arc<Control>,
     pub stats: Arc<Stats>,
     /// Windows leave by segment offload where a block fits the path.
     pub offload: bool,
@@ -32,8 +35,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(poll: Poll, stats: Arc<Stats>, offload: bool) -> Shared {
-        Shared { poll, stats, offload, buffer: Vec::new() }
+    pub fn new(poll: Poll, control: Arc<Control>, stats: Arc<Stats>, offload: bool) -> Shared {
+        Shared { poll, control, stats, offload, buffer: Vec::new() }
     }
 
     /// Makes room for a window before its transfer begins, so that the steady loop never allocates.
@@ -53,6 +56,8 @@ pub(super) struct Running {
     pub request: u64,
     pub published: Arc<Published>,
     pub began: Time,
+    /// What is asked before a gated file's final byte.
+    pub gate: Option<Gate>,
     socket: Socket,
     file: Arc<File>,
     token: u64,
@@ -68,6 +73,7 @@ pub(super) struct Parts {
     pub peer: SocketAddrV4,
     pub request: u64,
     pub published: Arc<Published>,
+    pub gate: Option<Gate>,
     pub socket: Socket,
     pub file: Arc<File>,
     pub token: u64,
@@ -83,6 +89,7 @@ impl Running {
             request: parts.request,
             published: parts.published,
             began: now,
+            gate: parts.gate,
             socket: parts.socket,
             file: parts.file,
             token: parts.token,
@@ -120,6 +127,26 @@ impl Running {
         }
     }
 
+    /// Takes the answer to its gate; false when it does not wait for one.
+    pub fn answered(&mut self, verdict: &Verdict, shared: &mut Shared, now: Time) -> bool {
+        if !self.transfer.is_asking() {
+            return false;
+        }
+        match verdict {
+            Verdict::Open => {
+                shared.stats.count(Counter::TftpGatesOpened);
+                self.take(Event::Opened, shared, now);
+            }
+            Verdict::Refuse(words) => {
+                if let Send::Error(code, _) = self.transfer.handle(Event::Denied, now) {
+                    let sent = self.send_error(code, words);
+                    self.judge(sent, shared, now);
+                }
+            }
+        }
+        true
+    }
+
     /// Hands an event to the engine and does what it says.
     pub fn take(&mut self, event: Event, shared: &mut Shared, now: Time) {
         let send = self.transfer.handle(event, now);
@@ -136,6 +163,12 @@ impl Running {
                 self.judge(sent, shared, now);
             }
             Send::Blocks { first, count } => self.send_blocks(first, usize::from(count), shared, now),
+            Send::Ask => {
+                if let Some(gate) = &self.gate {
+                    shared.stats.count(Counter::TftpGatesAsked);
+                    shared.control.ask(gate.clone());
+                }
+            }
             Send::Error(code, words) => {
                 let sent = self.send_error(code, words);
                 self.judge(sent, shared, now);
@@ -186,7 +219,7 @@ impl Running {
     }
 
     fn send_error(&self, code: ErrorCode, words: &str) -> io::Result<()> {
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 512];
         let length = tftp::emit_error(&mut buffer, code, words).unwrap_or(0);
         self.socket.send(buffer.get(..length).unwrap_or(&[]))
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -12,7 +12,9 @@ use super::settings::ServerSettings;
 use crate::engine::answer::{self, Answer};
 use crate::pump::control::{Control, Report};
 use crate::pump::dhcp::{answer_to, Dhcp, Question};
-use crate::pump::files::{image_folder, Namespace};
+use crate::pump::files::{image_folder, Namespace, Published};
+use crate::pump::gate::{self, Session, Verdict};
+use crate::pump::roots::{Shown, SESSION_FILE};
 use crate::pump::stats::{Counter, Stats};
 use crate::pump::tftp::Pump;
 use crate::sys::file::{raise_open_files, Root};
@@ -22,6 +24,10 @@ use crate::wire::dhcp::{code, Packet};
 use crate::wire::name::Name;
 use crate::wire::pxe::{guid_text, Ask, Door, Reading};
 
+/// The longest session file, in bytes.
+const LONGEST_SESSION_FILE: usize = 8192;
+/// The longest words that a refused client is told, in characters.
+const LONGEST_REFUSAL: usize = 120;
 /// The longest reply: one Ethernet frame's UDP payload.
 const REPLY: usize = 1472;
 
@@ -47,7 +53,7 @@ impl Server {
             .map_err(|(address, error)| errors::system(format_args!("UDP {address}"))(error))?;
         let tftp = settings.tftp();
         let on_tftp = || errors::system(format!("UDP {}", tftp.address));
-        let pump = Pump::bind(tftp, Arc::clone(&stats)).map_err(on_tftp())?;
+        let pump = Pump::bind(tftp, Arc::clone(&stats), dhcp.bell()).map_err(on_tftp())?;
         let mut ports: Vec<_> =
             dhcp.bound().into_iter().map(|(door, address)| (port_name(door), address.port())).collect();
         ports.push(("tftp", pump.bound().map_err(on_tftp())?.port()));
@@ -72,7 +78,7 @@ impl Server {
     }
 
     /// Serves these files from now on.
-    fn publish(&self, root: &str, files: Vec<(String, String, u64)>) -> PyResult<()> {
+    fn publish(&self, root: &str, files: Vec<(String, String, u64, bool)>) -> PyResult<()> {
         let root = Root::open(root).map_err(errors::system(root))?;
         self.control.publish(Namespace::new(root, files).map_err(errors::unservable)?);
         Ok(())
@@ -89,23 +95,42 @@ impl Server {
     }
 
     /// Answers a request. Returns where to, or None when it did not leave.
-    #[pyo3(signature = (request, boot_file=""))]
-    fn answer(&self, request: &Request, boot_file: &str) -> PyResult<Option<String>> {
+    #[pyo3(signature = (request, boot_file="", session_file=None))]
+    fn answer(&self, request: &Request, boot_file: &str, session_file: Option<&[u8]>) -> PyResult<Option<String>> {
+        if session_file.is_some_and(|bytes| bytes.len() > LONGEST_SESSION_FILE) {
+            return Err(PyValueError::new_err(format!("a session file of more than {LONGEST_SESSION_FILE} bytes")));
+        }
         let question = &request.0;
         let Ok(packet) = Packet::parse(&question.bytes) else { return Ok(None) };
         let Some(to) = answer_to(question, &packet) else { return Ok(None) };
         let answer = Answer { ask: question.ask, server: question.local, boot_file: boot_file.as_bytes() };
         let mut buffer = [0; REPLY];
         let emitted = answer::emit(&answer, &packet, &mut buffer)
-            .map_err(|error| pyo3::exceptions::PyValueError::new_err(format!("boot file {boot_file}: {error}")))?;
+            .map_err(|error| PyValueError::new_err(format!("boot file {boot_file}: {error}")))?;
         if emitted.relay_agent_dropped {
             self.stats.count(Counter::DhcpRelayAgentDropped);
         }
         if question.ask == Ask::Request {
-            self.show_folder(question, &packet, boot_file);
+            self.show(question, &packet, boot_file, session_file);
         }
         let sent = self.lock(&self.dhcp).send(question, to, buffer.get(..emitted.len).unwrap_or(&[]));
         Ok(sent.then(|| to.to_string()))
+    }
+
+    /// The gates that were asked for since the last call and still wait.
+    fn gates(&self) -> Vec<Gate> {
+        self.control.gates().into_iter().map(Gate).collect()
+    }
+
+    /// Lets the final byte of this transfer leave.
+    fn open(&self, gate: &Gate) {
+        self.control.answer(gate.0.transfer, Verdict::Open);
+    }
+
+    /// Ends this transfer with an error of these words.
+    fn refuse(&self, gate: &Gate, text: &str) {
+        let words = text.chars().take(LONGEST_REFUSAL).collect();
+        self.control.answer(gate.0.transfer, Verdict::Refuse(words));
     }
 
     /// The transfers that ended since the last call.
@@ -140,13 +165,20 @@ impl Server {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From its answer on, the machine sees its image's folder as TFTP root.
-    fn show_folder(&self, question: &Question, packet: &Packet<'_>, boot_file: &str) {
-        let Ok(name) = Name::fold(boot_file.as_bytes()) else { return };
+    /// From its answer on, the machine sees its image's folder as TFTP root, and its session's file there.
+    fn show(&self, question: &Question, packet: &Packet<'_>, boot_file: &str, session_file: Option<&[u8]>) {
         let address = if question.from.ip().is_unspecified() { packet.ciaddr() } else { *question.from.ip() };
-        if let Some(folder) = image_folder(name.as_bytes()).filter(|_| !address.is_unspecified()) {
-            self.control.root(address, folder);
+        if address.is_unspecified() {
+            return;
         }
+        let shown = Name::fold(boot_file.as_bytes()).ok().and_then(|name| {
+            Some(Shown {
+                folder: image_folder(name.as_bytes())?.into(),
+                session: Session::split(&name).map(|(session, _)| session),
+                file: session_file.map(|bytes| Arc::new(Published::in_memory(SESSION_FILE, bytes))),
+            })
+        });
+        self.control.answered(address, shown);
     }
 }
 
@@ -237,6 +269,38 @@ fn mac_text(mac: [u8; 6]) -> String {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
+/// A transfer that waits before its file's final byte.
+#[pyclass(frozen, module = "pxefast._native")]
+pub(super) struct Gate(gate::Gate);
+
+#[pymethods]
+impl Gate {
+    #[getter]
+    fn name(&self) -> &str {
+        &self.0.published.name
+    }
+
+    #[getter]
+    fn peer(&self) -> String {
+        self.0.peer.to_string()
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.0.peer.ip().to_string()
+    }
+
+    #[getter]
+    fn session(&self) -> Option<String> {
+        self.0.session.map(|session| session.to_string())
+    }
+
+    #[getter]
+    fn transfer(&self) -> String {
+        self.0.transfer.to_string()
+    }
+}
+
 /// One ended transfer.
 #[pyclass(frozen, module = "pxefast._native")]
 pub(super) struct Transfer(Report);
@@ -256,6 +320,11 @@ impl Transfer {
     #[getter]
     fn peer(&self) -> String {
         self.0.peer.to_string()
+    }
+
+    #[getter]
+    fn gated(&self) -> bool {
+        self.0.published.gated
     }
 
     #[getter]
@@ -293,5 +362,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Server>()?;
     module.add_class::<Request>()?;
     module.add_class::<Fields>()?;
+    module.add_class::<Gate>()?;
     module.add_class::<Transfer>()
 }

@@ -6,6 +6,7 @@ pub mod clock;
 mod cmsg;
 pub mod file;
 pub mod poll;
+pub mod random;
 pub mod udp;
 
 use std::io;

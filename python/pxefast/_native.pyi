@@ -10,6 +10,7 @@ __all__ = [
     "DhcpPacket",
     "Download",
     "Fields",
+    "Gate",
     "Request",
     "Server",
     "ServerSettings",
@@ -77,24 +78,40 @@ class Server:
     @property
     def offload(self) -> bool:
         """Whether windows leave by UDP_SEGMENT where a block fits the path."""
-    def publish(self, root: str, files: list[tuple[str, str, int]]) -> None:
+    def publish(self, root: str, files: list[tuple[str, str, int, bool]]) -> None:
         """Serve exactly these files from now on; transfers under way keep theirs.
 
-        A file is (full name `SMSImages/<image>/<name>`, path below the folder `root`, size in bytes). Opened at
-        first use, without following links (T6, T7). Raises OSError for the root, ValueError for a name.
+        A file is (full name `SMSImages/<image>/<name>`, path below the folder `root`, size in bytes, gated). Opened
+        at first use, without following links (T6, T7). The window with a gated file's final byte leaves only after
+        `open` (B2). Also served as `SMSImages/<image>/<session>/<name>`, the session being 32 hexadecimal digits.
+        Raises OSError for the root, ValueError for a name.
         """
     def wait(self, milliseconds: int) -> list[Request]:
-        """The next batch of questions; empty after the time, `wake` or a signal. Releases the GIL.
+        """The next batch of questions; empty after the time, `wake` or a signal, and when `gates` has news.
 
-        What is malformed, not PXE or not for this server was dropped and counted before. Raises OSError.
+        Releases the GIL. What is malformed, not PXE or not for this server was dropped and counted before. Raises
+        OSError.
         """
-    def answer(self, request: Request, boot_file: str = "") -> str | None:
+    def answer(self, request: Request, boot_file: str = "", session_file: bytes | None = None) -> str | None:
         """Answer a question with an OFFER or an ACK; `boot_file` is the boot program's full name, at most 127 bytes.
 
         An OFFER without one sends the client to port 4011 (W-40). After an ACK that names one the client's address
-        also sees that image's folder as its TFTP root. Returns where it went, `address:port`, or None if it did not
-        leave. Raises ValueError for a boot file that does not fit.
+        also sees that image's folder as its TFTP root, and there for an hour, or until its next ACK, a file
+        `session.env` of these bytes, which no full name leads to. Returns where it went, `address:port`, or None if
+        it did not leave. Raises ValueError for a boot file that does not fit or more than 8192 bytes of session file.
         """
+    def gates(self) -> list[Gate]:
+        """The transfers of gated files that came to the final byte since the last call and still wait.
+
+        Each waits for `open` or `refuse` for 10 seconds, then it ends `unanswered`; each asks once.
+        """
+    def open(self, gate: Gate) -> None:
+        """Let the final byte leave, by this transfer alone, once its launch is recorded (B2, I3).
+
+        Nothing happens if the transfer has ended meanwhile, or does not wait any more.
+        """
+    def refuse(self, gate: Gate, text: str) -> None:
+        """End the transfer with ERROR 2 and `text`, of which the client is told the first 120 characters."""
     def transfers(self) -> list[Transfer]:
         """The transfers that ended since the last call; at most the newest 4096."""
     def counters(self) -> dict[str, int]:
@@ -162,6 +179,27 @@ class Fields:
         """Our address that it came to: the answer's source and server identifier."""
 
 @final
+class Gate:
+    """A transfer that waits before the window with its file's final byte (B2)."""
+
+    @property
+    def name(self) -> str:
+        """The published file's full name, without a session."""
+    @property
+    def peer(self) -> str:
+        """`address:port` of the client."""
+    @property
+    def address(self) -> str:
+        """The client's address."""
+    @property
+    def session(self) -> str | None:
+        """The session in a name that this address asked for, of the same image, since its last ACK: 32 lower-case
+        hexadecimal digits. A client can ask for any: it is a hint where to look, not a proof."""
+    @property
+    def transfer(self) -> str:
+        """The transfer's id, 32 hexadecimal digits; no other transfer ever has it, after a restart neither (I3)."""
+
+@final
 class Transfer:
     """One ended TFTP transfer."""
 
@@ -176,7 +214,10 @@ class Transfer:
         """`address:port` of the client."""
     @property
     def outcome(self) -> str:
-        """complete, unconfirmed, size_probe, aborted, timed_out, refused, failed or displaced."""
+        """complete, unconfirmed, size_probe, aborted, timed_out, refused, failed, displaced, denied or unanswered."""
+    @property
+    def gated(self) -> bool:
+        """Whether its file was published as gated."""
     @property
     def bytes(self) -> int:
         """Bytes that the client acknowledged."""

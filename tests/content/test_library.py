@@ -60,12 +60,12 @@ def test_names_are_served_below_the_images_id_in_the_publishers_spelling(
 ) -> None:
     library.distribute(image(), source)
     names = namespace.build(library)
-    assert [name for name, _, _ in names] == [
+    assert [name for name, _, _, _ in names] == [
         "SMSImages/PS100001/empty",
         "SMSImages/PS100001/grub/Grub.cfg",
         "SMSImages/PS100001/grubx64.efi",
     ]
-    for _, blob, size in names:
+    for _, blob, size, _ in names:
         assert (library.folder / blob).stat().st_size == size
 
 

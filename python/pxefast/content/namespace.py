@@ -11,10 +11,10 @@ from pxefast.content.source import PREFIX
 __all__ = ["boot_file", "build"]
 
 
-def build(library: Library) -> list[tuple[str, str, int]]:
-    """Every published file: full name, its blob's path relative to the library's folder, size in bytes."""
+def build(library: Library) -> list[tuple[str, str, int, bool]]:
+    """Every published file: full name, its blob's path relative to the library's folder, size in bytes, gated."""
     return [
-        (boot_file(image.id, file.name), file.blob, file.size)
+        (boot_file(image.id, file.name), file.blob, file.size, False)
         for image in library.published().values()
         for file in image.files
     ]

@@ -15,7 +15,7 @@ from pxefast.site.watch import Watcher
 
 __all__ = ["Published", "View"]
 
-Published = list[tuple[str, str, int]]
+Published = list[tuple[str, str, int, bool]]
 
 # How often changes are looked for, and what could not be read is tried again.
 _SECONDS = 0.2
