@@ -8,7 +8,8 @@ PxefastError            exit 1
 │   ├── NotFound
 │   ├── AlreadyExists
 │   ├── InUse
-│   └── Invalid
+│   ├── Invalid
+│   └── Unconfirmed
 ├── ContentError        a boot image's files cannot be published
 ├── InputError          a file that a command was given is not what it should be
 ├── CannotOpen          exit 3: home, database or library missing or unreadable
@@ -32,6 +33,7 @@ __all__ = [
     "NotFound",
     "PxefastError",
     "SiteError",
+    "Unconfirmed",
     "UsageError",
 ]
 
@@ -86,6 +88,15 @@ class InUse(SiteError):  # noqa: N818  the name says what is wrong
 
 class Invalid(SiteError):  # noqa: N818  the name says what is wrong
     """A value has the wrong form."""
+
+
+class Unconfirmed(SiteError):  # noqa: N818  the name says what is wrong
+    """So many devices are meant that their list must be confirmed by its hash (R-57)."""
+
+    def __init__(self, text: str, count: int, list_hash: str) -> None:
+        super().__init__(text)
+        self.count = count
+        self.list_hash = list_hash
 
 
 class ContentError(PxefastError):

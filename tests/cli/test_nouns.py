@@ -12,7 +12,9 @@ GUID = "11223344-5566-7788-99aa-bbccddeeff00"
 def claimed(home: Path, device: int = 1) -> None:
     """As if the device had been given PS120001."""
     with Store.open(home / "site.db") as store:
-        (result,) = Ledger(store).claim([Claim(device, "PS120001", 1, 7, 1_700_000_000.0, 900)])
+        (result,) = Ledger(store, store.point).claim(
+            [Claim(device, (), "PS120001", 1, 7, 1_700_000_000.0, 900, None, None)]
+        )
     assert result.ok
 
 

@@ -44,8 +44,13 @@ def test_an_image_is_distributed_only_if_the_library_has_it(ready: Store) -> Non
 
 
 def test_marks_are_the_newest_claims_and_none_after_a_clear(ready: Store) -> None:
-    ledger = Ledger(ready)
-    result = ledger.claim([Claim(1, "PS120001", 1, 7, NOW, 900), Claim(2, "PS120001", 1, 8, NOW, 900)])
+    ledger = Ledger(ready, ready.point)
+    result = ledger.claim(
+        [
+            Claim(1, (), "PS120001", 1, 7, NOW, 900, None, None),
+            Claim(2, (), "PS120001", 1, 8, NOW, 900, None, None),
+        ]
+    )
     ledger.clear_device("web02")
     assert load(ready, ready.point, (), 900).marks == {(1, "PS120001"): result[0].mark}
 

@@ -124,17 +124,17 @@ def clear(
     yes: Yes = False,
 ) -> None:
     """Let required deployments that were already offered run again: the devices are imaged again."""
-    from pxefast.site.ledger import Ledger
+    from pxefast.site.cases import Cases
 
     if (device is None) == (collection is None):
         raise UsageError("give either --device N or --collection N")
-    ledger = Ledger(get(context).store())
+    cases = Cases(get(context).store())
 
     def run(dry: bool) -> list[str]:
         if device is not None:
-            cleared = ledger.clear_device(device, dry)
+            cleared = cases.clear_device(device, dry_run=dry)
         else:
-            cleared = ledger.clear_collection(collection or "", dry)
+            cleared = cases.clear_collection(collection or "", dry_run=dry)
         return [f"{item.deployment} on {item.device}" for item in cleared]
 
     found = run(True)

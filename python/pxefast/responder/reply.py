@@ -93,11 +93,14 @@ class Answers:
             if decision.device_id is not None and decision.deployment is not None:
                 claims[place] = Claim(
                     decision.device_id,
+                    decision.identities,
                     decision.deployment,
                     request.step,
                     request.xid,
                     request.now,
                     self._view.site.session_seconds,
+                    None,
+                    None,
                 )
         if not claims:
             return
@@ -111,8 +114,8 @@ class Answers:
             return
         late = time.monotonic() - heard > _TOO_LATE_SECONDS
         for (place, claim), result in zip(claims.items(), results, strict=True):
-            if result.mark is not None:
-                self._view.site.marks.setdefault(claim.deployment_id, {})[claim.device_id] = result.mark
+            if result.mark is not None and result.device_id is not None:
+                self._view.site.marks.setdefault(claim.deployment_id, {})[result.device_id] = result.mark
             if not result.ok:
                 decisions[place] = _refused(decisions[place], result.reason)
             elif late:

@@ -50,7 +50,7 @@ class Service:
         self._listens_on_dhcp_port = dp.listen_on_dhcp_port
         self._server = _bind(settings, dp)
         self._view = View(store, library, settings.session.seconds, self._publish, self.audit.tell)
-        self._answers = Answers(self._server, self._view, Ledger(store), settings.dhcp)
+        self._answers = Answers(self._server, self._view, Ledger(store, store.point), settings.dhcp)
 
     @property
     def ports(self) -> dict[str, int]:

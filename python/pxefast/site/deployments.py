@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 from pxefast.decide.records import Audience, Purpose
 from pxefast.errors import Invalid
 from pxefast.site import schema
+from pxefast.site.arming import arm
 from pxefast.site.collections import ALL_UNKNOWN_COMPUTERS, find_collection
 from pxefast.site.names import find
 from pxefast.site.task_sequences import find_task_sequence
@@ -82,6 +83,8 @@ class Deployments:
                     audience=audience,
                 )
             )
+            if purpose == "required":
+                arm(connection, new, time.time())
             return next(row for row in read_deployments(connection) if row.id == new)
 
     def all(self) -> list[DeploymentRow]:

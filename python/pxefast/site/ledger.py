@@ -1,237 +1,269 @@
-"""The ledger: what was handed out to which machine. The one place where "once" is decided (I1, I5, I6).
+"""The ledger: what was handed out to which machine. The one place where "once" is decided (I1 to I6).
 
-A row is (device, deployment, generation); the newest generation counts. A claim is durable when `claim`
-returns; if it raises, nothing is known and nothing may be sent. Rows are never deleted.
+Each call is one durable change; many claims and launches share one. What a call returns is durable; if it raises,
+nothing is known and nothing may be sent: the machine asks again, and the row answers. `protocol` says what each event
+makes of a row, `grounds` whether the deployment still reaches the device. Rows are never deleted.
 """
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, tuple_, update
-
-from pxefast.decide.records import Mark, Reason, already_offered, same_session
-from pxefast.site import schema
-from pxefast.site.collections import find_collection, member_ids
-from pxefast.site.devices import find_device, read_devices
+from pxefast.decide.records import Mark, Policy, Reason, State
+from pxefast.site.budget import Budget, Spending, read_budget, refill
+from pxefast.site.grounds import Grounds
+from pxefast.site.hardware import Hardware
+from pxefast.site.launches import Launch, LaunchResult, find_session, launched
+from pxefast.site.ledger_rows import Rows
+from pxefast.site.policy import read_policy
+from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, step
+from pxefast.site.schema import LIVE
 from pxefast.site.store import Store
 
-__all__ = ["Claim", "ClaimResult", "Cleared", "Ledger"]
+__all__ = ["Claim", "ClaimResult", "Launch", "LaunchResult", "Ledger", "ReportResult", "Swept"]
 
-# SQLite allows 999 variables in a statement where it is old; a key takes two.
-_CHUNK = 450
+# What a boot environment may say about itself is kept this far.
+_LONGEST_TEXT = 500
 
-_CLAIMED = Reason("claimed", "claimed in the ledger", "I1")
-_WITHDRAWN = Reason("withdrawn", "the deployment no longer reaches this device", "I1")
-_STOPPED = Reason("responses_not_allowed", "the distribution point was told to answer nobody", "CM-2")
-
-Key = tuple[int, str]
+_NO_SESSION = Reason("unknown_session", "there is no such session, or the token is not its own", "I2")
 
 
 class Claim(NamedTuple):
-    """A wish to hand a required deployment's boot program to a device; `now` in Unix seconds."""
+    """A wish to name a required deployment's boot program to a machine.
 
-    device_id: int
+    `device_id` is None for a machine that nobody ever numbered; `identities` are the `mac:..` and `guid:..` of the
+    request that identify it. `launch` is the full published name of its launch file, None while that is not known;
+    `peer` its IPv4 address, None while it has none. `now` is Unix seconds.
+    """
+
+    device_id: int | None
+    identities: tuple[str, ...]
     deployment_id: str
     step: int
     xid: int
     now: float
     session_seconds: float
+    launch: str | None
+    peer: str | None
 
 
 class ClaimResult(NamedTuple):
-    """Whether the boot program may be named on the wire, why, and the mark that now stands."""
+    """Whether the boot program may be named on the wire, why, and the mark that now stands, if there is one.
+
+    `token` is the secret with which the machine's boot environment reports.
+    """
 
     ok: bool
     reason: Reason
     mark: Mark | None
+    device_id: int | None
+    token: str | None = None
 
 
-class Cleared(NamedTuple):
-    """One mark that was, or would be, cleared."""
+class ReportResult(NamedTuple):
+    """What became of a report; `state` is that of the row. The same report again is accepted again."""
 
-    device: str
-    deployment: str
+    ok: bool
+    reason: Reason
+    device_id: int | None = None
+    deployment_id: str | None = None
+    state: State | None = None
 
 
-class _Row(NamedTuple):
-    generation: int
-    mark: Mark | None
+class Swept(NamedTuple):
+    """A row that time moved on."""
+
+    device_id: int
+    deployment_id: str
+    before: State
+    after: State
+    why: str | None
 
 
 class Ledger:
-    """Claims and clears, each call one transaction."""
+    """What the service of a distribution point asks of the ledger."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, point: str) -> None:
         self._store = store
+        self._point = point
 
     def claim(self, claims: Sequence[Claim]) -> list[ClaimResult]:
-        """Decide a batch of claims in their order, all in one durable transaction.
+        """Decide claims in their order. Raises CannotOpen or SiteError."""
+        return self.commit(claims, ())[0]
 
-        Raises CannotOpen or SiteError.
+    def launch(self, launches: Sequence[Launch]) -> list[LaunchResult]:
+        """Decide, before its last byte leaves, whether a transfer may finish its launch file (B2).
+
+        A transfer that was let through is never let through again (I3). Raises CannotOpen or SiteError.
         """
-        if not claims:
-            return []
-        keys = list(dict.fromkeys((claim.device_id, claim.deployment_id) for claim in claims))
+        return self.commit((), launches)[1]
+
+    def commit(
+        self, claims: Sequence[Claim], launches: Sequence[Launch]
+    ) -> tuple[list[ClaimResult], list[LaunchResult]]:
+        """Launches, then claims, all in one durable change."""
+        if not claims and not launches:
+            return [], []
         with self._store.record() as connection:
-            if not _answers(connection):
-                return [ClaimResult(False, _STOPPED, None) for _ in claims]
-            reachable = _reachable(connection, keys)
-            before = _newest(connection, keys)
-            now = dict(before)
-            results = [_decide(claim, now, reachable) for claim in claims]
-            _save(connection, before, now)
-            return results
+            policy = read_policy(connection)
+            rows = Rows(connection)
+            hardware = Hardware(
+                connection, [text for c in claims if c.device_id is None for text in c.identities]
+            )
+            numbers = [hardware.number(c.identities) if c.device_id is None else c.device_id for c in claims]
+            rows.load_devices(number for number in numbers if isinstance(number, int))
+            rows.load_peers(
+                [claim.peer for claim in claims if claim.peer] + [launch.peer for launch in launches]
+            )
+            rows.load_sessions(launch.session for launch in launches if launch.session)
+            every = rows.all()
+            grounds = Grounds(
+                connection,
+                self._point,
+                policy.decision,
+                {row.deployment_id for row in every} | {claim.deployment_id for claim in claims},
+                {row.device_id for row in every} | {n for n in numbers if isinstance(n, int)},
+            )
+            opened = [launched(connection, rows, grounds, launch) for launch in launches]
+            results = []
+            if claims:
+                spending = Spending(connection, rows, policy, max(claim.now for claim in claims))
+                taking = _Claims(self._point, policy.decision, rows, grounds, spending)
+                results = [taking.take(*pair) for pair in zip(claims, numbers, strict=True)]
+            rows.save()
+        return results, opened
 
-    def clear_device(self, name: str, dry_run: bool = False) -> list[Cleared]:
-        """Let a device's required deployments run again (CM-79); with `dry_run` only say which."""
-        with self._clearing("device", name, dry_run) as connection:
-            return _clear(connection, [find_device(connection, name).id], dry_run)
+    def report(
+        self, session: str, token: str, kind: Literal["started", "done", "failed"], text: str, now: float
+    ) -> ReportResult:
+        """What a boot environment says of its session. Raises CannotOpen or SiteError."""
+        with self._store.record() as connection:
+            rows = Rows(connection)
+            row = find_session(connection, session)
+            if row is None or not hmac.compare_digest((row.token or "").encode(), token.encode()):
+                return ReportResult(False, _NO_SESSION)
+            rows.load_devices([row.device_id])
+            alone = not any(r.state in LIVE and r[:3] != row[:3] for r in rows.of_device(row.device_id))
+            event = Reporting(kind, _one_line(text), alone)
+            after, outcome = step(row, event, now, Limits(0.0))
+            if after != row:
+                rows.put(after, "ledger report", f"report={kind}")
+                rows.save()
+            return ReportResult(outcome.ok, outcome.reason, row.device_id, row.deployment_id, after.state)
 
-    def clear_collection(self, name: str, dry_run: bool = False) -> list[Cleared]:
-        """The same for every device that is in a collection now."""
-        with self._clearing("collection", name, dry_run) as connection:
-            return _clear(connection, member_ids(connection, find_collection(connection, name).id), dry_run)
+    def sweep(
+        self,
+        now: float,
+        started_seconds: float | None,
+        finished_seconds: float | None,
+        session_seconds: float,
+    ) -> list[Swept]:
+        """Move on what time moves on; None: never by time. Raises CannotOpen or SiteError."""
+        with self._store.read() as connection:
+            limits = Limits(
+                session_seconds,
+                started_seconds,
+                finished_seconds,
+                max_returns=read_policy(connection).decision.max_returns,
+            )
+            rows = Rows(connection)
+            rows.load_live()
+            if all(step(row, TimePassing(), now, limits)[0] == row for row in rows.all()):
+                return []
+        swept: list[Swept] = []
+        with self._store.record() as connection:
+            rows = Rows(connection)
+            rows.load_live()
+            for row in rows.all():
+                after, _ = step(row, TimePassing(), now, limits)
+                if after != row:
+                    rows.put(after, "ledger sweep", f"before={row.state}")
+                    swept.append(Swept(row.device_id, row.deployment_id, row.state, after.state, after.why))
+            rows.save()
+        return swept
 
-    def _clearing(self, noun: str, name: str, dry_run: bool) -> Any:
-        return self._store.read() if dry_run else self._store.write("deployment clear", f"{noun} {name}")
+    def budget(self, now: float | None = None) -> Budget:
+        """How many required boots began before now, and whether that stopped them (D6)."""
+        with self._store.read() as connection:
+            return read_budget(connection, time.time() if now is None else now)
+
+    def reset_budget(self, now: float | None = None) -> None:
+        """Let required boots go on after the budget was used up."""
+        with self._store.write("budget reset", "") as connection:
+            refill(connection, time.time() if now is None else now)
 
 
-def _decide(claim: Claim, rows: dict[Key, _Row], reachable: set[Key]) -> ClaimResult:
-    """One claim against the rows as they stand, which it updates."""
-    key = (claim.device_id, claim.deployment_id)
-    row = rows.get(key)
-    mark = None if row is None else row.mark
-    if key not in reachable:
-        return ClaimResult(False, _WITHDRAWN, mark)
-    if mark is None:
-        generation = 1 if row is None else row.generation
-        session = secrets.token_hex(16)
-        mark = Mark(
-            key[1], generation, "CLAIMED", claim.now, claim.now, claim.step, claim.xid, session, claim.now
+class _Claims:
+    """The claims of one batch, each against what those before it left."""
+
+    def __init__(self, point: str, policy: Policy, rows: Rows, grounds: Grounds, spending: Spending) -> None:
+        self._point = point
+        self._policy = policy
+        self._rows = rows
+        self._grounds = grounds
+        self._spending = spending
+
+    def take(self, claim: Claim, number: int | Reason) -> ClaimResult:
+        """Decide one claim of the machine with this number."""
+        if isinstance(number, Reason):
+            return ClaimResult(False, number, None, None)
+        row = self._rows.get(number, claim.deployment_id)
+        before = None if row is None else row.mark
+        refusal = (
+            self._grounds.refusal(number, claim.deployment_id, claim.identities) or self._spending.refusal()
         )
-        rows[key] = _Row(generation, mark)
-        return ClaimResult(True, _CLAIMED, mark)
-    if not mark.continues(claim.step, claim.xid, claim.now, claim.session_seconds):
-        return ClaimResult(False, already_offered(key[1]), mark)
-    if claim.step > mark.step:
-        mark = replace(mark, step=claim.step, xid=claim.xid, stepped_at=claim.now)
-        rows[key] = _Row(mark.generation, mark)
-    return ClaimResult(True, same_session(key[1]), mark)
-
-
-def _answers(connection: Connection) -> bool:
-    c = schema.distribution_point.c
-    return all(all(row) for row in connection.execute(select(c.enable_pxe, c.allow_pxe_response)))
-
-
-def _reachable(connection: Connection, keys: Sequence[Key]) -> set[Key]:
-    """Those keys whose deployment still reaches the device and is required."""
-    d, m = schema.deployment.c, schema.collection_member.c
-    joined = select(m.device_id, d.id).join_from(
-        schema.deployment, schema.collection_member, d.collection_id == m.collection_id
-    )
-    found: set[Key] = set()
-    for part in _chunks(keys):
-        query = joined.where(d.purpose == "required", tuple_(m.device_id, d.id).in_(part))
-        found.update((row[0], row[1]) for row in connection.execute(query))
-    return found
-
-
-def _newest(connection: Connection, keys: Sequence[Key]) -> dict[Key, _Row]:
-    c = schema.ledger.c
-    rows: dict[Key, _Row] = {}
-    for part in _chunks(keys):
-        query = (
-            select(schema.ledger).where(tuple_(c.device_id, c.deployment_id).in_(part)).order_by(c.generation)
+        if refusal is not None:
+            return ClaimResult(False, refusal, before, number)
+        first = self._grounds.first(number, claim.deployment_id) if row is None else row
+        if isinstance(first, Reason):
+            return ClaimResult(False, first, None, number)
+        limits = Limits(
+            claim.session_seconds,
+            armed_hours=self._policy.armed_hours,
+            max_returns=self._policy.max_returns,
         )
-        for row in connection.execute(query):
-            mark = None
-            if row.state == "CLAIMED":
-                mark = Mark(
-                    row.deployment_id,
-                    row.generation,
-                    row.state,
-                    row.armed_at,
-                    row.claimed_at,
-                    row.step,
-                    row.xid,
-                    row.session,
-                    row.stepped_at,
-                )
-            rows[row.device_id, row.deployment_id] = _Row(row.generation, mark)
-    return rows
-
-
-def _save(connection: Connection, before: dict[Key, _Row], now: dict[Key, _Row]) -> None:
-    c = schema.ledger.c
-    new = [_values(key, row) for key, row in now.items() if key not in before]
-    changed = [
-        {f"old_{name}" if name in _KEY else name: value for name, value in _values(key, row).items()}
-        for key, row in now.items()
-        if key in before and before[key] != row
-    ]
-    if new:
-        connection.execute(insert(schema.ledger), new)
-    if changed:
-        same_row = and_(*(c[name] == bindparam(f"old_{name}") for name in _KEY))
-        written: dict[str, Any] = {
-            name: bindparam(name) for name in ("state", "session", "step", "xid", "claimed_at", "stepped_at")
-        }
-        connection.execute(update(schema.ledger).where(same_row).values(written), changed)
-
-
-_KEY = ("device_id", "deployment_id", "generation")
-
-
-def _values(key: Key, row: _Row) -> dict[str, object]:
-    values: dict[str, object] = {"device_id": key[0], "deployment_id": key[1], "generation": row.generation}
-    if row.mark is None:
-        return {**values, "state": "ARMED", "armed_at": time.time(), "returns": 0}
-    mark = row.mark
-    return {
-        **values,
-        "state": "CLAIMED",
-        "armed_at": mark.armed_at,
-        "returns": mark.returns,
-        "session": mark.session,
-        "step": mark.step,
-        "xid": mark.xid,
-        "claimed_at": mark.claimed_at,
-        "stepped_at": mark.stepped_at,
-    }
-
-
-def _clear(connection: Connection, device_ids: Sequence[int], dry_run: bool) -> list[Cleared]:
-    """A new generation for each claimed row of a required deployment; clearing twice makes one."""
-    d = schema.deployment.c
-    required = list(connection.execute(select(d.id).where(d.purpose == "required").order_by(d.id)).scalars())
-    wanted = set(device_ids)
-    c = schema.ledger.c
-    claimed: dict[Key, int] = {}
-    for part in _chunks(required):
-        query = select(c.device_id, c.deployment_id, c.generation, c.state).where(c.deployment_id.in_(part))
-        for device_id, deployment_id, generation, state in connection.execute(query.order_by(c.generation)):
-            if device_id not in wanted:
-                continue
-            if state == "CLAIMED":
-                claimed[device_id, deployment_id] = generation
-            else:
-                claimed.pop((device_id, deployment_id), None)
-    if not claimed:
-        return []
-    names = {device.id: device.name for device in read_devices(connection) if device.id in wanted}
-    if not dry_run:
-        connection.execute(
-            insert(schema.ledger),
-            [_values(key, _Row(generation + 1, None)) for key, generation in claimed.items()],
+        event = Claiming(
+            claim.step,
+            claim.xid,
+            claim.launch,
+            claim.peer,
+            self._point,
+            secrets.token_hex(16),
+            secrets.token_hex(16),
         )
-    return sorted(Cleared(names[device_id], deployment_id) for device_id, deployment_id in claimed)
+        after, outcome = step(first, event, claim.now, limits)
+        begins = outcome.ok and after.session == event.session
+        refusal = (
+            self._make_way(after, claim.now, limits) or self._spending.spend(claim.now) if begins else None
+        )
+        if refusal is not None:
+            return ClaimResult(False, refusal, before, number)
+        if after != row and (outcome.ok or row is not None):
+            moved = begins or after.state != first.state
+            self._rows.put(
+                after, "ledger claim" if moved else None, f"identities={','.join(claim.identities)}"
+            )
+        if outcome.ok and after.peer is not None:
+            self._rows.take_address(after)
+        return ClaimResult(
+            outcome.ok, outcome.reason, after.mark, number, after.token if outcome.ok else None
+        )
+
+    def _make_way(self, claimed: Row, now: float, limits: Limits) -> Reason | None:
+        """End the device's other live session, or say why that cannot be (I2, I4)."""
+        for other in self._rows.of_device(claimed.device_id):
+            if other.deployment_id != claimed.deployment_id and other.state in LIVE:
+                after, outcome = step(other, Yielding(), now, limits)
+                if after != other:
+                    self._rows.put(after, "ledger return", f"for={claimed.deployment_id}")
+                if not outcome.ok:
+                    return outcome.reason
+        return None
 
 
-def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_TEXT]).strip()

@@ -1,0 +1,241 @@
+"""What people see and do of the ledger: a case is one required deployment on one device, in all its generations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import Connection, select
+
+from pxefast.decide.records import State
+from pxefast.errors import Invalid, NotFound
+from pxefast.site import schema
+from pxefast.site.arming import arm_devices, check_confirmed, pending
+from pxefast.site.collections import find_collection, member_ids
+from pxefast.site.devices import device_names, find_device
+from pxefast.site.ledger_rows import Rows, chunks
+from pxefast.site.policy import read_policy
+from pxefast.site.protocol import Approving, Clearing, Holding, Limits, Row, step, successor
+
+if TYPE_CHECKING:
+    from pxefast.site.store import Store
+
+__all__ = ["Case", "Cases", "Cleared", "Waiting"]
+
+
+class Case(NamedTuple):
+    """One generation, with the device's name; of a machine without a record its identities."""
+
+    device: str
+    row: Row
+
+
+class Cleared(NamedTuple):
+    """A case that was cleared, or would be: it was `state`, and `generation` is armed now."""
+
+    device: str
+    deployment: str
+    state: State
+    generation: int
+
+
+class Waiting(NamedTuple):
+    """A device that a required deployment reaches and that waits for a person; `why`: `new` member or `expired`."""
+
+    device_id: int
+    device: str
+    deployment: str
+    why: str
+
+
+class Cases:
+    """The cases of a site database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self, device: str | None = None, deployment_id: str | None = None) -> list[Case]:
+        """What was armed and handed out, by device and deployment, the newest generation last. Raises NotFound."""
+        c = schema.ledger.c
+        query = select(schema.ledger).order_by(c.device_id, c.deployment_id, c.generation)
+        with self._store.read() as connection:
+            if device is not None:
+                query = query.where(c.device_id == find_device(connection, device).id)
+            if deployment_id is not None:
+                query = query.where(c.deployment_id == deployment_id.strip().upper())
+            rows = [Row(*row) for row in connection.execute(query)]
+            names = _names(connection, {row.device_id for row in rows})
+        return [Case(names.get(row.device_id, f"device {row.device_id}"), row) for row in rows]
+
+    def clear_device(
+        self, name: str, deployment_id: str | None = None, dry_run: bool = False, force: bool = False
+    ) -> list[Cleared]:
+        """Let what a device was given run once more: a new generation each (I5); with `dry_run` only say which.
+
+        Clearing twice makes one generation (R-64). Raises NotFound, or Invalid where a work has started and `force`
+        is not given.
+        """
+        with self._change("deployment clear", f"device {name}", dry_run) as connection:
+            cleared, rows = _clear(connection, [find_device(connection, name).id], deployment_id, force)
+            if not dry_run:
+                rows.save()
+            return cleared
+
+    def clear_collection(
+        self,
+        name: str,
+        deployment_id: str | None = None,
+        dry_run: bool = False,
+        force: bool = False,
+        confirm: str | None = None,
+    ) -> list[Cleared]:
+        """The same for every device that is in a collection now. Raises Unconfirmed above `confirm_above` (D11)."""
+        with self._change("deployment clear", f"collection {name}", dry_run) as connection:
+            collection = find_collection(connection, name)
+            members = member_ids(connection, collection.id)
+            cleared, rows = _clear(connection, members, deployment_id, force)
+            if not dry_run:
+                ids = device_names(connection, [item.device for item in cleared])
+                check_confirmed(connection, f"clear for collection {collection.name}", list(ids), confirm)
+                rows.save()
+            return cleared
+
+    def pending(self, deployment_id: str) -> list[Waiting]:
+        """The devices that a required deployment reaches only once a person approves. Raises NotFound or Invalid."""
+        with self._store.read() as connection:
+            return _waiting(connection, _required(connection, deployment_id), time.time())
+
+    def approve(
+        self,
+        deployment_id: str,
+        devices: Sequence[str] | None = None,
+        confirm: str | None = None,
+        dry_run: bool = False,
+    ) -> list[Waiting]:
+        """Arm pending devices, all or those that are named. Raises NotFound, Invalid or Unconfirmed (R-57, R-58)."""
+        now = time.time()
+        subject = f"{deployment_id} {' '.join(devices) if devices else 'all pending'}"
+        with self._change("deployment approve", subject, dry_run) as connection:
+            deployment = _required(connection, deployment_id)
+            found = _waiting(connection, deployment, now)
+            if devices is not None:
+                wanted = device_names(connection, devices)
+                other = sorted(
+                    wanted[number] for number in wanted.keys() - {item.device_id for item in found}
+                )
+                if other:
+                    raise Invalid(
+                        f"{', '.join(other)}: not pending; see: pxefast deployment pending {deployment}"
+                    )
+                found = [item for item in found if item.device_id in wanted]
+            if not dry_run:
+                ids = [item.device_id for item in found]
+                check_confirmed(connection, f"approve {deployment}", ids, confirm)
+                _approve(connection, deployment, found, now)
+            return found
+
+    def hold(self, device: str, deployment_id: str, why: str) -> Case:
+        """Stop a required deployment on a device until a person clears it. Raises NotFound or Invalid."""
+        with self._store.write("deployment hold", f"{deployment_id} {device}") as connection:
+            found = find_device(connection, device)
+            deployment = _required(connection, deployment_id)
+            rows = Rows(connection)
+            rows.load_devices([found.id])
+            now = time.time()
+            row = rows.get(found.id, deployment) or Row(found.id, deployment, 1, "ARMED", now)
+            after, outcome = step(row, Holding(why), now, Limits(0.0))
+            if not outcome.ok:
+                raise Invalid(f"{found.name}: {outcome.reason.text}")
+            rows.put(after, "ledger hold", f"before={row.state}")
+            rows.save()
+            return Case(found.name, after)
+
+    def _change(self, action: str, subject: str, dry_run: bool) -> AbstractContextManager[Connection]:
+        """A change, or a read where none is to be made."""
+        return self._store.read() if dry_run else self._store.write(action, subject)
+
+
+def _clear(
+    connection: Connection, device_ids: Collection[int], deployment_id: str | None, force: bool
+) -> tuple[list[Cleared], Rows]:
+    """A new generation for each case that is not waiting already; none if one of them must not be cleared."""
+    now = time.time()
+    rows = Rows(connection)
+    rows.load_devices(device_ids)
+    names = _names(connection, device_ids)
+    wanted = {_required(connection, deployment_id)} if deployment_id else _every_required(connection)
+    cleared: list[Cleared] = []
+    refused: list[str] = []
+    for row in rows.all():
+        if row.deployment_id not in wanted:
+            continue
+        old, outcome = step(row, Clearing(force), now, Limits(0.0))
+        if outcome.ok:
+            new = successor(row, now)
+            rows.put(old, "ledger clear", f"before={row.state}")
+            rows.put(new)
+            cleared.append(Cleared(names[row.device_id], row.deployment_id, row.state, new.generation))
+        elif outcome.reason.code != "unchanged":
+            refused.append(f"{names[row.device_id]}: {outcome.reason.text}")
+    if refused:
+        raise Invalid("; ".join(refused))
+    return sorted(cleared), rows
+
+
+def _waiting(connection: Connection, deployment: str, now: float) -> list[Waiting]:
+    policy = read_policy(connection).decision
+    limits = Limits(0.0, armed_hours=policy.armed_hours)
+    rows = Rows(connection)
+    rows.load_deployments([deployment])
+    expired = [row.device_id for row in rows.all() if step(row, Approving(), now, limits)[1].ok]
+    new = pending(connection, deployment) if policy.approve_new_members else []
+    names = _names(connection, [*expired, *new])
+    found = [Waiting(number, names[number], deployment, "expired") for number in expired]
+    found += [Waiting(number, names[number], deployment, "new") for number in new]
+    return sorted(found, key=lambda item: item.device)
+
+
+def _approve(connection: Connection, deployment: str, found: Sequence[Waiting], now: float) -> None:
+    arm_devices(connection, deployment, [item.device_id for item in found if item.why == "new"], now)
+    limits = Limits(0.0, armed_hours=read_policy(connection).decision.armed_hours)
+    rows = Rows(connection)
+    rows.load_devices(item.device_id for item in found if item.why == "expired")
+    for item in found:
+        row = rows.get(item.device_id, deployment)
+        if row is not None:
+            rows.put(step(row, Approving(), now, limits)[0], "ledger approve")
+    rows.save()
+
+
+def _required(connection: Connection, deployment_id: str) -> str:
+    """The id of a required deployment. Raises NotFound or Invalid."""
+    wanted = deployment_id.strip().upper()
+    d = schema.deployment.c
+    purpose = connection.execute(select(d.purpose).where(d.id == wanted)).scalar_one_or_none()
+    if purpose is None:
+        raise NotFound(f"there is no deployment {deployment_id!r}; see: pxefast deployment list")
+    if purpose != "required":
+        raise Invalid(f"deployment {wanted} is {purpose}: only required ones are armed and run once")
+    return wanted
+
+
+def _every_required(connection: Connection) -> set[str]:
+    d = schema.deployment.c
+    return set(connection.execute(select(d.id).where(d.purpose == "required")).scalars())
+
+
+def _names(connection: Connection, device_ids: Collection[int]) -> dict[int, str]:
+    """Devices by number as people know them; a machine without a record by its identities."""
+    d, h = schema.device.c, schema.hardware.c
+    names: dict[int, str] = {}
+    for part in chunks(device_ids):
+        for identity, number in connection.execute(
+            select(h.identity, h.device_id).where(h.device_id.in_(part)).order_by(h.identity.desc())
+        ):
+            names[number] = f"{names[number]} {identity}" if number in names else identity
+        names.update(
+            (number, name) for number, name in connection.execute(select(d.id, d.name).where(d.id.in_(part)))
+        )
+    return names

@@ -1,0 +1,145 @@
+"""The ledger's rows inside one change: read in bulk, moved on in memory, and written at its end with their audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
+
+from pxefast.site import audit, schema
+from pxefast.site.protocol import Row
+from pxefast.site.schema import LIVE
+
+__all__ = ["Rows", "chunks"]
+
+# SQLite allows 999 variables in a statement where it is old.
+_CHUNK = 450
+_KEY = ("device_id", "deployment_id", "generation")
+
+
+def chunks(items: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    """The items in lists short enough for one statement, each item once."""
+    every = list(dict.fromkeys(items))
+    return (every[start : start + _CHUNK] for start in range(0, len(every), _CHUNK))
+
+
+class Rows:
+    """The newest generations of those devices, sessions and addresses that were loaded."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stored: dict[tuple[int, str, int], Row] = {}
+        self._changed: dict[tuple[int, str, int], Row] = {}
+        self._devices: dict[int, dict[str, Row]] = {}
+        self._peers: dict[str, set[tuple[int, str]]] = {}
+        self._entries: list[tuple[str, str]] = []
+
+    def load_devices(self, device_ids: Iterable[int]) -> None:
+        """Read every row of these devices."""
+        for part in chunks(device_ids):
+            self._load(schema.ledger.c.device_id.in_(part))
+
+    def load_sessions(self, sessions: Iterable[str]) -> None:
+        """Read the rows of these sessions."""
+        for part in chunks(sessions):
+            self._load(schema.ledger.c.session.in_(part))
+
+    def load_peers(self, peers: Iterable[str]) -> None:
+        """Read the live rows at these addresses."""
+        c = schema.ledger.c
+        for part in chunks(peers):
+            self._load(and_(c.peer.in_(part), c.state.in_(LIVE)))
+
+    def load_deployments(self, deployment_ids: Iterable[str]) -> None:
+        """Read every row of these deployments."""
+        for part in chunks(deployment_ids):
+            self._load(schema.ledger.c.deployment_id.in_(part))
+
+    def load_live(self) -> None:
+        """Read every row that is live on its device."""
+        self._load(schema.ledger.c.state.in_(LIVE))
+
+    def get(self, device_id: int, deployment_id: str) -> Row | None:
+        """The newest generation, if there is any."""
+        return self._devices.get(device_id, {}).get(deployment_id)
+
+    def of_device(self, device_id: int) -> list[Row]:
+        """Those of one device."""
+        return list(self._devices.get(device_id, {}).values())
+
+    def at_address(self, peer: str) -> list[Row]:
+        """Those at an IPv4 address."""
+        return [
+            row for key in sorted(self._peers.get(peer, ())) if (row := self.get(*key)) and row.peer == peer
+        ]
+
+    def take_address(self, row: Row) -> None:
+        """The address of this row is its machine's now: no other claim can be launched by it."""
+        for other in self.at_address(row.peer or ""):
+            if other.device_id != row.device_id and other.state == "CLAIMED":
+                self.put(other._replace(peer=None))
+
+    def all(self) -> list[Row]:
+        """All that were loaded, in the order of devices and deployments."""
+        return sorted(row for rows in self._devices.values() for row in rows.values())
+
+    def put(self, row: Row, action: str | None = None, details: str = "") -> None:
+        """Change a row or add one; `action`, where there is one, is audited with what the row is now."""
+        self._changed[row[:3]] = row
+        self._remember(row)
+        if action is not None:
+            self._entries.append((action, f"{subject(row)} {details}".rstrip()))
+
+    def note(self, action: str, text: str) -> None:
+        """Audit something that is in no row."""
+        self._entries.append((action, text))
+
+    def save(self) -> None:
+        """Write what changed; those that end being live first, for a device has one live row (I2)."""
+        changed = [row for key, row in self._changed.items() if self._stored.get(key) != row]
+        old = [row for row in changed if row[:3] in self._stored]
+        old.sort(key=lambda row: row.state in LIVE)
+        if old:
+            self._connection.execute(
+                _UPDATE, [{f"row_{k}": v for k, v in row._asdict().items()} for row in old]
+            )
+        new = [row._asdict() for row in changed if row[:3] not in self._stored]
+        if new:
+            self._connection.execute(insert(schema.ledger), new)
+        audit.append(self._connection, self._entries)
+
+    def _load(self, where: ColumnElement[bool]) -> None:
+        query = select(schema.ledger).where(where, schema.ledger.c.state != "CLEARED")
+        for found in self._connection.execute(query):
+            row = Row(*found)
+            if row[:3] not in self._stored:
+                self._stored[row[:3]] = row
+                self._remember(row)
+
+    def _remember(self, row: Row) -> None:
+        self._devices.setdefault(row.device_id, {})[row.deployment_id] = row
+        if row.peer is not None:
+            self._peers.setdefault(row.peer, set()).add(row[:2])
+
+
+def subject(row: Row) -> str:
+    """A row as the audit tells it, `name=value` each: what `reconcile` reads back."""
+    fields = {
+        "deployment": row.deployment_id,
+        "device": row.device_id,
+        "generation": row.generation,
+        "state": row.state,
+        "session": (row.session or "")[:8],
+        "peer": row.peer,
+        "point": row.owner,
+        "returns": row.returns,
+    }
+    return " ".join(f"{name}={value}" for name, value in fields.items() if value)
+
+
+_UPDATE = (
+    update(schema.ledger)
+    .where(and_(*(schema.ledger.c[name] == bindparam(f"row_{name}") for name in _KEY)))
+    .values({name: bindparam(f"row_{name}") for name in Row._fields if name not in _KEY})
+)

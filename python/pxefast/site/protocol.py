@@ -1,0 +1,362 @@
+"""The ledger's protocol: what each event makes of a row. Pure, and total over all states.
+
+    ARMED -> CLAIMED -> LAUNCHED -> STARTED -> DONE | FAILED     HOLD: a person decides     CLEARED: an old generation
+
+A row whose launch file is known and that is not LAUNCHED has surely run nothing (I3), so that it may be returned at any
+moment and no clock need be trusted. After LAUNCHED nothing leads back to ARMED but a person's clear (I5).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, assert_never
+
+from pxefast.decide.records import (
+    Mark,
+    Reason,
+    State,
+    already_offered,
+    held,
+    other_session,
+    same_session,
+    time_text,
+)
+
+__all__ = [
+    "CLAIMED",
+    "Approving",
+    "Claiming",
+    "Clearing",
+    "Event",
+    "Holding",
+    "Launching",
+    "Limits",
+    "Outcome",
+    "Reporting",
+    "Row",
+    "TimePassing",
+    "Yielding",
+    "offered",
+    "step",
+    "successor",
+]
+
+_HOUR = 3600.0
+
+
+class Row(NamedTuple):
+    """One generation of a (device, deployment), column by column as in `schema.ledger`; times in Unix seconds."""
+
+    device_id: int
+    deployment_id: str
+    generation: int
+    state: State
+    armed_at: float
+    returns: int = 0
+    session: str | None = None
+    token: str | None = None
+    owner: str | None = None
+    peer: str | None = None
+    step: int | None = None
+    xid: int | None = None
+    claimed_at: float | None = None
+    stepped_at: float | None = None
+    launch: str | None = None
+    transfer: str | None = None
+    launched_at: float | None = None
+    reported_at: float | None = None
+    why: str | None = None
+
+    @property
+    def mark(self) -> Mark:
+        """What decisions need to know of it."""
+        return Mark(
+            self.deployment_id,
+            self.generation,
+            self.state,
+            self.armed_at,
+            self.claimed_at or 0.0,
+            self.step or 0,
+            self.xid or 0,
+            self.session or "",
+            self.stepped_at or 0.0,
+            self.launch is not None,
+            self.returns,
+            self.launched_at or 0.0,
+            self.why or "",
+        )
+
+    def armed_until(self, hours: int) -> float:
+        """When its arming ends; 0 hours is never (R-63)."""
+        return self.armed_at + hours * _HOUR if hours else float("inf")
+
+
+class Limits(NamedTuple):
+    """The settings that a transition depends on. None: never by time."""
+
+    session_seconds: float
+    started_seconds: float | None = None
+    finished_seconds: float | None = None
+    armed_hours: int = 0
+    max_returns: int = 5
+
+
+class Claiming(NamedTuple):
+    """A boot program is about to be named to the machine; `session` and `token` are fresh secrets."""
+
+    step: int
+    xid: int
+    launch: str | None
+    peer: str | None
+    owner: str
+    session: str
+    token: str
+
+
+class Launching(NamedTuple):
+    """A transfer is about to send the last byte of the launch file."""
+
+    name: str
+    transfer: str
+    peer: str
+
+
+class Reporting(NamedTuple):
+    """The boot environment says how far its work is. `alone`: no other row of the device is live."""
+
+    kind: Literal["started", "done", "failed"]
+    text: str
+    alone: bool = True
+
+
+class TimePassing(NamedTuple):
+    """The sweep looks at the row."""
+
+
+class Yielding(NamedTuple):
+    """Another deployment is about to be claimed on the same device."""
+
+
+class Holding(NamedTuple):
+    """A person stops it."""
+
+    why: str
+
+
+class Approving(NamedTuple):
+    """A person arms it, or arms it again after its arming ran out."""
+
+
+class Clearing(NamedTuple):
+    """A person lets the deployment run once more on the device, in a new generation."""
+
+    force: bool
+
+
+Event = Claiming | Launching | Reporting | TimePassing | Yielding | Holding | Approving | Clearing
+
+
+class Outcome(NamedTuple):
+    """Whether the event was accepted, and why."""
+
+    ok: bool
+    reason: Reason
+
+
+CLAIMED = Reason("claimed", "claimed in the ledger", "I1")
+_NOTHING = Outcome(True, Reason("unchanged", "nothing to do", ""))
+
+
+def arming_expired(deployment_id: str, since: float) -> Reason:
+    """Of a device that did not boot while its arming lasted."""
+    text = f"the arming of required deployment {deployment_id} for this device ended {time_text(since)}"
+    return Reason("arming_expired", f"{text}; to arm it again: pxefast deployment approve", "R-63")
+
+
+def step(row: Row, event: Event, now: float, limits: Limits) -> tuple[Row, Outcome]:
+    """The row after an event, and what is to be said of it. A refused event may still have moved the row on by time."""
+    match event:
+        case Claiming():
+            return _claim(row, event, now, limits)
+        case Launching():
+            return _launch(row, event, now)
+        case Reporting():
+            return _report(row, event, now)
+        case TimePassing():
+            return _age(row, now, limits), _NOTHING
+        case Yielding():
+            return _yield(row, now, limits)
+        case Holding():
+            return _hold(row, event.why)
+        case Approving():
+            return _approve(row, now, limits)
+        case Clearing():
+            return _clear(row, event.force)
+    assert_never(event)
+
+
+def successor(row: Row, now: float) -> Row:
+    """The armed row of the next generation."""
+    return Row(row.device_id, row.deployment_id, row.generation + 1, "ARMED", now)
+
+
+def offered(row: Row) -> Reason:
+    """Why a device is not given what the row says it was given."""
+    since = row.claimed_at if row.state == "CLAIMED" else row.launched_at
+    return already_offered(row.deployment_id, row.state, since or 0.0)
+
+
+def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, Outcome]:
+    standing = row.mark.standing(event.step, event.xid, now, limits.session_seconds, limits.max_returns)
+    match standing:
+        case "armed":
+            return _begin(row, event, now, limits)
+        case "return":
+            return _begin(_returned(row), event, now, limits)
+        case "same":
+            again = not row.mark.continues(event.step, event.xid, now, limits.session_seconds)
+            if again or event.step > (row.step or 0):
+                row = row._replace(step=event.step, xid=event.xid, stepped_at=now)
+            # The newest word on the launch file counts: whatever else is asked for, the gate refuses.
+            known = row._replace(
+                owner=event.owner, peer=event.peer or row.peer, launch=event.launch or row.launch
+            )
+            return known, Outcome(True, same_session(row.deployment_id))
+        case "worn" | "hold":
+            row = _age(row, now, limits)
+            return row, Outcome(False, held(row.deployment_id, row.why or ""))
+        case "given":
+            row = _age(row, now, limits)
+            return row, Outcome(False, offered(row))
+    assert_never(standing)
+
+
+def _begin(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, Outcome]:
+    """A new session of an armed row."""
+    if now > row.armed_until(limits.armed_hours):
+        return row, Outcome(False, arming_expired(row.deployment_id, row.armed_until(limits.armed_hours)))
+    claimed = row._replace(
+        state="CLAIMED",
+        session=event.session,
+        token=event.token,
+        owner=event.owner,
+        peer=event.peer,
+        step=event.step,
+        xid=event.xid,
+        claimed_at=now,
+        stepped_at=now,
+        launch=event.launch,
+    )
+    return claimed, Outcome(True, CLAIMED)
+
+
+def _returned(row: Row) -> Row:
+    """A claim that launched nothing: it waits for the next boot."""
+    return Row(*row[:3], "ARMED", row.armed_at, row.returns + 1)
+
+
+def _launch(row: Row, event: Launching, now: float) -> tuple[Row, Outcome]:
+    if row.state == "HOLD":
+        return row, Outcome(False, held(row.deployment_id, row.why or ""))
+    if row.state != "CLAIMED":
+        return row, Outcome(False, offered(row))
+    if row.launch != event.name:
+        text = f"{event.name} is not the launch file of the session of {row.deployment_id} ({row.launch or 'unknown'})"
+        return row, Outcome(False, Reason("not_launch_file", text, "I3"))
+    if row.peer is not None and row.peer != event.peer:
+        text = f"the session of {row.deployment_id} is at {row.peer}, not at {event.peer}"
+        return row, Outcome(False, Reason("other_peer", text, "I3"))
+    launched = row._replace(state="LAUNCHED", transfer=event.transfer, peer=event.peer, launched_at=now)
+    return launched, Outcome(True, Reason("launched", f"{row.deployment_id} launched by {event.name}", "I3"))
+
+
+def _report(row: Row, event: Reporting, now: float) -> tuple[Row, Outcome]:
+    wanted: State = "STARTED" if event.kind == "started" else "DONE" if event.kind == "done" else "FAILED"
+    said = Outcome(True, Reason("reported", f"{row.deployment_id} is reported {event.kind}", "G3"))
+    match row.state:
+        case "DONE" | "FAILED":
+            if wanted == "STARTED" or wanted == row.state:
+                return row, said
+            text = f"{row.deployment_id} was reported {row.state.lower()} before; the first report stands"
+            return row, Outcome(False, Reason("contradicts", text, "G3"))
+        case "STARTED" if wanted == "STARTED":
+            return row, said
+        case "HOLD" if wanted == "STARTED" and not event.alone:
+            # The device has another live session by now (I2): a person still has to look.
+            return row._replace(reported_at=now, why=f"{row.why}; reported started late"), said
+        case "CLAIMED" | "LAUNCHED" | "STARTED" | "HOLD":
+            # Also from CLAIMED: what says that it runs has run, however it got its files.
+            return row._replace(
+                state=wanted,
+                reported_at=now,
+                launched_at=now if row.launched_at is None else row.launched_at,
+                why=event.text or None,
+            ), said
+        case "CLEARED":
+            text = f"{row.deployment_id} was cleared for this device; this report is of its former run"
+            return row, Outcome(False, Reason("cleared", text, "I5"))
+        case "ARMED":
+            return row, Outcome(False, Reason("unknown_session", "there is no such session", "I2"))
+    assert_never(row.state)
+
+
+def _age(row: Row, now: float, limits: Limits) -> Row:
+    """What time alone does.
+
+    A claim whose launch file is known stays as it is, so that a slow transfer may take its time: the next start
+    returns it. Only one that was returned too often is held, for its image does not get through (R-80).
+    """
+    match row.state:
+        case "CLAIMED" if _over(row.claimed_at, limits.session_seconds, now):
+            if row.launch is None:
+                # It may have run: its launch file was never known.
+                return row._replace(state="LAUNCHED", launched_at=row.claimed_at)
+            if row.returns >= limits.max_returns:
+                why = f"it was handed out {row.returns + 1} times and never launched"
+                return row._replace(state="HOLD", why=why)
+        case "LAUNCHED" if _over(row.launched_at, limits.started_seconds, now):
+            return row._replace(state="HOLD", why="launched, and nothing reported its start")
+        case "STARTED" if _over(row.reported_at, limits.finished_seconds, now):
+            return row._replace(state="HOLD", why="started, and nothing reported its end")
+        case "CLAIMED" | "LAUNCHED" | "STARTED" | "ARMED" | "DONE" | "FAILED" | "HOLD" | "CLEARED":
+            pass
+        case _:
+            assert_never(row.state)
+    return row
+
+
+def _over(since: float | None, seconds: float | None, now: float) -> bool:
+    return seconds is not None and now - (since or 0.0) > seconds
+
+
+def _yield(row: Row, now: float, limits: Limits) -> tuple[Row, Outcome]:
+    row = _age(row, now, limits)
+    if row.state == "CLAIMED" and row.launch is None:
+        return row, Outcome(False, other_session(row.deployment_id))
+    if row.state == "CLAIMED":
+        return Row(*row[:3], "ARMED", row.armed_at, row.returns), _NOTHING
+    if row.state == "LAUNCHED" or row.state == "STARTED":
+        return row, Outcome(False, offered(row))
+    return row, _NOTHING
+
+
+def _hold(row: Row, why: str) -> tuple[Row, Outcome]:
+    if row.state in ("DONE", "FAILED", "CLEARED"):
+        return row, Outcome(False, offered(row))
+    return row._replace(state="HOLD", why=why), Outcome(True, Reason("hold", why, "G3"))
+
+
+def _approve(row: Row, now: float, limits: Limits) -> tuple[Row, Outcome]:
+    if row.state == "ARMED" and now > row.armed_until(limits.armed_hours):
+        return row._replace(armed_at=now), Outcome(True, Reason("armed", "armed again", "R-63"))
+    return row, Outcome(False, Reason("unchanged", f"it is {row.state} and needs no approval", "R-58"))
+
+
+def _clear(row: Row, force: bool) -> tuple[Row, Outcome]:
+    if row.state in ("ARMED", "CLEARED"):
+        return row, Outcome(False, Reason("unchanged", "it waits for the device's next boot already", "R-64"))
+    if row.state == "STARTED" and not force:
+        text = (
+            f"{row.deployment_id} started {time_text(row.reported_at or 0.0)} and may be at work; add --force"
+        )
+        return row, Outcome(False, Reason("started", text, "D11"))
+    return row._replace(state="CLEARED"), Outcome(True, Reason("cleared", "cleared", "D11"))
