@@ -16,7 +16,9 @@ from pxefast.cli import (
     device,
     dp,
     explain,
+    import_registry,
     init,
+    replay,
     serve,
     setting,
     status,
@@ -74,6 +76,8 @@ app.add_typer(setting.app, name="setting")
 app.command("explain", epilog="Example: pxefast explain --mac 00:11:22:33:44:55 --arch x64 --firmware uefi")(
     explain.explain
 )
+app.add_typer(import_registry.app, name="import")
+app.command("replay", epilog="Example: pxefast replay boot.pcap --mac 00:11:22:33:44:55")(replay.replay)
 app.command("serve", epilog="Example: pxefast --home /srv/pxefast serve")(serve.serve)
 app.command("status", epilog="Example: pxefast status --json")(status.status)
 app.command("demo", epilog="Example: pxefast demo")(demo.demo)

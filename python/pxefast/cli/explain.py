@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pxefast.cli import machine
 from pxefast.cli.context import get
 from pxefast.cli.options import Json
 from pxefast.cli.output import note, print_json
-from pxefast.errors import ExclusionError, UsageError
+from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
-    from pxefast.decide import Decision, Exclusions, Request, Site
+    from pxefast.cli.context import Context
+    from pxefast.decide import Decision, Request
 
-# (architecture, firmware) -> option 93 (W-32). BIOS does not say whether it is x86 or x64.
-_CODES = {
-    ("x86", "bios"): 0,
-    ("x64", "bios"): 0,
-    ("x86", "uefi"): 6,
-    ("x64", "uefi"): 7,
-    ("arm64", "uefi"): 11,
-}
-
+_UNSET: dict[str, Any] = {"show_default": False}
 _ACTIONS = {
     "boot": "boots, without asking anyone",
     "prompt": "may boot, if a person at the machine asks for it",
@@ -37,16 +31,29 @@ _ACTIONS = {
 def explain(
     context: typer.Context,
     mac: Annotated[
-        str, typer.Option("--mac", metavar="M", help="The machine's MAC address, in any spelling.")
-    ],
-    smbios_guid: Annotated[
-        str | None, typer.Option("--smbios-guid", metavar="G", help="Its SMBIOS GUID.", show_default=False)
-    ] = None,
-    arch: Annotated[str, typer.Option("--arch", metavar="ARCH", help="x86, x64 or arm64.")] = "x64",
-    firmware: Annotated[str, typer.Option("--firmware", metavar="FIRMWARE", help="uefi or bios.")] = "uefi",
-    relay: Annotated[
         str | None,
-        typer.Option("--relay", metavar="IP", help="As if through this relay.", show_default=False),
+        typer.Option("--mac", metavar="M", help="The machine's MAC address, in any spelling.", **_UNSET),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="A known device, by its record.", **_UNSET),
+    ] = None,
+    deployment: Annotated[
+        str | None,
+        typer.Option(
+            "--deployment",
+            metavar="ID",
+            help="Every machine that this deployment reaches, in place of one machine.",
+            **_UNSET,
+        ),
+    ] = None,
+    smbios_guid: Annotated[
+        str | None, typer.Option("--smbios-guid", metavar="G", help="Its SMBIOS GUID.", **_UNSET)
+    ] = None,
+    arch: machine.Arch = "x64",
+    firmware: machine.Firmware = "uefi",
+    relay: Annotated[
+        str | None, typer.Option("--relay", metavar="IP", help="As if through this relay.", **_UNSET)
     ] = None,
     interface: Annotated[
         str | None,
@@ -54,83 +61,106 @@ def explain(
             "--interface",
             metavar="IF",
             help="As if heard on this interface (default: the first one the distribution point answers on).",
-            show_default=False,
+            **_UNSET,
         ),
     ] = None,
     ipxe: Annotated[bool, typer.Option("--ipxe", help="As if the machine already runs iPXE.")] = False,
+    secs: Annotated[
+        int | None,
+        typer.Option(
+            "--secs",
+            metavar="S",
+            min=0,
+            max=65535,
+            help="As if it only began to ask, S seconds ago (a DHCPDISCOVER, which the response delay is for).",
+            **_UNSET,
+        ),
+    ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--at", metavar="TIME", help="As if it were this time, such as 2030-01-31T08:00.", **_UNSET
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Say what a machine that starts now would get, and why. Nothing is sent."""
-    from pxefast.decide import decide
-    from pxefast.site.snapshot import load
+    """Say what a machine that starts now would get, and why.
 
+    Nothing is sent and nothing is changed. The reasons are numbered in the order in which they were found, each with
+    the rule that it comes from. With --deployment, every machine that the deployment reaches is asked about: those that
+    it would boot now, then those that it would not, each with the reason that decides.
+    """
+    if sum(choice is not None for choice in (mac, device, deployment)) != 1:
+        raise UsageError("give one of --mac M, --device NAME and --deployment ID")
     here = get(context)
-    request = _request(mac, smbios_guid, arch, firmware, relay, ipxe)
-    store = here.store()
-    site = load(store, store.point, here.library().published(), here.settings.session.seconds)
-    request = replace(request, interface=interface or (site.dp.interfaces or ("",))[0])
-    exclusions = _exclusions(site)
-    decision = decide(request, site, exclusions)
+    request = machine.starting(machine.code(arch, firmware))
+    if at is not None:
+        request = replace(request, now=at.timestamp())
+    if deployment is not None:
+        if smbios_guid or relay or interface or ipxe or secs is not None:
+            raise UsageError(
+                "--deployment asks about every machine; only --arch, --firmware and --at go with it"
+            )
+        from pxefast.cli.reach import explain_deployment
+
+        return explain_deployment(here, deployment, request, json)
+    request = replace(_identified(here, request, mac, device, smbios_guid), giaddr=_relay(relay), ipxe=ipxe)
+    if secs is not None:
+        request = replace(request, door="discover", secs=secs)
+    _explain(here, request, interface, json)
+    return None
+
+
+def _explain(here: Context, request: Request, interface: str | None, json: bool) -> None:
+    from pxefast.decide import decide
+
+    site = machine.site(here)
+    request = machine.heard(request, site.dp, interface)
+    decision = decide(request, site, machine.exclusions(here, site))
     if json:
         print_json(decision.as_dict())
-        return
-    _print(request, decision)
+    else:
+        _print(request, decision)
 
 
-def _request(mac: str, guid: str | None, arch: str, firmware: str, relay: str | None, ipxe: bool) -> Request:
-    from pxefast.decide import Request, normal_guid, normal_mac
+def _identified(
+    here: Context, request: Request, mac: str | None, device: str | None, guid: str | None
+) -> Request:
+    from pxefast.decide import normal_guid, normal_mac
 
-    canonical = normal_mac(mac)
-    if canonical is None:
-        raise UsageError(f"--mac {mac!r} is not a MAC address; write it as 01:23:45:67:89:ab or alike")
-    code = _CODES.get((arch, firmware))
-    if code is None:
-        raise UsageError(
-            f"--arch {arch} with --firmware {firmware} is no machine; use x86, x64 or arm64 and uefi or bios"
-        )
-    known = None
-    if guid is not None:
-        known = normal_guid(guid)
-        if known is None:
-            raise UsageError(
-                f"--smbios-guid {guid!r} is not a GUID; write it as 8-4-4-4-12 hexadecimal digits"
-            )
-        if set(known) <= set("0-") or set(known) <= set("f-"):
-            note("an SMBIOS GUID of all 0 or all F is none: a client that sends it sends nothing")
-            known = None
+    if device is not None:
+        found = here.store().devices.get(device)
+        request = next(machine.starts(found, request))
+    if mac is not None:
+        canonical = normal_mac(mac)
+        if canonical is None:
+            raise UsageError(f"--mac {mac!r} is not a MAC address; write it as 01:23:45:67:89:ab or alike")
+        request = replace(request, mac=canonical)
+    if guid is None:
+        return request
+    known = normal_guid(guid)
+    if known is None:
+        raise UsageError(f"--smbios-guid {guid!r} is not a GUID; write it as 8-4-4-4-12 hexadecimal digits")
+    if set(known) <= set("0-") or set(known) <= set("f-"):
+        note("an SMBIOS GUID of all 0 or all F is none: a client that sends it sends nothing")
+        known = None
+    return replace(request, guid=known)
+
+
+def _relay(relay: str | None) -> str | None:
     if relay is not None:
         try:
             IPv4Address(relay)
         except AddressValueError:
             raise UsageError(f"--relay {relay!r} is not an IPv4 address") from None
-    # Transaction 0 repeats nothing, so that this is a machine that starts now.
-    return Request(canonical, known, code, True, ipxe, "request", 0, 0, "", relay, time.time())
-
-
-def _exclusions(site: Site) -> Exclusions:
-    """The list as it is on disk.
-
-    A service that has read it before keeps its last good one; this cannot know it.
-    """
-    from pxefast.decide import Exclusions
-    from pxefast.responder import exclusions
-
-    file = site.dp.mac_ignore_list_file
-    if file is None:
-        return Exclusions()
-    try:
-        return Exclusions(exclusions.read(file))
-    except ExclusionError as error:
-        note(f"exclusion list {error}")
-        return Exclusions(paused=f"exclusion list {error}")
+    return relay
 
 
 def _print(request: Request, decision: Decision) -> None:
     where = f" on {request.interface}" if request.interface else ""
     through = f" through relay {request.giaddr}" if request.giaddr else ""
-    print(
-        f"{decision.device or request.mac}{where}{through} {_ACTIONS[decision.action]}  [{decision.action}]"
-    )
+    who = decision.device or request.mac or request.guid
+    print(f"{who}{where}{through} {_ACTIONS[decision.action]}  [{decision.action}]")
     for label, value in (
         ("deployment", decision.deployment),
         ("boot image", decision.boot_image),

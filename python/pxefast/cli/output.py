@@ -4,18 +4,50 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self, TypeVar
 
 import typer
 
 from pxefast.errors import UsageError
 
-__all__ = ["confirmed", "created", "note", "print_fields", "print_json", "print_table"]
+__all__ = [
+    "JsonArray",
+    "confirmed",
+    "created",
+    "note",
+    "print_fields",
+    "print_json",
+    "print_table",
+    "progress",
+]
+
+Item = TypeVar("Item")
 
 
 def print_json(value: object) -> None:
     """One JSON value."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class JsonArray:
+    """A JSON array that is printed item by item, each on a line of its own, however many there are."""
+
+    def __init__(self) -> None:
+        self._before = "["
+
+    def add(self, value: object) -> None:
+        """The next item."""
+        print(f"{self._before}\n{json.dumps(value, ensure_ascii=False)}", end="")
+        self._before = ","
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        # An array that an error cut short does not look whole.
+        if kind is None:
+            print("[]" if self._before == "[" else "\n]")
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -59,6 +91,20 @@ def created(new_id: object, what: str, quiet: bool) -> None:
 def note(text: str) -> None:
     """Something worth knowing that is not the result."""
     print(f"pxefast: {text}", file=sys.stderr)
+
+
+def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """The same items; on a terminal a bar on standard error says how far they are."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # What is printed meanwhile is the result, and stays where it belongs.
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        yield from bar.track(items, total, description=what)
 
 
 def confirmed(deeds: Sequence[str], *, dry_run: bool, yes: bool) -> bool:

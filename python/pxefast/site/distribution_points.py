@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select, update
 
-from pxefast.decide.records import DistributionPoint
+from pxefast.decide.records import DistributionPoint, normal_mac
 from pxefast.errors import Invalid
 from pxefast.site import schema
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["DistributionPoints", "insert_distribution_point", "read_distribution_point"]
+__all__ = ["DistributionPoints", "check_settings", "insert_distribution_point", "read_distribution_point"]
 
 
 class DistributionPoints:
@@ -30,7 +30,7 @@ class DistributionPoints:
 
     def set(self, name: str | None = None, /, **changes: object) -> DistributionPoint:
         """Change settings by their names in DistributionPoint. Raises Invalid for a value out of range."""
-        _check(changes)
+        check_settings(changes)
         wanted = name or self._store.point
         d = schema.distribution_point
         with self._store.write(
@@ -63,13 +63,16 @@ def _columns(values: dict[str, object]) -> dict[str, object]:
 
 _RANGES = {
     "response_delay": (0, 65535, "seconds"),
+    # CM-9: off, with approval, automatic.
+    "user_device_affinity": (0, 2, "(off, manual, automatic)"),
     # RFC 2348 and RFC 7440 (CM-46).
     "ramdisk_tftp_block_size": (8, 65464, "bytes"),
     "ramdisk_tftp_window_size": (1, 65535, "blocks"),
 }
 
 
-def _check(changes: dict[str, object]) -> None:
+def check_settings(changes: dict[str, object]) -> None:
+    """Raises Invalid for a value out of range."""
     for name, (low, high, unit) in _RANGES.items():
         value = changes.get(name)
         if isinstance(value, int) and not low <= value <= high:
@@ -77,6 +80,8 @@ def _check(changes: dict[str, object]) -> None:
     interfaces = changes.get("interfaces")
     if isinstance(interfaces, tuple):
         for interface in interfaces:
+            if normal_mac(interface) == interface:
+                continue
             # The kernel's limit is 15 characters, without blank or slash.
             if not 1 <= len(interface) <= 15 or any(sign.isspace() or sign == "/" for sign in interface):
-                raise Invalid(f"{interface!r} is not the name of a network interface")
+                raise Invalid(f"{interface!r} is neither a network interface nor a MAC address such as 00:11:22:33:44:55")

@@ -1,0 +1,268 @@
+"""`pxefast replay FILE`: what this distribution point would have decided on the requests of a capture."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from pxefast.cli import machine
+from pxefast.cli.capture import Capture, Datagram
+from pxefast.cli.context import get
+from pxefast.cli.options import Json
+from pxefast.cli.output import JsonArray, note
+from pxefast.errors import UsageError
+
+if TYPE_CHECKING:
+    from pxefast._native import DhcpPacket
+    from pxefast.cli.context import Context
+    from pxefast.decide import Decision, Exclusions, Request, Site
+    from pxefast.decide.records import Door
+
+_DHCP, _BOOT = 67, 4011
+_BROADCAST = "255.255.255.255"
+_DISCOVER, _REQUEST, _INFORM = 1, 3, 8
+_SERVER_IDENTIFIER, _RELAY_AGENT = 54, 82
+_MAX_HOPS = 16
+_WANTS_CREDENTIALS = 0x8000
+
+
+class _Dropped(Exception):  # noqa: N818  no question to us; its text is the name that the service counts it by
+    pass
+
+
+class Outcome(NamedTuple):
+    """One request of the capture and what was decided."""
+
+    time: float | None
+    request: Request
+    decision: Decision
+
+
+def replay(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A capture: pcap or pcapng.")],
+    mac: Annotated[
+        str | None,
+        typer.Option("--mac", metavar="M", help="Show this machine's requests alone.", show_default=False),
+    ] = None,
+    interface: Annotated[
+        str | None,
+        typer.Option(
+            "--interface",
+            metavar="IF",
+            help="As if heard on this interface (default: the first one the distribution point answers on).",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what would be decided on each PXE request of a capture, in order.
+
+    The site, the settings and the ledger are those of now, as if the capture began now; the times shown are its own.
+    Nothing is sent and nothing is changed: what would be claimed is remembered for the rest of the capture, and each
+    boot program that is named counts as started, so that a second start is refused. Read are UDP packets over IPv4 to
+    the ports 67 and 4011, of pcap and pcapng files.
+    """
+    from pxefast.decide import normal_mac
+
+    wanted = None if mac is None else normal_mac(mac)
+    if mac is not None and wanted is None:
+        raise UsageError(f"--mac {mac!r} is not a MAC address; write it as 01:23:45:67:89:ab or alike")
+    here = get(context)
+    with Capture(file, (_DHCP, _BOOT)) as capture:
+        played = _Replay(here, interface)
+        outcomes = (
+            outcome for outcome in played.outcomes(capture) if wanted is None or outcome.request.mac == wanted
+        )
+        if json:
+            with JsonArray() as array:
+                for outcome in outcomes:
+                    array.add(_as_dict(outcome))
+        else:
+            for outcome in outcomes:
+                _print(outcome)
+        _summary(capture, played.questions, played.dropped)
+
+
+class _Replay:
+    """The site as it is now, and what the capture makes of it in memory."""
+
+    def __init__(self, here: Context, interface: str | None) -> None:
+        site = machine.site(here)
+        # What the capture claims is written here and nowhere else.
+        self._hardware = dict(site.hardware)
+        self._site: Site = replace(site, hardware=self._hardware)
+        self._exclusions: Exclusions = machine.exclusions(here, site)
+        self._interface = interface
+        self._accepts_82 = here.settings.dhcp.option82_without_giaddr == "echo"
+        self._style = here.settings.dhcp.style.model_dump()
+        self._now = time.time()
+        self._began: float | None = None
+        self.questions = 0
+        self.dropped: Counter[str] = Counter()
+
+    def outcomes(self, capture: Capture) -> Iterator[Outcome]:
+        """The decision on each question, claims of earlier ones included."""
+        from pxefast.decide import decide
+
+        for datagram in capture:
+            try:
+                request = self._request(datagram)
+            except _Dropped as dropped:
+                self.dropped[str(dropped)] += 1
+                continue
+            self.questions += 1
+            decision = decide(request, self._site, self._exclusions)
+            self._claim(request, decision)
+            yield Outcome(datagram.time, request, decision)
+
+    def _request(self, datagram: Datagram) -> Request:
+        from pxefast import _native
+        from pxefast.decide import Request
+
+        try:
+            packet = _native.parse_dhcp(datagram.payload)
+        except _native.WireError as error:
+            raise _Dropped(error.what) from None
+        door = _door(packet, datagram, self._accepts_82)
+        if datagram.time is not None:
+            self._began = datagram.time if self._began is None else self._began
+            now = self._now + datagram.time - self._began
+        else:
+            now = self._now
+        giaddr = None if packet.giaddr == "0.0.0.0" else packet.giaddr
+        request = Request(
+            packet.mac or "", packet.guid, packet.architecture, True, packet.ipxe, door, packet.secs,
+            packet.xid, "", giaddr, now,
+        )  # fmt: skip
+        return machine.heard(request, self._site.dp, self._interface)
+
+    def _claim(self, request: Request, decision: Decision) -> None:
+        """What the ledger and the view would remember of it.
+
+        No mark is returnable: a capture does not show that nothing was started.
+        """
+        from pxefast.decide import Mark
+
+        if decision.deployment is None or not self._names_program(request, decision):
+            return
+        number = self._number(decision) if decision.claim else decision.device_id
+        if number is None or decision.action not in machine.BOOTS:
+            return
+        marks = self._site.marks.setdefault(decision.deployment, {})
+        old, now = marks.get(number), request.now
+        if old is not None and old.continues(request.step, request.xid, now, self._site.session_seconds):
+            mark = replace(old, step=request.step, xid=request.xid, stepped_at=now, returnable=False)
+        else:
+            armed, generation = (now, 0) if old is None else (old.armed_at, old.generation)
+            mark = Mark(
+                decision.deployment, generation, "CLAIMED", armed, now, request.step, request.xid, "", now
+            )
+        marks[number] = mark
+        if decision.claim:
+            self._site.live[number] = mark
+
+    def _number(self, decision: Decision) -> int | None:
+        """The device's number, or one for hardware that the ledger sees for the first time."""
+        if decision.device_id is not None or not decision.identities:
+            return decision.device_id
+        number = -len(self._hardware) - 1
+        self._hardware.update(dict.fromkeys(decision.identities, number))
+        return number
+
+    def _names_program(self, request: Request, decision: Decision) -> bool:
+        """Microsoft's shape names the boot program on port 4011 only; the direct style also in the offer."""
+        if request.door == "request":
+            return True
+        kind = "ipxe" if request.ipxe else "bios"
+        if not request.ipxe and decision.firmware == "uefi":
+            kind = f"uefi_{decision.architecture}"
+        return bool(self._style[kind] == "direct")
+
+
+def _door(packet: DhcpPacket, datagram: Datagram, accepts_82: bool) -> Door:
+    """What a packet asks; the rules of native/wire/ask.rs. Raises _Dropped with the name of its counter.
+
+    Which server the capture was made for is not known: one that is asked at its own address is taken to be this one.
+    """
+    item = packet.boot_item
+    options = dict(packet.options)
+    if packet.op != 1:
+        raise _Dropped("reply_op")
+    if packet.pxe_class != "pxe":
+        raise _Dropped("http_client" if packet.pxe_class == "http" else "not_pxe")
+    if packet.hops > _MAX_HOPS:
+        raise _Dropped("hops")
+    if packet.mac is None and not (packet.htype == 1 and packet.hlen == 16 and packet.guid is not None):
+        raise _Dropped("hardware")
+    if packet.message_type == _DISCOVER:
+        door: Door = "discover"
+    elif packet.message_type in (_REQUEST, _INFORM) and (datagram.port == _BOOT or item is not None):
+        door = "request"
+        own = options.get(_SERVER_IDENTIFIER)
+        if own is not None and datagram.destination not in (_BROADCAST, _dotted(own)):
+            raise _Dropped("server_identifier")
+        if item is not None and item[1] & _WANTS_CREDENTIALS:
+            raise _Dropped("boot_item_layer")
+    else:
+        raise _Dropped("message_type")
+    direct = datagram.port == _DHCP and packet.giaddr == "0.0.0.0"
+    if direct and not accepts_82 and _RELAY_AGENT in options:
+        raise _Dropped("relay_agent_without_giaddr")
+    return door
+
+
+def _dotted(address: bytes) -> str:
+    return str(IPv4Address(address)) if len(address) == 4 else ""
+
+
+def _print(outcome: Outcome) -> None:
+    request, decision = outcome.request, outcome.decision
+    name = f" ({decision.device})" if decision.device else ""
+    through = f" through {request.giaddr}" if request.giaddr else ""
+    client = "iPXE " if request.ipxe else ""
+    print(
+        f"{_time(outcome.time)}  {request.mac or request.guid}{name}  {client}{request.door}{through}: "
+        f"{machine.said(decision)}"
+    )
+
+
+def _as_dict(outcome: Outcome) -> dict[str, object]:
+    request = outcome.request
+    return {
+        "time": _time(outcome.time),
+        "mac": request.mac,
+        "guid": request.guid,
+        "architecture": request.architecture,
+        "door": request.door,
+        "ipxe": request.ipxe,
+        "secs": request.secs,
+        "relay": request.giaddr,
+        **outcome.decision.as_dict(),
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC; None for no time, or one that no calendar has."""
+    try:
+        moment = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _summary(capture: Capture, questions: int, dropped: Counter[str]) -> None:
+    counts = dict(capture.counts)
+    packets = counts.pop("packets", 0)
+    left = ", ".join(f"{count:,} {name}" for name, count in sorted((counts | dropped).items()))
+    note(f"{packets:,} packets, {questions:,} of them questions" + (f"; left out: {left}" if left else ""))
+    if capture.damage is not None:
+        note(f"{capture.file} is damaged at {capture.damage}; what follows was not read")
