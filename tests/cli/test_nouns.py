@@ -163,7 +163,7 @@ def test_a_device_is_imported_listed_and_shown(run: Any, site: Path) -> None:
         "macs": ["00:11:22:33:44:66", "00:11:22:33:44:77"],
         "smbios_guid": GUID,
         "site": "PS1",
-        "collections": [],
+        "collections": ["All Systems"],
         "offered": [],
     }
     assert [device["name"] for device in run("device", "list", "--json").json] == ["db01", "web01"]

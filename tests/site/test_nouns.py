@@ -72,7 +72,7 @@ def test_many_devices_are_imported_all_or_none(store: Store) -> None:
 
 
 def test_removing_a_device_takes_it_out_of_its_collections(ready: Store) -> None:
-    assert ready.devices.collections("web01") == ["rack"]
+    assert ready.devices.collections("web01") == ["All Systems", "rack"]
     ready.devices.remove("web01")
     assert [device.name for device in ready.collections.members("rack")] == ["web02"]
     with pytest.raises(NotFound):

@@ -1,22 +1,69 @@
-"""Arming: which machines a required deployment is for, said by a person and confirmed where they are many (D5)."""
+"""Arming: which machines a required deployment is for, said by a person and confirmed where they are many (D5).
+
+A row of the ledger with generation 1 and state ARMED is the permission (I5). Protected devices and the machines that
+pxefast itself runs on never get one (D7, R-59); an unknown computer object's row stands for every machine without a
+record.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, insert, select
+from sqlalchemy import Connection, exists, insert, select, update
 
 from pxefast.errors import Unconfirmed
 from pxefast.site import schema
 from pxefast.site.grounds import own_devices
-from pxefast.site.ledger_rows import chunks
 from pxefast.site.policy import read_policy
 
-__all__ = ["arm", "arm_devices", "check_confirmed", "list_hash", "pending"]
+__all__ = [
+    "Targets",
+    "arm",
+    "arm_devices",
+    "check_confirmed",
+    "inherit",
+    "list_hash",
+    "pending",
+    "targets",
+]
 
 # So many are named in an error.
 _NAMED = 5
+# States of a row that nothing was handed out by.
+_NOT_GIVEN = ("ARMED", "CLEARED")
+
+
+class Targets(NamedTuple):
+    """A collection's members as a required deployment sees them: who may get it by id, who may not by name."""
+
+    devices: list[int]
+    unknown: list[str]
+    protected: list[str]
+    own: list[str]
+
+
+def targets(connection: Connection, collection_id: str) -> Targets:
+    """Sort a collection's members; `unknown` are those of `devices` that are unknown computer objects."""
+    d, m = schema.device.c, schema.collection_member.c
+    found = Targets([], [], [], [])
+    query = select(d.id, d.name, d.protected).join_from(schema.collection_member, schema.device)
+    members = connection.execute(query.where(m.collection_id == collection_id)).all()
+    own_ids = own_devices(connection, [number for number, _, _ in members])
+    for number, name, protected in members:
+        if number in own_ids:
+            found.own.append(name)
+        elif protected:
+            found.protected.append(name)
+        else:
+            found.devices.append(number)
+            if number >= schema.FIRST_UNKNOWN:
+                found.unknown.append(name)
+    for names in (found.unknown, found.protected, found.own):
+        names.sort()
+    found.devices.sort()
+    return found
 
 
 def arm(connection: Connection, deployment_id: str, now: float) -> int:
@@ -77,13 +124,14 @@ def check_confirmed(
     """
     most = read_policy(connection).confirm_above if above is None else above
     wanted = list_hash(deed, device_ids)
-    if len(device_ids) <= most or confirm == wanted:
+    if confirm == wanted or (confirm is None and len(device_ids) <= most):
         return
     first = sorted(device_ids)[:_NAMED]
-    names = [name for part in chunks(first) for name in _names(connection, part)]
+    more = len(device_ids) - len(first)
+    names = ", ".join(_names(connection, first)) + (f" and {more} more" if more else "")
     what = "the list is not the one that was confirmed" if confirm else "the list must be confirmed"
     raise Unconfirmed(
-        f"{deed}: this is about {len(device_ids)} devices ({', '.join(names)}, ...) and {what}; "
+        f"{deed}: this is about {len(device_ids)} devices ({names}) and {what}; "
         f"look at it, then add --confirm {wanted}",
         len(device_ids),
         wanted,
@@ -93,3 +141,31 @@ def check_confirmed(
 def _names(connection: Connection, device_ids: Iterable[int]) -> list[str]:
     d = schema.device.c
     return list(connection.execute(select(d.name).where(d.id.in_(device_ids)).order_by(d.id)).scalars())
+
+
+def inherit(connection: Connection, old: int, new: int) -> None:
+    """Hardware that had number `old` is device `new` now: what it was given, it was given (I6).
+
+    A session cannot go on under another number: what was live is held for a person.
+    """
+    c = schema.ledger.c
+    histories: dict[int, dict[str, list[dict[str, Any]]]] = {old: {}, new: {}}
+    query = select(schema.ledger).where(c.device_id.in_((old, new))).order_by(c.generation)
+    for found in connection.execute(query).mappings():
+        histories[found["device_id"]].setdefault(found["deployment_id"], []).append(dict(found))
+    why = f"was given to this hardware as device number {old}"
+    for deployment, former in histories[old].items():
+        present = histories[new].get(deployment)
+        if present is None:
+            rows = [{**row, "device_id": new, "session": None, "token": None} for row in former]
+            for row in rows:
+                if row["state"] in schema.LIVE:
+                    row.update(state="HOLD", why=why)
+            connection.execute(insert(schema.ledger), rows)
+        elif former[-1]["state"] not in _NOT_GIVEN and present[-1]["state"] == "ARMED":
+            newest = (
+                c.device_id == new,
+                c.deployment_id == deployment,
+                c.generation == present[-1]["generation"],
+            )
+            connection.execute(update(schema.ledger).where(*newest).values(state="HOLD", why=why))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from sqlalchemy import Connection, delete, insert, select, update
 
 from pxefast.decide.records import Architecture
-from pxefast.errors import AlreadyExists, InUse, Invalid
+from pxefast.errors import InUse, Invalid
 from pxefast.site import schema
-from pxefast.site.names import checked_name, find
+from pxefast.site.names import find, listed, new_name, site_code
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -23,7 +23,10 @@ FIRMWARES = ("bios", "uefi", "ipxe")
 
 
 class BootImageRow(NamedTuple):
-    """A boot image as the site keeps it; `source` is the folder that `content distribute` copies."""
+    """A boot image as the site keeps it; `source` is the folder that `content distribute` copies.
+
+    `launch_file` is the latest file without which the work cannot begin; None where its operator named none.
+    """
 
     id: str
     name: str
@@ -31,6 +34,8 @@ class BootImageRow(NamedTuple):
     source: Path
     programs: dict[str, str]
     pxe_enabled: bool
+    launch_file: str | None = None
+    site: str = ""
 
 
 class BootImages:
@@ -47,9 +52,11 @@ class BootImages:
         programs: Mapping[str, str],
         wanted_id: str | None = None,
         pxe_enabled: bool = True,
+        *,
+        launch_file: str | None = None,
+        site: str | None = None,
     ) -> BootImageRow:
         """A new boot image; `programs` maps bios, uefi and ipxe to a file of the folder, with `/`."""
-        name, key = checked_name("boot image", name)
         if architecture not in ARCHITECTURES:
             raise Invalid(f"architecture {architecture!r} must be one of {', '.join(ARCHITECTURES)}")
         for firmware in programs:
@@ -62,27 +69,28 @@ class BootImages:
                 "a boot image needs at least one boot program, such as --boot-program uefi=grubx64.efi"
             )
         with self._store.write("boot-image add", name) as connection:
-            if connection.execute(
-                select(schema.boot_image.c.id).where(schema.boot_image.c.key == key)
-            ).first():
-                raise AlreadyExists(f"boot image {name!r} already exists")
-            new = self._store.new_id(connection, schema.boot_image, wanted_id)
+            name, key = new_name(connection, schema.boot_image, "boot image", name)
+            code = site_code(connection, site, self._store.code)
+            new = self._store.new_id(connection, schema.boot_image, wanted_id, code)
             connection.execute(
                 insert(schema.boot_image).values(
                     id=new,
                     name=name,
                     key=key,
-                    site=self._store.code,
+                    site=code,
                     architecture=architecture,
                     source=str(source),
                     pxe_enabled=pxe_enabled,
+                    launch_file=launch_file,
                 )
             )
             connection.execute(
                 insert(schema.boot_program),
                 [{"boot_image_id": new, "firmware": kind, "file": file} for kind, file in programs.items()],
             )
-            return BootImageRow(new, name, architecture, source, dict(programs), pxe_enabled)
+            return BootImageRow(
+                new, name, architecture, source, dict(programs), pxe_enabled, launch_file, code
+            )
 
     def all(self) -> list[BootImageRow]:
         """All boot images, by id."""
@@ -97,11 +105,11 @@ class BootImages:
 
     def set_pxe(self, image_id: str, enabled: bool) -> None:
         """Deploy an image from the PXE-enabled distribution point, or not (CM-111)."""
-        with self._store.write("boot-image set", f"{image_id} pxe={enabled}") as connection:
-            wanted = find_boot_image(connection, image_id).id
-            connection.execute(
-                update(schema.boot_image).where(schema.boot_image.c.id == wanted).values(pxe_enabled=enabled)
-            )
+        self._set(image_id, "pxe_enabled", enabled)
+
+    def set_launch_file(self, image_id: str, file: str | None) -> None:
+        """Name the launch file, a file of the folder with `/`; None: the boot program that a machine ends with."""
+        self._set(image_id, "launch_file", file)
 
     def users(self, image_id: str) -> list[str]:
         """The ids of the task sequences that boot from an image."""
@@ -118,9 +126,16 @@ class BootImages:
             users = _users(connection, wanted)
             if users:
                 raise InUse(
-                    f"boot image {wanted} is in use by task sequence {', '.join(users)}; remove that first"
+                    f"boot image {wanted} is in use by task sequence {listed(users)}; remove that first"
                 )
             connection.execute(delete(schema.boot_image).where(schema.boot_image.c.id == wanted))
+
+    def _set(self, image_id: str, column: str, value: object) -> None:
+        with self._store.write("boot-image set", f"{image_id} {column}={value}") as connection:
+            wanted = find_boot_image(connection, image_id).id
+            connection.execute(
+                update(schema.boot_image).where(schema.boot_image.c.id == wanted).values({column: value})
+            )
 
 
 def find_boot_image(connection: Connection, image_id: str) -> Any:
@@ -136,10 +151,14 @@ def read_boot_images(connection: Connection) -> list[BootImageRow]:
         select(p.boot_image_id, p.firmware, p.file).order_by(p.firmware)
     ):
         programs.setdefault(image, {})[firmware] = file
-    query = select(b.id, b.name, b.architecture, b.source, b.pxe_enabled).order_by(b.id)
+    query = select(b.id, b.name, b.architecture, b.source, b.pxe_enabled, b.launch_file, b.site).order_by(
+        b.id
+    )
     return [
-        BootImageRow(number, name, architecture, Path(source), programs.get(number, {}), bool(pxe_enabled))
-        for number, name, architecture, source, pxe_enabled in connection.execute(query)
+        BootImageRow(
+            number, name, architecture, Path(source), programs.get(number, {}), bool(pxe), launch, site
+        )
+        for number, name, architecture, source, pxe, launch, site in connection.execute(query)
     ]
 
 

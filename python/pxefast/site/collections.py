@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from pxefast.decide.records import Device
-from pxefast.errors import AlreadyExists, InUse, Invalid
-from pxefast.site import schema
+from pxefast.errors import AlreadyExists, InUse, Invalid, NotFound
+from pxefast.site import rules, schema
 from pxefast.site.devices import device_names, read_devices
-from pxefast.site.names import checked_name, find
+from pxefast.site.names import chunks, listed, new_name, site_code
+from pxefast.site.rules import ALL_SYSTEMS, ALL_UNKNOWN_COMPUTERS, BUILT_IN, Query, find_collection
+from pxefast.site.variables import Variables
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["ALL_SYSTEMS", "ALL_UNKNOWN_COMPUTERS", "CollectionRow", "Collections"]
+__all__ = [
+    "ALL_SYSTEMS",
+    "ALL_UNKNOWN_COMPUTERS",
+    "CollectionRow",
+    "Collections",
+    "RuleRow",
+    "deployments_to",
+    "find_collection",
+    "insert_built_in",
+    "member_ids",
+]
 
-# Built in: machines without a record, of every architecture (CM-92, CM-95). Nobody is put into it.
-ALL_UNKNOWN_COMPUTERS = "SMS000US"
-# Built in: every device that the hierarchy knows.
-ALL_SYSTEMS = "SMS00001"
+Kind = Literal["include", "exclude", "query"]
+
+# A condition is a term of one statement, and SQLite bounds how deep those nest.
+_MOST_QUERIES = 200
 
 
 class CollectionRow(NamedTuple):
@@ -30,6 +42,14 @@ class CollectionRow(NamedTuple):
     id: str
     name: str
     members: int
+    site: str
+
+
+class RuleRow(NamedTuple):
+    """A rule of a collection: `value` is a device's name, a collection's name, or a query."""
+
+    kind: str
+    value: str
 
 
 class Collections:
@@ -37,118 +57,152 @@ class Collections:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.variables = Variables(store, "collection")
 
-    def create(self, name: str, wanted_id: str | None = None) -> CollectionRow:
-        """A new, empty collection. Raises Invalid or AlreadyExists."""
-        name, key = checked_name("collection", name)
+    def create(self, name: str, wanted_id: str | None = None, site: str | None = None) -> CollectionRow:
+        """A new, empty collection. Raises Invalid, AlreadyExists or NotFound."""
         with self._store.write("collection create", name) as connection:
-            if connection.execute(
-                select(schema.collection.c.id).where(schema.collection.c.key == key)
-            ).first():
-                raise AlreadyExists(f"collection {name!r} already exists")
-            new = self._store.new_id(connection, schema.collection, wanted_id)
-            connection.execute(
-                insert(schema.collection).values(id=new, name=name, key=key, site=self._store.code)
-            )
-            return CollectionRow(new, name, 0)
+            name, key = new_name(connection, schema.collection, "collection", name)
+            code = site_code(connection, site, self._store.code)
+            new = self._store.new_id(connection, schema.collection, wanted_id, code)
+            connection.execute(insert(schema.collection).values(id=new, name=name, key=key, site=code))
+            return CollectionRow(new, name, 0, code)
 
     def all(self) -> list[CollectionRow]:
         """All collections, by name."""
         c, m = schema.collection.c, schema.collection_member.c
-        query = (
-            select(c.id, c.name, func.count(m.device_id))
-            .join_from(schema.collection, schema.collection_member, isouter=True)
-            .group_by(c.id, c.name)
-            .order_by(c.name)
-        )
+        count = select(m.collection_id, func.count()).group_by(m.collection_id)
         with self._store.read() as connection:
-            return [CollectionRow(*row) for row in connection.execute(query)]
+            members: dict[str, int] = dict(connection.execute(count).all())
+            return [
+                CollectionRow(number, name, members.get(number, 0), site)
+                for number, name, site in connection.execute(select(c.id, c.name, c.site).order_by(c.name))
+            ]
 
     def get(self, name: str) -> CollectionRow:
         """One collection by name. Raises NotFound."""
-        m = schema.collection_member.c
         with self._store.read() as connection:
-            row = find_collection(connection, name)
-            query = (
-                select(func.count()).select_from(schema.collection_member).where(m.collection_id == row.id)
-            )
-            return CollectionRow(row.id, row.name, int(connection.execute(query).scalar_one()))
+            return _read(connection, name)
 
     def members(self, name: str) -> list[Device]:
         """The devices of a collection, by name."""
         with self._store.read() as connection:
-            ids = set(member_ids(connection, find_collection(connection, name).id))
-            return sorted(
-                (item for item in read_devices(connection) if item.id in ids), key=lambda item: item.name
-            )
+            ids = member_ids(connection, find_collection(connection, name).id)
+            found = [device for part in chunks(ids) for device in read_devices(connection, part)]
+            return sorted(found, key=lambda device: device.name)
 
     def add(self, name: str, devices: Sequence[str]) -> list[str]:
-        """Put devices into a collection; the names of those that were not in it already."""
-        with self._store.write("collection add", f"{name}: {' '.join(devices)}") as connection:
-            row = _changeable(connection, name)
-            inside = set(member_ids(connection, row.id))
-            added = {
-                number: device
-                for number, device in device_names(connection, devices).items()
-                if number not in inside
-            }
-            if added:
-                members = [{"collection_id": row.id, "device_id": number} for number in added]
-                connection.execute(insert(schema.collection_member), members)
-            return list(added.values())
+        """Make devices direct members; the names of those that were not."""
+        with self._store.write("collection add", f"{name}: {listed(devices, 50)}") as connection:
+            row = rules.changeable_collection(connection, name)
+            names = device_names(connection, devices)
+            added = rules.add_direct(connection, row.id, list(names))
+            rules.refresh(connection, [row.id], added)
+            return [names[number] for number in added]
 
     def discard(self, name: str, devices: Sequence[str]) -> list[str]:
-        """Take devices out of a collection; the names of those that were in it."""
-        m = schema.collection_member.c
-        with self._store.write("collection remove", f"{name}: {' '.join(devices)}") as connection:
-            row = find_collection(connection, name)
-            inside = set(member_ids(connection, row.id))
-            found = device_names(connection, devices)
-            gone = {number: device for number, device in found.items() if number in inside}
-            for number in gone:
-                connection.execute(
-                    delete(schema.collection_member).where(m.collection_id == row.id, m.device_id == number)
+        """Make devices no longer direct members; the names of those that were.
+
+        What an include or a query rule finds stays a member.
+        """
+        r = schema.collection_rule.c
+        with self._store.write("collection remove", f"{name}: {listed(devices, 50)}") as connection:
+            row = rules.changeable_collection(connection, name)
+            names = device_names(connection, devices)
+            gone: list[int] = []
+            for part in chunks(list(names)):
+                direct = (r.collection_id == row.id, r.kind == "direct", r.device_id.in_(part))
+                gone += connection.execute(select(r.device_id).where(*direct)).scalars()
+                connection.execute(delete(schema.collection_rule).where(*direct))
+            rules.refresh(connection, [row.id], gone)
+            return [names[number] for number in gone]
+
+    def rules(self, name: str) -> list[RuleRow]:
+        """A collection's rules in the order they were made."""
+        r, d, c = schema.collection_rule.c, schema.device.c, schema.collection.c
+        query = (
+            select(r.kind, d.name, c.name, r.attribute, r.value)
+            .select_from(schema.collection_rule)
+            .outerjoin(schema.device, r.device_id == d.id)
+            .outerjoin(schema.collection, r.other_id == c.id)
+            .order_by(r.id)
+        )
+        with self._store.read() as connection:
+            wanted = find_collection(connection, name).id
+            return [
+                RuleRow(kind, device or other or str(Query(attribute, value)))
+                for kind, device, other, attribute, value in connection.execute(
+                    query.where(r.collection_id == wanted)
                 )
-            return list(gone.values())
+            ]
+
+    def add_rule(self, name: str, kind: Kind, text: str) -> CollectionRow:
+        """Add a rule; `text` is another collection's name, or a query. The collection as it is now.
+
+        Raises Invalid for a rule that would make a collection of itself, AlreadyExists, or NotFound.
+        """
+        r = schema.collection_rule.c
+        with self._store.write("collection rule add", f"{name}: {kind} {text}") as connection:
+            row = rules.changeable_collection(connection, name)
+            values = _rule_values(connection, kind, text)
+            if _find_rule(connection, row.id, values) is not None:
+                raise AlreadyExists(f"collection {row.name!r} already has the rule {kind} {text!r}")
+            if kind == "query":
+                count = select(func.count()).where(r.collection_id == row.id, r.kind == "query")
+                if connection.execute(count).scalar_one() >= _MOST_QUERIES:
+                    raise Invalid(
+                        f"collection {row.name!r} has {_MOST_QUERIES} queries; "
+                        "put more into another collection that this one includes"
+                    )
+            else:
+                _refuse_cycle(connection, row.id, values["other_id"], kind)
+            connection.execute(insert(schema.collection_rule).values(collection_id=row.id, **values))
+            rules.refresh(connection, [row.id])
+            return _read(connection, row.name)
+
+    def remove_rule(self, name: str, kind: Kind, text: str) -> CollectionRow:
+        """Remove a rule. Raises NotFound if the collection has no such rule."""
+        with self._store.write("collection rule remove", f"{name}: {kind} {text}") as connection:
+            row = rules.changeable_collection(connection, name)
+            found = _find_rule(connection, row.id, _rule_values(connection, kind, text))
+            if found is None:
+                raise NotFound(
+                    f"collection {row.name!r} has no rule {kind} {text!r}; see: pxefast collection rules {row.name!r}"
+                )
+            connection.execute(delete(schema.collection_rule).where(schema.collection_rule.c.id == found))
+            rules.refresh(connection, [row.id])
+            return _read(connection, row.name)
+
+    def required(self, name: str) -> list[str]:
+        """The required deployments to a collection or to one that is made of it: what new members may get."""
+        d = schema.deployment.c
+        with self._store.read() as connection:
+            targets = rules.dependents(connection, find_collection(connection, name).id)
+            query = select(d.id).where(d.collection_id.in_(targets), d.purpose == "required").order_by(d.id)
+            return list(connection.execute(query).scalars())
 
     def remove(self, name: str) -> CollectionRow:
-        """Remove a collection; its devices stay. Raises InUse while something is deployed to it."""
+        """Remove a collection; its devices stay. Raises InUse while a deployment or another collection needs it."""
         with self._store.write("collection remove", name) as connection:
-            row = _changeable(connection, name)
-            deployments = deployments_to(connection, row.id)
-            if deployments:
-                raise InUse(
-                    f"collection {row.name!r} is in use by deployment {', '.join(deployments)}; "
-                    "remove that first"
-                )
-            count = len(member_ids(connection, row.id))
+            rules.changeable_collection(connection, name)
+            row = _read(connection, name)
+            users = _users(connection, row.id)
+            if users:
+                raise InUse(f"collection {row.name!r} is in use by {listed(users)}; remove that first")
             connection.execute(delete(schema.collection).where(schema.collection.c.id == row.id))
-            return CollectionRow(row.id, row.name, count)
+            return row
+
+    def users(self, name: str) -> list[str]:
+        """What a collection cannot be removed for, in words."""
+        with self._store.read() as connection:
+            return _users(connection, find_collection(connection, name).id)
 
 
-def insert_built_in(connection: Connection, site_code: str) -> None:
-    """The built-in collections of a new hierarchy; its unknown computer objects are there already."""
-    for number, name in ((ALL_SYSTEMS, "All Systems"), (ALL_UNKNOWN_COMPUTERS, "All Unknown Computers")):
-        row = {"id": number, "name": name, "key": name.casefold(), "site": site_code}
-        connection.execute(insert(schema.collection).values(row))
-    d = schema.device.c
-    unknown = connection.execute(select(d.id).where(d.unknown_architecture.is_not(None))).scalars().all()
-    connection.execute(
-        insert(schema.collection_member),
-        [{"collection_id": ALL_UNKNOWN_COMPUTERS, "device_id": number} for number in unknown],
-    )
-
-
-def _changeable(connection: Connection, name: str) -> Any:
-    row = find_collection(connection, name)
-    if row.id in (ALL_SYSTEMS, ALL_UNKNOWN_COMPUTERS):
-        raise Invalid(f"collection {row.name!r} is built in: its members find themselves")
-    return row
-
-
-def find_collection(connection: Connection, name: str) -> Any:
-    """One collection's row by name. Raises NotFound."""
-    return find(connection, schema.collection, "key", name.strip().casefold(), "collection")
+def insert_built_in(connection: Connection, site: str) -> None:
+    """The built-in collections of a new hierarchy, whose first site is there already."""
+    rows = [{"id": new, "name": name, "key": name.casefold(), "site": site} for new, name in BUILT_IN.items()]
+    connection.execute(insert(schema.collection), rows)
+    rules.refresh(connection, BUILT_IN)
 
 
 def member_ids(connection: Connection, collection_id: str) -> list[int]:
@@ -161,6 +215,54 @@ def member_ids(connection: Connection, collection_id: str) -> list[int]:
 def deployments_to(connection: Connection, collection_id: str) -> list[str]:
     """The ids of the deployments to a collection, in order."""
     d = schema.deployment.c
-    return list(
-        connection.execute(select(d.id).where(d.collection_id == collection_id).order_by(d.id)).scalars()
-    )
+    query = select(d.id).where(d.collection_id == collection_id).order_by(d.id)
+    return list(connection.execute(query).scalars())
+
+
+def _read(connection: Connection, name: str) -> CollectionRow:
+    m = schema.collection_member.c
+    row = find_collection(connection, name)
+    count = select(func.count()).where(m.collection_id == row.id)
+    return CollectionRow(row.id, row.name, int(connection.execute(count).scalar_one()), row.site)
+
+
+def _rule_values(connection: Connection, kind: Kind, text: str) -> dict[str, Any]:
+    if kind != "query":
+        return {"kind": kind, "other_id": find_collection(connection, text).id}
+    query = Query.parse(text)
+    if query.attribute == "site":
+        site_code(connection, query.value, query.value)
+    return {"kind": kind, "attribute": query.attribute, "value": query.value}
+
+
+def _find_rule(connection: Connection, collection_id: str, values: dict[str, Any]) -> int | None:
+    table = schema.collection_rule
+    same = [table.c[column] == value for column, value in values.items()]
+    found = connection.execute(
+        select(table.c.id).where(table.c.collection_id == collection_id, *same)
+    ).first()
+    return None if found is None else int(found.id)
+
+
+def _refuse_cycle(connection: Connection, collection_id: str, other_id: str, kind: Kind) -> None:
+    """A collection made of itself, directly or not, would have no definite members."""
+    way = rules.path(connection, collection_id, other_id)
+    if way:
+        c = schema.collection.c
+        names = dict(connection.execute(select(c.id, c.name).where(c.id.in_(way))).all())
+        chain = " is part of ".join(repr(names[number]) for number in way)
+        raise Invalid(
+            f"{names[collection_id]!r} cannot {kind} {names[other_id]!r}, which is made of it: {chain}"
+            if len(way) > 1
+            else f"collection {names[collection_id]!r} cannot {kind} itself"
+        )
+
+
+def _users(connection: Connection, collection_id: str) -> list[str]:
+    r, c = schema.collection_rule.c, schema.collection.c
+    query = select(c.name).join_from(schema.collection_rule, schema.collection, r.collection_id == c.id)
+    made_of = connection.execute(
+        query.where(r.other_id == collection_id).distinct().order_by(c.name)
+    ).scalars()
+    users = [f"deployment {number}" for number in deployments_to(connection, collection_id)]
+    return users + [f"a rule of collection {name!r}" for name in made_of]

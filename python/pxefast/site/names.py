@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from pxefast.errors import Invalid, NotFound
+from pxefast.errors import AlreadyExists, Invalid, NotFound
+from pxefast.site import schema
 
-__all__ = ["checked_name", "find", "missing"]
+__all__ = ["checked_name", "chunks", "find", "listed", "missing", "new_name", "site_code"]
+
+Item = TypeVar("Item")
+
+# SQLite allows 999 variables in a statement where it is old.
+_CHUNK = 900
 
 
 def checked_name(noun: str, name: str) -> tuple[str, str]:
@@ -20,12 +27,20 @@ def checked_name(noun: str, name: str) -> tuple[str, str]:
     return name, name.casefold()
 
 
+def new_name(connection: Connection, table: Table, noun: str, name: str) -> tuple[str, str]:
+    """The same for a name that nothing in `table` has yet. Raises AlreadyExists too."""
+    name, key = checked_name(noun, name)
+    if connection.execute(select(table.c.key).where(table.c.key == key)).first() is not None:
+        raise AlreadyExists(f"{noun} {name!r} already exists")
+    return name, key
+
+
 def find(connection: Connection, table: Table, column: str, wanted: str, noun: str) -> Any:
     """The row whose `column` is `wanted`. Raises NotFound that names the nearest others."""
     row = connection.execute(select(table).where(table.c[column] == wanted)).first()
     if row is not None:
         return row
-    raise missing(connection, table, "id" if column == "id" else "name", wanted, noun)
+    raise missing(connection, table, "name" if column == "key" else column, wanted, noun)
 
 
 def missing(connection: Connection, table: Table, column: str, wanted: str, noun: str) -> NotFound:
@@ -35,3 +50,22 @@ def missing(connection: Connection, table: Table, column: str, wanted: str, noun
     near = [folded[value] for value in get_close_matches(wanted.casefold(), list(folded))]
     hint = f"did you mean {' or '.join(near)}?" if near else f"see: pxefast {noun.replace(' ', '-')} list"
     return NotFound(f"there is no {noun} {wanted!r}; {hint}")
+
+
+def site_code(connection: Connection, wanted: str | None, default: str) -> str:
+    """The code of the site that something new belongs to. Raises NotFound."""
+    if wanted is None:
+        return default
+    return str(find(connection, schema.site, "code", wanted.strip().upper(), "site").code)
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first few names, for a sentence."""
+    known = list(names)
+    more = len(known) - most
+    return ", ".join(known[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def chunks(items: Sequence[Item], most: int = _CHUNK) -> Iterator[Sequence[Item]]:
+    """A long list in parts that fit one statement."""
+    return (items[start : start + most] for start in range(0, len(items), most))

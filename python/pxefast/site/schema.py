@@ -94,6 +94,9 @@ own_identity = Table(
     Column("distribution_point", String(63), primary_key=True),
 )
 
+# Unknown computer objects are numbered where Configuration Manager numbers them too: far above every device.
+FIRST_UNKNOWN = 2046820352
+
 # Ids come from `hierarchy.next_device` and are never used twice: no device inherits another's ledger rows. A row with
 # `unknown_architecture` is a site's unknown computer object, which has no identity and never gets one (CM-92, CM-98).
 device = Table(

@@ -26,10 +26,11 @@ from pxefast.site.collections import Collections, insert_built_in
 from pxefast.site.deployments import Deployments
 from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
+from pxefast.site.duplicates import Duplicates
 from pxefast.site.engines import Database, SQLite, database
 from pxefast.site.migrations import HEAD, create_tables, upgrade, version
 from pxefast.site.policy import Policies
-from pxefast.site.sites import check_site_code, insert_site
+from pxefast.site.sites import Sites, check_site_code, insert_site
 from pxefast.site.task_sequences import TaskSequences
 
 __all__ = ["Store", "default_point"]
@@ -56,6 +57,8 @@ class Store:
         self.boot_images = BootImages(self)
         self.task_sequences = TaskSequences(self)
         self.deployments = Deployments(self)
+        self.sites = Sites(self)
+        self.duplicates = Duplicates(self)
         self.dps = DistributionPoints(self)
         self.policy = Policies(self)
 

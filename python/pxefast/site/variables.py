@@ -1,0 +1,100 @@
+"""Variables of devices and of collections, for the work that a machine is booted into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select
+
+from pxefast.errors import Invalid, NotFound
+from pxefast.site import schema
+from pxefast.site.names import find
+from pxefast.site.rules import refresh
+
+if TYPE_CHECKING:
+    from pxefast.site.store import Store
+
+__all__ = ["Variable", "Variables", "checked_variable"]
+
+_LONGEST_NAME = 127
+_LONGEST_VALUE = 4096
+
+
+class Variable(NamedTuple):
+    """A variable; a secret one never leaves over TFTP."""
+
+    name: str
+    value: str
+    secret: bool
+
+
+class Variables:
+    """The variables of devices, or those of collections."""
+
+    def __init__(self, store: Store, noun: Literal["device", "collection"]) -> None:
+        self._store = store
+        self._noun = noun
+        self._owners, self._table = (
+            (schema.device, schema.device_variable)
+            if noun == "device"
+            else (schema.collection, schema.collection_variable)
+        )
+        self._owner_id = self._table.c[f"{noun}_id"]
+
+    def set(self, owner: str, name: str, value: str, secret: bool = False) -> Variable:
+        """Set a variable of a device or collection. Raises Invalid or NotFound."""
+        variable = Variable(checked_variable(name, value), value, secret)
+        key = variable.name.casefold()
+        with self._store.write(f"{self._noun} variable set", f"{owner}: {variable.name}") as connection:
+            row = self._find(connection, owner)
+            connection.execute(delete(self._table).where(self._owner_id == row.id, self._table.c.key == key))
+            values = {self._owner_id.name: row.id, "key": key, **variable._asdict()}
+            connection.execute(insert(self._table).values(values))
+            self._changed(connection, row)
+        return variable
+
+    def remove(self, owner: str, name: str) -> None:
+        """Remove a variable. Raises NotFound."""
+        key = name.strip().casefold()
+        with self._store.write(f"{self._noun} variable remove", f"{owner}: {name}") as connection:
+            row = self._find(connection, owner)
+            gone = delete(self._table).where(self._owner_id == row.id, self._table.c.key == key)
+            if connection.execute(gone).rowcount == 0:
+                raise NotFound(
+                    f"{self._noun} {row.name!r} has no variable {name!r}; "
+                    f"see: pxefast {self._noun} variable list {row.name!r}"
+                )
+            self._changed(connection, row)
+
+    def all(self, owner: str) -> list[Variable]:
+        """The variables of a device or collection, by name."""
+        c = self._table.c
+        with self._store.read() as connection:
+            row = find(connection, self._owners, "key", owner.strip().casefold(), self._noun)
+            query = select(c.name, c.value, c.secret).where(self._owner_id == row.id).order_by(c.key)
+            return [Variable(name, value, bool(secret)) for name, value, secret in connection.execute(query)]
+
+    def _find(self, connection: Connection, owner: str) -> Any:
+        row = find(connection, self._owners, "key", owner.strip().casefold(), self._noun)
+        if self._noun == "device" and row.unknown_architecture is not None:
+            raise Invalid(
+                f"{row.name!r} stands for many machines: they read the variables of its collections alone; "
+                "use: pxefast collection variable set"
+            )
+        return row
+
+    def _changed(self, connection: Connection, row: Any) -> None:
+        if self._noun == "device":
+            refresh(connection, devices=[row.id])
+
+
+def checked_variable(name: str, value: str) -> str:
+    """The name without blanks around it. Raises Invalid for a name or value that no environment could carry."""
+    name = name.strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or any(sign in name for sign in "= "):
+        raise Invalid(
+            f"variable name {name!r} must be 1 to {_LONGEST_NAME} printable characters without = and blank"
+        )
+    if len(value) > _LONGEST_VALUE or any(sign in value for sign in "\0\r\n"):
+        raise Invalid(f"the value of variable {name} must be one line of at most {_LONGEST_VALUE} characters")
+    return name
