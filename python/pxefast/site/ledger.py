@@ -13,7 +13,10 @@ import time
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from sqlalchemy import func, select
+
 from pxefast.decide.records import Mark, Policy, Reason, State
+from pxefast.site import schema
 from pxefast.site.budget import Budget, Spending, read_budget, refill
 from pxefast.site.grounds import Grounds
 from pxefast.site.hardware import Hardware
@@ -185,6 +188,13 @@ class Ledger:
                     swept.append(Swept(row.device_id, row.deployment_id, row.state, after.state, after.why))
             rows.save()
         return swept
+
+    def counts(self) -> dict[str, int]:
+        """How many cases are in each state; the newest generation of each counts."""
+        state = schema.ledger.c.state
+        query = select(state, func.count()).where(state != "CLEARED").group_by(state).order_by(state)
+        with self._store.read() as connection:
+            return dict(connection.execute(query).all())
 
     def budget(self, now: float | None = None) -> Budget:
         """How many required boots began before now, and whether that stopped them (D6)."""
