@@ -11,4 +11,6 @@ pub mod seq;
 pub mod transfer;
 
 #[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
 mod sim;

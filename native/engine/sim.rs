@@ -180,19 +180,40 @@ pub struct Run {
     pub sent: u64,
     pub took: Time,
     pub transfer: Transfer,
+    /// How often the gate was asked for, and the highest block that was sent before it opened.
+    pub asked: u32,
+    pub before: u64,
 }
 
 /// Runs a whole transfer of `size` bytes over a link of this quality, for at most ten simulated minutes.
 /// `lose` names blocks whose first copy is lost, whatever the link does.
 pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64, lose: &[u64]) -> Run {
+    simulate(agreed, size, habit, quality, seed, lose, None)
+}
+
+/// The same for a gated transfer whose gate opens `answer` after it was asked for.
+pub fn run_gated(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64, answer: Time) -> Run {
+    simulate(agreed, size, habit, quality, seed, &[], Some(answer))
+}
+
+fn simulate(
+    agreed: Agreed,
+    size: u64,
+    habit: Habit,
+    quality: Quality,
+    seed: u64,
+    lose: &[u64],
+    answer: Option<Time>,
+) -> Run {
     let mut random = Random::new(seed);
     let (mut down, mut up) = (Link::<u16>::new(quality), Link::<u16>::new(quality));
     let mut lose = lose.to_vec();
     let mut now: Time = 1;
     let mut receiver = Receiver::new(habit, agreed, size);
-    let (mut transfer, mut send) =
-        Transfer::start(Terms { agreed, size, acknowledge: true, gated: false, retransmit: 500_000 }, now);
-    let mut sent = 0;
+    let terms = Terms { agreed, size, acknowledge: true, gated: answer.is_some(), retransmit: 500_000 };
+    let (mut transfer, mut send) = Transfer::start(terms, now);
+    let (mut sent, mut asked, mut before) = (0, 0, 0);
+    let (mut opens, mut opened) = (Time::MAX, false);
     let mut acknowledged = false;
     loop {
         match send {
@@ -206,6 +227,7 @@ pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64,
             Send::Blocks { first, count } => {
                 for block in first..first + u64::from(count) {
                     sent += 1;
+                    before = if opened { before } else { block.max(before) };
                     if let Some(place) = lose.iter().position(|&lost| lost == block) {
                         lose.remove(place);
                     } else {
@@ -213,16 +235,24 @@ pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64,
                     }
                 }
             }
-            Send::Nothing | Send::Ask | Send::Error(..) => {}
+            Send::Ask => {
+                asked += 1;
+                opens = now + answer.unwrap_or_default();
+            }
+            Send::Nothing | Send::Error(..) => {}
         }
         if transfer.outcome().is_some() {
             break;
         }
-        now = now.max(down.next().min(up.next()).min(transfer.deadline()).min(receiver.deadline()));
+        let next = down.next().min(up.next()).min(transfer.deadline()).min(receiver.deadline()).min(opens);
+        now = now.max(next);
         if now > 600_000_000 {
             break;
         }
-        send = if let Some(wire) = down.take(now) {
+        send = if opens <= now {
+            (opens, opened) = (Time::MAX, true);
+            transfer.handle(Event::Opened, now)
+        } else if let Some(wire) = down.take(now) {
             if let Some(block) = receiver.data(wire, now) {
                 up.send(seq::to_wire(block), now, &mut random);
             }
@@ -240,5 +270,5 @@ pub fn run(agreed: Agreed, size: u64, habit: Habit, quality: Quality, seed: u64,
             Send::Nothing
         };
     }
-    Run { outcome: transfer.outcome(), receiver, sent, took: now, transfer }
+    Run { outcome: transfer.outcome(), receiver, sent, took: now, transfer, asked, before }
 }
