@@ -141,7 +141,7 @@ def test_what_is_no_longer_in_use_is_removed(ready: Store) -> None:
     ready.boot_images.remove("PS100002")
     ready.collections.remove("rack")
     assert ready.deployments.all() == ready.task_sequences.all() == ready.boot_images.all() == []
-    assert [row.name for row in ready.collections.all()] == ["All Unknown Computers"]
+    assert [row.name for row in ready.collections.all()] == ["All Systems", "All Unknown Computers"]
     assert len(ready.devices.all()) == 2
 
 
@@ -162,6 +162,7 @@ def test_a_boot_image_is_pxe_enabled_until_told_otherwise(ready: Store) -> None:
 
 def test_a_new_distribution_point_is_safe(store: Store) -> None:
     assert store.dps.get() == DistributionPoint(
+        name=store.point,
         site="PS1",
         enable_pxe=False,
         allow_pxe_response=False,

@@ -1,20 +1,27 @@
-"""Distribution points' settings: safe at first, for a new one answers nobody (CM-1 to CM-18, CM-54)."""
+"""Distribution points' settings: safe at first, for a new one answers nobody (CM-1 to CM-19, CM-54)."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from pxefast.decide.records import DistributionPoint, normal_mac
-from pxefast.errors import Invalid
+from pxefast.errors import AlreadyExists, Invalid
 from pxefast.site import schema
+from pxefast.site.names import find, site_code
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["DistributionPoints", "check_settings", "insert_distribution_point", "read_distribution_point"]
+__all__ = ["AFFINITIES", "DistributionPoints", "insert_distribution_point", "read_distribution_point"]
+
+# User device affinity by its number (CM-9): off, once a person approves it, at once.
+AFFINITIES = ("none", "manual", "automatic")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class DistributionPoints:
@@ -23,36 +30,75 @@ class DistributionPoints:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def create(self, name: str, site: str | None = None) -> DistributionPoint:
+        """A new distribution point, which answers nobody. Raises Invalid, AlreadyExists or NotFound."""
+        name = name.strip()
+        with self._store.write("dp create", name) as connection:
+            p = schema.distribution_point.c
+            if connection.execute(select(p.name).where(p.name == name)).first() is not None:
+                raise AlreadyExists(f"distribution point {name!r} already exists")
+            insert_distribution_point(connection, name, site_code(connection, site, self._store.code))
+            return read_distribution_point(connection, name)
+
+    def all(self) -> list[DistributionPoint]:
+        """All distribution points, by name."""
+        with self._store.read() as connection:
+            rows = connection.execute(select(schema.distribution_point))
+            return sorted((_value(row) for row in rows), key=lambda point: point.name)
+
     def get(self, name: str | None = None) -> DistributionPoint:
-        """The settings now."""
+        """The settings now. Raises NotFound."""
         with self._store.read() as connection:
             return read_distribution_point(connection, name or self._store.point)
 
     def set(self, name: str | None = None, /, **changes: object) -> DistributionPoint:
         """Change settings by their names in DistributionPoint. Raises Invalid for a value out of range."""
-        check_settings(changes)
+        values = _columns(_checked(changes))
         wanted = name or self._store.point
-        d = schema.distribution_point
-        with self._store.write(
-            "dp set", " ".join((wanted, *(f"{key}={value}" for key, value in changes.items())))
-        ) as connection:
-            if changes:
-                connection.execute(update(d).where(d.c.name == wanted).values(_columns(changes)))
+        p = schema.distribution_point
+        words = (f"{key}={value}" for key, value in values.items())
+        with self._store.write("dp set", " ".join((wanted, *words))) as connection:
+            wanted = find(connection, p, "name", wanted, "distribution point").name
+            if "site" in values:
+                values["site"] = site_code(connection, str(values["site"]), "")
+            if values:
+                connection.execute(update(p).where(p.c.name == wanted).values(values))
             return read_distribution_point(connection, wanted)
+
+    def remove(self, name: str) -> None:
+        """Remove a distribution point that no home is any more. Raises Invalid for this one, NotFound."""
+        with self._store.write("dp remove", name) as connection:
+            wanted = find(
+                connection, schema.distribution_point, "name", name.strip(), "distribution point"
+            ).name
+            if wanted == self._store.point:
+                raise Invalid(
+                    f"{wanted} is the distribution point that this command runs on; remove it from another"
+                )
+            o = schema.own_identity
+            connection.execute(delete(o).where(o.c.distribution_point == wanted))
+            p = schema.distribution_point
+            connection.execute(delete(p).where(p.c.name == wanted))
 
 
 def insert_distribution_point(connection: Connection, name: str, site_code: str) -> None:
-    """A new distribution point that answers nobody."""
+    """A new distribution point that answers nobody. Raises Invalid for a name that it cannot have."""
+    if not _NAME.fullmatch(name):
+        raise Invalid(
+            f"distribution point name {name!r} must be 1 to 63 letters, digits, dots, dashes or underscores"
+        )
     row = asdict(DistributionPoint(site_code, name=name))
     connection.execute(insert(schema.distribution_point).values(_columns(row)))
 
 
 def read_distribution_point(connection: Connection, name: str) -> DistributionPoint:
-    """The settings as one value."""
-    d = schema.distribution_point
-    row = connection.execute(select(d).where(d.c.name == name)).one()
+    """The settings as one value. Raises NotFound."""
+    return _value(find(connection, schema.distribution_point, "name", name, "distribution point"))
+
+
+def _value(row: Row[tuple[object, ...]]) -> DistributionPoint:
     values = {field.name: getattr(row, field.name) for field in fields(DistributionPoint)}
-    values["interfaces"] = None if row.interfaces is None else tuple(row.interfaces.split())
+    values["interfaces"] = None if values["interfaces"] is None else tuple(values["interfaces"].split())
     return DistributionPoint(**values)
 
 
@@ -63,25 +109,28 @@ def _columns(values: dict[str, object]) -> dict[str, object]:
 
 _RANGES = {
     "response_delay": (0, 65535, "seconds"),
-    # CM-9: off, with approval, automatic.
-    "user_device_affinity": (0, 2, "(off, manual, automatic)"),
     # RFC 2348 and RFC 7440 (CM-46).
     "ramdisk_tftp_block_size": (8, 65464, "bytes"),
     "ramdisk_tftp_window_size": (1, 65535, "blocks"),
+    "user_device_affinity": (0, len(AFFINITIES) - 1, "(none, manual, automatic)"),
 }
 
 
-def check_settings(changes: dict[str, object]) -> None:
-    """Raises Invalid for a value out of range."""
+def _checked(changes: dict[str, object]) -> dict[str, object]:
     for name, (low, high, unit) in _RANGES.items():
         value = changes.get(name)
         if isinstance(value, int) and not low <= value <= high:
             raise Invalid(f"{name.replace('_', ' ')} {value} must be {low} to {high} {unit}")
     interfaces = changes.get("interfaces")
-    if isinstance(interfaces, tuple):
-        for interface in interfaces:
-            if normal_mac(interface) == interface:
-                continue
-            # The kernel's limit is 15 characters, without blank or slash.
-            if not 1 <= len(interface) <= 15 or any(sign.isspace() or sign == "/" for sign in interface):
-                raise Invalid(f"{interface!r} is neither a network interface nor a MAC address such as 00:11:22:33:44:55")
+    if not isinstance(interfaces, tuple):
+        return changes
+    return {**changes, "interfaces": tuple(dict.fromkeys(map(_interface, interfaces)))}
+
+
+def _interface(text: str) -> str:
+    """An interface's name, or its MAC address in colon form (CM-13)."""
+    mac = normal_mac(text)
+    # The kernel's limit is 15 characters, without blank or slash.
+    if mac is None and (not 1 <= len(text) <= 15 or any(sign.isspace() or sign == "/" for sign in text)):
+        raise Invalid(f"{text!r} is not the name or the MAC address of a network interface")
+    return mac or text

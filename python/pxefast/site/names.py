@@ -48,7 +48,8 @@ def missing(connection: Connection, table: Table, column: str, wanted: str, noun
     known = [str(value) for value in connection.execute(select(table.c[column])).scalars()]
     folded = {value.casefold(): value for value in known}
     near = [folded[value] for value in get_close_matches(wanted.casefold(), list(folded))]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"see: pxefast {noun.replace(' ', '-')} list"
+    command = "dp" if noun == "distribution point" else noun.replace(" ", "-")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"see: pxefast {command} list"
     return NotFound(f"there is no {noun} {wanted!r}; {hint}")
 
 

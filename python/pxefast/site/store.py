@@ -28,6 +28,7 @@ from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
 from pxefast.site.duplicates import Duplicates
 from pxefast.site.engines import Database, SQLite, database
+from pxefast.site.groups import boundary_groups, distribution_point_groups
 from pxefast.site.migrations import HEAD, create_tables, upgrade, version
 from pxefast.site.policy import Policies
 from pxefast.site.sites import Sites, check_site_code, insert_site
@@ -60,6 +61,8 @@ class Store:
         self.sites = Sites(self)
         self.duplicates = Duplicates(self)
         self.dps = DistributionPoints(self)
+        self.groups = distribution_point_groups(self)
+        self.boundaries = boundary_groups(self)
         self.policy = Policies(self)
 
     @classmethod
