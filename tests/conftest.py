@@ -10,6 +10,7 @@ import pytest
 
 from .loopback.lan import Lan, lan_or_skip
 from .loopback.point import FILES, Point
+from .postgres import Postgres, binaries
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +35,24 @@ def seed() -> int:
 def long() -> bool:
     """Whether time does not matter: PXEFAST_LONG=1."""
     return os.environ.get("PXEFAST_LONG") == "1"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that all tests share: who stops it starts it again."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt install postgresql")
+    with Postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def pg(postgres: Postgres) -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database."""
+    url = postgres.fresh()
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,29 @@ import pytest
 from pxefast.site.devices import NewDevice
 from pxefast.site.store import Store
 
+from ..postgres import Postgres
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty site PS1."""
-    with Store.create(tmp_path / "site.db", "PS1") as store:
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """The name of a PostgreSQL database with an empty site PS1, to be copied."""
+    url = postgres.fresh()
+    Store.create(url, "PS1", point="dp1").close()
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty site PS1, on each kind of database."""
+    if request.param == "sqlite":
+        with Store.create(tmp_path / "site.db", "PS1", point="dp1") as store:
+            yield store
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url = postgres.fresh(request.getfixturevalue("template"))
+    with Store.open(url) as store:
         yield store
+    postgres.drop(url)
 
 
 @pytest.fixture

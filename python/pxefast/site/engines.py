@@ -1,33 +1,80 @@
-"""Where a site database is, and everything in which SQLite and PostgreSQL differ."""
+"""Where a site database is, and everything in which SQLite and PostgreSQL differ; postgresql.py has the other half."""
 
 from __future__ import annotations
 
+import os
+import re
+import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import StaticPool
 
 from pxefast.errors import CannotOpen, SiteError
 
-__all__ = ["Database", "database"]
+__all__ = ["Check", "Database", "Pulse", "SQLite", "database"]
 
-_POSTGRESQL = ("postgresql://", "postgres://", "postgresql+psycopg://")
-_DRIVER = "pip install 'pxefast[postgres]'"
-_CONNECT_SECONDS = 2
-# What a read may take: a snapshot of a large site over a slow line.
-_READ_SECONDS = 30
+_SCHEMES = ("postgresql://", "postgres://")
+_MOUNTS = Path("/proc/self/mountinfo")
+# WAL needs memory that all processes share, and locks and flushes that are kept: one host, a local disk (R-76).
+_NETWORK = frozenset(
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "fuse",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+    ]
+)
+
+
+class Check(NamedTuple):
+    """One thing that must be so before a claim means anything; `text` says what to do where `ok` is False."""
+
+    name: str
+    value: str
+    ok: bool
+    text: str
+
+
+class Pulse(Protocol):
+    """Asks for the hierarchy's revision many times a second, without waiting."""
+
+    def revision(self) -> int | None:
+        """The newest revision, or None where there is no news. Raises CannotOpen."""
+
+    def close(self) -> None:
+        """Give back the connection."""
 
 
 class Database(ABC):
     """A place with a site database; `where` names it for people, without a password."""
 
-    where: str
     engine: Engine
+    where: str
 
-    def __init__(self, busy_seconds: float) -> None:
+    def __init__(self, address: Path | str, busy_seconds: float) -> None:
+        self.address = address
         self.busy_seconds = busy_seconds
 
     @property
@@ -36,23 +83,77 @@ class Database(ABC):
         return self.engine.dialect.name
 
     @abstractmethod
-    def lock(self, connection: Connection) -> None:
-        """Begin a change: wait for every other one, at most `busy_seconds`."""
+    def connect(self, change: bool) -> Connection:
+        """A connection whose transaction is of one moment, or may change things. Raises DBAPIError."""
 
-    def announce(self, connection: Connection) -> None:
-        """Tell those who listen that this change, once committed, is to be followed."""
-        _ = connection
+    @abstractmethod
+    def lock(self, connection: Connection) -> None:
+        """Wait for every other change to end, at most `busy_seconds`."""
+
+    def reserve(self, connection: Connection) -> None:
+        """Keep others from making or changing tables at the same time."""
+
+    @contextmanager
+    def transaction(self, change: bool, lock: bool = True) -> Iterator[Connection]:
+        """One transaction: all of it or nothing; a change waits for every other one unless `lock` is False.
+
+        After an error of the database every connection is discarded, never tried again: of one that failed in its
+        COMMIT nobody knows the outcome (R-73). Raises SiteError or CannotOpen.
+        """
+        ended = False
+        try:
+            connection = self.connect(change)
+            try:
+                connection.begin()
+                if change and lock:
+                    self.lock(connection)
+                yield connection
+                ended = True
+                connection.commit()
+            except BaseException as error:
+                if ended or isinstance(error, DBAPIError):
+                    connection.invalidate()
+                raise
+            finally:
+                # What was not committed is rolled back with it.
+                connection.close()
+        except DBAPIError as error:
+            self.engine.dispose()
+            said = self.said(error)
+            if ended and change:
+                raise CannotOpen(
+                    f"{said}; whether the change was made is not known: look before it is made again"
+                ) from error
+            raise said from error
+
+    @abstractmethod
+    def announce(self, connection: Connection, revision: int) -> None:
+        """Tell those who listen of this change, once it is committed."""
+
+    @abstractmethod
+    def pulse(self) -> Pulse:
+        """A watch on the revision, over a connection of its own."""
+
+    @abstractmethod
+    def check(self, connection: Connection, deep: bool) -> list[Check]:
+        """What makes "durable" true here (R-76); `deep` also reads the whole database."""
 
     @abstractmethod
     def said(self, error: DBAPIError) -> SiteError | CannotOpen:
         """The driver's error as ours."""
+
+    def busy(self) -> SiteError:
+        """The error of a change that waited in vain."""
+        return SiteError(
+            f"{self.where} is busy: another change took longer than {self.busy_seconds:g} s; try again"
+        )
 
 
 class SQLite(Database):
     """One file on a local disk: WAL, synchronous=FULL. `file` None is a database in memory."""
 
     def __init__(self, file: Path | None, busy_seconds: float) -> None:
-        super().__init__(busy_seconds)
+        super().__init__(file or "memory", busy_seconds)
         self.file = file
         self.where = str(file) if file else "memory"
         if file is None:
@@ -60,24 +161,97 @@ class SQLite(Database):
         else:
             url = URL.create("sqlite", database=str(file))
             self.engine = create_engine(url, connect_args={"timeout": busy_seconds})
-        event.listen(self.engine, "connect", _prepare_sqlite)
-        event.listen(self.engine, "begin", _begin_sqlite)
+        event.listen(self.engine, "connect", _prepare)
+        event.listen(self.engine, "begin", _begin)
 
-    def lock(self, connection: Connection) -> None:
-        # `_begin_sqlite` began with BEGIN IMMEDIATE, which is the lock.
-        pass
+    def connect(self, change: bool) -> Connection:  # noqa: D102
+        return self.engine.connect().execution_options(change=change)
 
-    def said(self, error: DBAPIError) -> SiteError | CannotOpen:
+    def lock(self, connection: Connection) -> None:  # noqa: D102
+        # The transaction began with BEGIN IMMEDIATE, which is the lock.
+        _ = connection
+
+    def announce(self, connection: Connection, revision: int) -> None:  # noqa: D102
+        # Whoever listens sees it by `PRAGMA data_version`.
+        _ = connection, revision
+
+    def pulse(self) -> Pulse:  # noqa: D102
+        return _SQLitePulse(self)
+
+    def check(self, connection: Connection, deep: bool) -> list[Check]:  # noqa: D102
+        journal = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+        synchronous = int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+        system = _file_system(self.file or Path("/"))
+        checks = [
+            Check("journal_mode", journal, journal in ("wal", "memory"), "a claim needs journal_mode=WAL"),
+            Check(
+                "synchronous",
+                str(synchronous),
+                synchronous >= 2,
+                "a claim needs synchronous=FULL to be durable",
+            ),
+            Check(
+                "file system",
+                system,
+                system.partition(".")[0] not in _NETWORK,
+                f"{self.where} must lie on a local disk; or let the distribution points share a PostgreSQL database",
+            ),
+        ]
+        if deep:
+            found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+            checks.append(
+                Check(
+                    "integrity", found, found == "ok", f"{self.where} is damaged; put a backup in its place"
+                )
+            )
+        return checks
+
+    def said(self, error: DBAPIError) -> SiteError | CannotOpen:  # noqa: D102
         text = str(error.orig)
         if "locked" in text or "busy" in text:
-            return SiteError(
-                f"{self.where} is busy: another change took longer than {self.busy_seconds} s; try again"
-            )
+            return self.busy()
+        if isinstance(error, IntegrityError):
+            return SiteError(f"{self.where}: {text}; this is a defect, please report it")
         return CannotOpen(f"{self.where}: {text}; check the disk and the file's owner and mode")
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    # The driver must not begin transactions by itself: `_begin_sqlite` does, and says which kind.
+class _SQLitePulse:
+    """In autocommit: an open read transaction would hide every change made after it began."""
+
+    def __init__(self, place: SQLite) -> None:
+        self._where = place.where
+        self._data_version = -1
+        try:
+            self._connection = sqlite3.connect(
+                place.where, timeout=place.busy_seconds, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            raise self._lost(error) from error
+
+    def revision(self) -> int | None:
+        try:
+            data_version = self._read("PRAGMA data_version")
+            if data_version == self._data_version:
+                return None
+            revision = self._read("SELECT revision FROM hierarchy")
+        except sqlite3.Error as error:
+            raise self._lost(error) from error
+        self._data_version = data_version
+        return revision
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _read(self, statement: str) -> int:
+        return int(self._connection.execute(statement).fetchone()[0])
+
+    def _lost(self, error: sqlite3.Error) -> CannotOpen:
+        return CannotOpen(f"{self._where}: {error}; check the disk and the file's owner and mode")
+
+
+def _prepare(connection: Any, _: object) -> None:
+    # The driver must not begin transactions by itself: `_begin` does, and says which kind.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
@@ -85,15 +259,32 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin(connection: Connection) -> None:
     change = connection.get_execution_options().get("change", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if change else "BEGIN")
 
 
+def _file_system(file: Path) -> str:
+    """The type of the file system that a file is on, as the kernel names it: `ext4`, `nfs4`, `fuse.sshfs`."""
+    found, length = "unknown", -1
+    path = os.path.realpath(file)
+    for line in _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        mount, _, rest = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount.split()[4])
+        below = path == point or path.startswith(point.rstrip("/") + "/")
+        if below and len(point) >= length:
+            found, length = rest.split()[0], len(point)
+    return found
+
+
 def database(where: Path | str, busy_seconds: float) -> Database:
     """The database at a file or a postgresql:// URL; nothing is opened yet. Raises CannotOpen."""
-    if isinstance(where, str) and where.startswith(_POSTGRESQL):
-        raise CannotOpen(f"PostgreSQL needs its driver: {_DRIVER}")
+    if isinstance(where, str) and where.startswith(_SCHEMES):
+        try:
+            from pxefast.site.postgresql import PostgreSQL
+        except ImportError:
+            raise CannotOpen("PostgreSQL needs its driver: pip install 'pxefast[postgres]'") from None
+        return PostgreSQL(where, busy_seconds)
     if isinstance(where, str) and "://" in where:
         raise CannotOpen(f"{where.split('://')[0]}:// is no site database; write postgresql://USER@HOST/NAME")
     return SQLite(Path(where), busy_seconds)

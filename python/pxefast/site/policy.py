@@ -23,8 +23,8 @@ __all__ = ["SETTINGS", "Policies", "Setting", "SettingRow", "SitePolicy", "Value
 
 Value = bool | int | str
 
-# A PostgreSQL integer; nothing here counts that far.
-_MOST = 2**31 - 1
+# Nothing here counts that far.
+_MOST = 1_000_000
 
 
 class Setting(NamedTuple):
@@ -88,7 +88,9 @@ SETTINGS = (
         "D5",
         "machines that join a collection after a required deployment wait for `deployment approve`",
     ),
-    Setting("armed_hours", 24, 0, "D5", "hours after which an unused required boot expires; 0: never", (0, 87600)),
+    Setting(
+        "armed_hours", 24, 0, "D5", "hours after which an unused required boot expires; 0: never", (0, 87600)
+    ),
     Setting(
         "boot_image_of",
         "claimed",
@@ -98,14 +100,29 @@ SETTINGS = (
         ("claimed", "highest-id"),
     ),
     Setting(
-        "budget_claims", 50, 0, "D6", "required boots in budget_seconds, then all stop; 0: no limit", (0, _MOST)
+        "budget_claims",
+        50,
+        0,
+        "D6",
+        "required boots in budget_seconds, then all stop; 0: no limit",
+        (0, _MOST),
     ),
     Setting("budget_seconds", 600, 600, "D6", "the time in which budget_claims are counted", (1, 604800)),
     Setting(
-        "collection_default_size", 100, 100, "CM-82", "a larger target of a required deployment is warned of", (0, _MOST)
+        "collection_default_size",
+        100,
+        100,
+        "CM-82",
+        "a larger target of a required deployment is warned of",
+        (0, _MOST),
     ),
     Setting(
-        "collection_maximum_size", 0, 0, "CM-82", "a larger target of a required deployment is refused; 0: none", (0, _MOST)
+        "collection_maximum_size",
+        0,
+        0,
+        "CM-82",
+        "a larger target of a required deployment is refused; 0: none",
+        (0, _MOST),
     ),
     Setting(
         "compatible_architectures",
@@ -140,7 +157,9 @@ SETTINGS = (
         "a machine that matches two devices gets nothing, or the nearer of both",
         ("deny", "lenient"),
     ),
-    Setting("max_returns", 5, _MOST, "R-80", "broken boots before the machine is held for a person", (0, _MOST)),
+    Setting(
+        "max_returns", 5, _MOST, "R-80", "broken boots before the machine is held for a person", (0, _MOST)
+    ),
     Setting(
         "no_deployment_bios",
         "abort",
@@ -157,7 +176,9 @@ SETTINGS = (
         "a UEFI machine with nothing to boot is sent on to its disk, or not answered",
         ("abort", "ignore"),
     ),
-    Setting("required_for_unknown", False, True, "R-51", "machines without a record take required deployments"),
+    Setting(
+        "required_for_unknown", False, True, "R-51", "machines without a record take required deployments"
+    ),
     Setting(
         "schedules",
         "ignore",
@@ -166,7 +187,7 @@ SETTINGS = (
         "availability and expiry of deployments are ignored, or enforced",
         ("ignore", "enforce"),
     ),
-)  # fmt: skip
+)
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _OF_DECISION = frozenset(item.name for item in fields(Policy))

@@ -176,6 +176,7 @@ def _by_collection(connection: Connection) -> dict[str, list[Deployment]]:
         d.enabled,
         d.available_at,
         d.expires_at,
+        d.created_at,
     ).join_from(schema.deployment, schema.task_sequence)
     by_collection: dict[str, list[Deployment]] = {}
     for row in connection.execute(query):

@@ -7,17 +7,14 @@ is known of the change, and its connection is never used again.
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Table, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from pxefast.errors import AlreadyExists, CannotOpen, Invalid
 from pxefast.site import audit, schema
@@ -27,11 +24,12 @@ from pxefast.site.deployments import Deployments
 from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
 from pxefast.site.duplicates import Duplicates
-from pxefast.site.engines import Database, SQLite, database
+from pxefast.site.engines import Check, Database, Pulse, database
 from pxefast.site.groups import boundary_groups, distribution_point_groups
-from pxefast.site.migrations import HEAD, create_tables, upgrade, version
+from pxefast.site.migrations import HEAD
 from pxefast.site.policy import Policies
 from pxefast.site.sites import Sites, check_site_code, insert_site
+from pxefast.site.tables import new_database, require_tables, revision_of
 from pxefast.site.task_sequences import TaskSequences
 
 __all__ = ["Store", "default_point"]
@@ -67,27 +65,27 @@ class Store:
 
     @classmethod
     def create(cls, where: Path | str, site_code: str, busy_seconds: float = 5, point: str = "") -> Store:
-        """A new hierarchy of one site with one distribution point. Raises Invalid, AlreadyExists or CannotOpen."""
+        """A new hierarchy of one site with one distribution point, in a new file or an empty PostgreSQL database.
+
+        Raises Invalid, AlreadyExists or CannotOpen.
+        """
         check_site_code(site_code)
         point = point or default_point()
-        place = database(where, busy_seconds)
-        assert isinstance(place, SQLite)
-        file = place.file
-        assert file is not None
-        if file.exists():
-            raise AlreadyExists(f"{file} already exists")
-        # Made under another name: a database is there whole, or not at all.
-        unfinished = file.with_name(f".new-{file.name}")
-        try:
-            unfinished.unlink(missing_ok=True)
-            with cls(SQLite(unfinished, busy_seconds)) as store:
-                store._found(site_code, point)
-            os.link(unfinished, file)
-            unfinished.unlink()
-        except FileExistsError:
-            raise AlreadyExists(f"{file} already exists") from None
-        except OSError as error:
-            raise CannotOpen(f"cannot make {file}: {error.strerror}; check the owner of its folder") from None
+        with new_database(where, busy_seconds) as connection:
+            connection.execute(
+                insert(schema.hierarchy).values(
+                    id=1,
+                    revision=1,
+                    next_device=1,
+                    audit_seq=0,
+                    audit_hash=audit.FIRST_HASH,
+                    budget_from=0.0,
+                )
+            )
+            insert_site(connection, site_code, None)
+            insert_built_in(connection, site_code)
+            insert_distribution_point(connection, point, site_code)
+            audit.append(connection, [("init", f"{site_code} {point}")])
         return cls.open(where, busy_seconds, point)
 
     @classmethod
@@ -97,14 +95,9 @@ class Store:
         "" is the only distribution point that there is. A file that an older pxefast made is migrated. Raises
         CannotOpen.
         """
-        place = database(where, busy_seconds)
-        if isinstance(place, SQLite) and place.file is not None and not place.file.is_file():
-            raise CannotOpen(
-                f"there is no site database at {place.file}; make one with: pxefast init --site-code XYZ"
-            )
-        store = cls(place)
+        store = cls(database(where, busy_seconds))
         try:
-            store._migrate()
+            require_tables(store._place)
             store._locate(point)
         except BaseException:
             store.close()
@@ -122,11 +115,9 @@ class Store:
         return self._place.dialect
 
     @property
-    def file(self) -> Path:
-        """The SQLite database's file."""
-        assert isinstance(self._place, SQLite)
-        assert self._place.file is not None
-        return self._place.file
+    def address(self) -> Path | str:
+        """What `open` takes to open it once more; it may hold a password."""
+        return self._place.address
 
     @property
     def point(self) -> str:
@@ -142,6 +133,10 @@ class Store:
         """Give back every connection."""
         self._place.engine.dispose()
 
+    def discard(self) -> None:
+        """Throw away idle connections: the server behind them is gone, or will be another one."""
+        self._place.engine.dispose()
+
     def __enter__(self) -> Self:
         return self
 
@@ -151,7 +146,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction: everything read in it is of one moment."""
-        with self._transaction(change=False) as connection:
+        with self._place.transaction(change=False) as connection:
             yield connection
 
     @contextmanager
@@ -160,12 +155,13 @@ class Store:
 
         Durable when the block has ended.
         """
-        with self._transaction(change=True) as connection:
+        h = schema.hierarchy
+        with self._place.transaction(change=True) as connection:
             yield connection
-            h = schema.hierarchy
-            connection.execute(update(h).values(revision=h.c.revision + 1))
+            revision = int(connection.execute(select(h.c.revision)).scalar_one()) + 1
+            connection.execute(update(h).values(revision=revision))
             audit.append(connection, [(action, subject)])
-            self._place.announce(connection)
+            self._place.announce(connection, revision)
 
     @contextmanager
     def record(self) -> Iterator[Connection]:
@@ -173,19 +169,26 @@ class Store:
 
         Its caller appends what is to be audited.
         """
-        with self._transaction(change=True) as connection:
+        with self._place.transaction(change=True) as connection:
             yield connection
 
-    def watch(self) -> sqlite3.Connection:
-        """A connection of its own in autocommit, for asking whether others changed the database. Close it."""
-        try:
-            connection = sqlite3.connect(
-                self.file, timeout=self._place.busy_seconds, isolation_level=None, check_same_thread=False
+    def revision(self) -> int:
+        """The number of changes so far."""
+        with self.read() as connection:
+            return int(connection.execute(select(schema.hierarchy.c.revision)).scalar_one())
+
+    def pulse(self) -> Pulse:
+        """A watch on the revision, over a connection of its own."""
+        return self._place.pulse()
+
+    def check(self, deep: bool = True) -> list[Check]:
+        """Whether what is committed here survives a power cut, setting by setting (R-76)."""
+        with self.read() as connection:
+            revision = revision_of(connection) or "none"
+            known = Check(
+                "schema", revision, revision == HEAD, "restart with the pxefast that made its tables"
             )
-            connection.execute("PRAGMA query_only = ON")
-        except sqlite3.Error as error:
-            raise CannotOpen(f"{self.file}: {error}; check the disk and the file's owner and mode") from error
-        return connection
+            return [known, *self._place.check(connection, deep)]
 
     def touch(self, action: str, subject: str) -> None:
         """Tell running services of a change outside the database, such as newly distributed content."""
@@ -219,36 +222,6 @@ class Store:
         connection.execute(update(schema.site).where(s.code == code).values({counter: number}))
         return candidate
 
-    def _found(self, site_code: str, point: str) -> None:
-        """Fill an empty database."""
-        with self._transaction(change=True) as connection:
-            create_tables(connection)
-            connection.execute(
-                insert(schema.hierarchy).values(
-                    id=1,
-                    revision=1,
-                    next_device=1,
-                    audit_seq=0,
-                    audit_hash=audit.FIRST_HASH,
-                    budget_from=0.0,
-                )
-            )
-            insert_site(connection, site_code, None)
-            insert_built_in(connection, site_code)
-            insert_distribution_point(connection, point, site_code)
-            audit.append(connection, [("init", f"{site_code} {point}")])
-
-    def _migrate(self) -> None:
-        with self.read() as connection:
-            found = version(connection)
-        if found == HEAD:
-            return
-        if found is None:
-            raise CannotOpen(f"{self.where} is not a pxefast site database; name another home with --home")
-        with self._transaction(change=True) as connection:
-            if version(connection) != HEAD:
-                upgrade(connection)
-
     def _locate(self, wanted: str) -> None:
         """Which distribution point this is, and its site. Raises CannotOpen."""
         d, s = schema.distribution_point.c, schema.site.c
@@ -266,17 +239,6 @@ class Store:
             )
         self._point = wanted or (next(iter(sites)) if len(sites) == 1 else "")
         self.code = sites.get(self._point, top or "")
-
-    @contextmanager
-    def _transaction(self, change: bool) -> Iterator[Connection]:
-        engine = self._place.engine
-        try:
-            with engine.execution_options(change=change).begin() as connection:
-                if change:
-                    self._place.lock(connection)
-                yield connection
-        except DBAPIError as error:
-            raise self._place.said(error) from error
 
 
 def _has_id(connection: Connection, table: Table, wanted: str) -> str | None:
