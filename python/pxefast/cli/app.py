@@ -8,16 +8,21 @@ from typing import Annotated
 import typer
 
 from pxefast.cli import (
+    audit,
     boot_image,
+    budget,
     collection,
     content,
     demo,
     deployment,
+    deployment_state,
     device,
     dp,
     explain,
     import_registry,
     init,
+    ledger,
+    reconcile,
     replay,
     serve,
     setting,
@@ -71,8 +76,20 @@ app.add_typer(device.app, name="device")
 app.add_typer(collection.app, name="collection")
 app.add_typer(task_sequence.app, name="task-sequence")
 app.add_typer(deployment.app, name="deployment")
+for _command, _example in (
+    (deployment_state.clear, "clear --device web01 --dry-run"),
+    (deployment_state.approve, "approve PS120001 --device web01"),
+    (deployment_state.pending, "pending PS120001 --json"),
+    (deployment_state.hold, "hold PS120001 --device web01 --why 'disk is being copied'"),
+):
+    deployment.app.command(epilog=f"Example: pxefast deployment {_example}")(_command)
 app.add_typer(dp.app, name="dp")
 app.add_typer(setting.app, name="setting")
+device.app.command(epilog="Example: pxefast device sessions web01")(ledger.sessions)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(audit.app, name="audit")
+app.add_typer(budget.app, name="budget")
+app.command("reconcile", epilog="Example: pxefast reconcile --dry-run")(reconcile.reconcile)
 app.command("explain", epilog="Example: pxefast explain --mac 00:11:22:33:44:55 --arch x64 --firmware uefi")(
     explain.explain
 )

@@ -47,6 +47,11 @@ class Context:
         """The content library's folder."""
         return self.home / "content"
 
+    @property
+    def journal(self) -> Path:
+        """The folder of this host's journal."""
+        return self.home / "journal"
+
     @cached_property
     def settings(self) -> Settings:
         """The settings; the defaults if the home has no file and none was named.

@@ -110,41 +110,6 @@ def remove(context: typer.Context, deployment_id: Wanted, dry_run: DryRun = Fals
         print(f"removed deployment {row.id}")
 
 
-@app.command(epilog="Example: pxefast deployment clear --device web01 --dry-run")
-def clear(
-    context: typer.Context,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="N", help="One device.", show_default=False)
-    ] = None,
-    collection: Annotated[
-        str | None,
-        typer.Option("--collection", metavar="N", help="Every device that is in it now.", show_default=False),
-    ] = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> None:
-    """Let required deployments that were already offered run again: the devices are imaged again."""
-    from pxefast.site.cases import Cases
-
-    if (device is None) == (collection is None):
-        raise UsageError("give either --device N or --collection N")
-    cases = Cases(get(context).store())
-
-    def run(dry: bool) -> list[str]:
-        if device is not None:
-            cleared = cases.clear_device(device, dry_run=dry)
-        else:
-            cleared = cases.clear_collection(collection or "", dry_run=dry)
-        return [f"{item.deployment} on {item.device}" for item in cleared]
-
-    found = run(True)
-    if not found:
-        print("nothing to clear: no required deployment was offered")
-    elif confirmed([f"let {item} run again" for item in found], dry_run=dry_run, yes=yes):
-        for item in run(False):
-            print(f"cleared {item}")
-
-
 def _choice(option: str, text: str, choices: tuple[Choice, ...]) -> Choice:
     for choice in choices:
         if text == choice:

@@ -67,6 +67,15 @@ def sealed(before: str, row: AuditRow) -> AuditRow:
     return row._replace(hash=hashlib.sha256((before + text).encode()).hexdigest())
 
 
+def read_records(connection: Connection, since: float | None = None) -> list[AuditRow]:
+    """The records, the oldest first; with `since` (Unix seconds) those from then on."""
+    a = schema.audit.c
+    query = select(a.seq, a.at, a.actor, a.action, a.subject, a.hash).order_by(a.seq)
+    if since is not None:
+        query = query.where(a.at >= since)
+    return [AuditRow(*row) for row in connection.execute(query)]
+
+
 def verify(connection: Connection) -> str | None:
     """What is wrong with the chain, as a sentence; None if every record follows the one before it."""
     h, a = schema.hierarchy.c, schema.audit.c

@@ -22,7 +22,7 @@ from pxefast.site.protocol import Approving, Clearing, Holding, Limits, Row, ste
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["Case", "Cases", "Cleared", "Waiting"]
+__all__ = ["Case", "Cases", "Cleared", "Waiting", "names_of"]
 
 
 class Case(NamedTuple):
@@ -66,7 +66,7 @@ class Cases:
             if deployment_id is not None:
                 query = query.where(c.deployment_id == deployment_id.strip().upper())
             rows = [Row(*row) for row in connection.execute(query)]
-            names = _names(connection, {row.device_id for row in rows})
+            names = names_of(connection, {row.device_id for row in rows})
         return [Case(names.get(row.device_id, f"device {row.device_id}"), row) for row in rows]
 
     def clear_device(
@@ -164,7 +164,7 @@ def _clear(
     now = time.time()
     rows = Rows(connection)
     rows.load_devices(device_ids)
-    names = _names(connection, device_ids)
+    names = names_of(connection, device_ids)
     wanted = {_required(connection, deployment_id)} if deployment_id else _every_required(connection)
     cleared: list[Cleared] = []
     refused: list[str] = []
@@ -191,7 +191,7 @@ def _waiting(connection: Connection, deployment: str, now: float) -> list[Waitin
     rows.load_deployments([deployment])
     expired = [row.device_id for row in rows.all() if step(row, Approving(), now, limits)[1].ok]
     new = pending(connection, deployment) if policy.approve_new_members else []
-    names = _names(connection, [*expired, *new])
+    names = names_of(connection, [*expired, *new])
     found = [Waiting(number, names[number], deployment, "expired") for number in expired]
     found += [Waiting(number, names[number], deployment, "new") for number in new]
     return sorted(found, key=lambda item: item.device)
@@ -226,7 +226,7 @@ def _every_required(connection: Connection) -> set[str]:
     return set(connection.execute(select(d.id).where(d.purpose == "required")).scalars())
 
 
-def _names(connection: Connection, device_ids: Collection[int]) -> dict[int, str]:
+def names_of(connection: Connection, device_ids: Collection[int]) -> dict[int, str]:
     """Devices by number as people know them; a machine without a record by its identities."""
     d, h = schema.device.c, schema.hardware.c
     names: dict[int, str] = {}

@@ -109,6 +109,18 @@ class Journal:
             raise JournalError(f"{self.file} was changed: {problem}; {_RECONCILE}")
         return Head(seq, head)
 
+    def examine(self, store: Store) -> str | None:
+        """As `check`, for people: nothing is written, and a journal that only lags is good."""
+        if not self.file.exists():
+            return None
+        try:
+            head = self.verify()
+            with store.read() as connection:
+                next(_after(connection, head), None)
+        except (SiteError, CannotOpen) as error:
+            return str(error)
+        return None
+
     def ahead(self, store: Store) -> Ahead:
         """What the journal alone knows; of a damaged one what can be read. Raises CannotOpen."""
         if not self.file.exists():
@@ -235,7 +247,8 @@ class Journal:
         """The records in their order. Raises JournalError at a damaged line, unless those are to be skipped."""
         with self.file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                if number == 1:
+                # An unfinished last line is being written, or was when a crash came: it says nothing yet.
+                if number == 1 or not line.endswith(b"\n"):
                     continue
                 try:
                     yield AuditRow(**json.loads(line))

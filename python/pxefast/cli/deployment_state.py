@@ -1,0 +1,130 @@
+"""`pxefast deployment clear`, `approve`, `hold`, `pending`: what required deployments may do on which devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from pxefast.cli.context import get
+from pxefast.cli.options import DryRun, Json, Yes
+from pxefast.cli.output import confirmed, print_json, print_table
+from pxefast.errors import UsageError
+
+__all__ = ["approve", "clear", "hold", "pending"]
+
+Wanted = Annotated[str, typer.Argument(metavar="ID", help="The required deployment.")]
+Confirm = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm",
+        metavar="HASH",
+        help="Stands for the list of devices where they are many; the refusal without it names it.",
+        show_default=False,
+    ),
+]
+
+
+def clear(
+    context: typer.Context,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="N", help="One device.", show_default=False)
+    ] = None,
+    collection: Annotated[
+        str | None,
+        typer.Option("--collection", metavar="N", help="Every device that is in it now.", show_default=False),
+    ] = None,
+    deployment: Annotated[
+        str | None,
+        typer.Option("--deployment", metavar="ID", help="This deployment alone.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also where the work has started.")] = False,
+    confirm: Confirm = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Let required deployments that were given run again: devices are imaged again."""
+    from pxefast.site.cases import Cases, Cleared
+
+    if (device is None) == (collection is None):
+        raise UsageError("give either --device N or --collection N")
+    cases = Cases(get(context).store())
+
+    def run(dry: bool) -> list[Cleared]:
+        if device is not None:
+            return cases.clear_device(device, deployment, dry, force)
+        return cases.clear_collection(collection or "", deployment, dry, force, confirm)
+
+    _do(
+        lambda dry: [f"{item.deployment} on {item.device}, which is {item.state}" for item in run(dry)],
+        ("let {} run again", "cleared {}", "nothing to clear: no required deployment was given"),
+        dry_run,
+        yes,
+    )
+
+
+def approve(
+    context: typer.Context,
+    deployment_id: Wanted,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", metavar="N", help="This device alone; may be repeated.", show_default=False),
+    ] = None,
+    confirm: Confirm = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Let a required deployment reach the devices that wait for approval."""
+    from pxefast.site.cases import Cases
+
+    cases = Cases(get(context).store())
+    _do(
+        lambda dry: [
+            f"{item.device} for {item.deployment}"
+            for item in cases.approve(deployment_id, device or None, confirm, dry)
+        ],
+        ("arm {}: it is imaged at its next network boot", "armed {}", "nothing to approve"),
+        dry_run,
+        yes,
+    )
+
+
+def pending(context: typer.Context, deployment_id: Wanted, json: Json = False) -> None:
+    """List the devices that a required deployment reaches once a person approves."""
+    from pxefast.site.cases import Cases
+
+    found = Cases(get(context).store()).pending(deployment_id)
+    if json:
+        print_json(
+            [{"device": item.device, "deployment": item.deployment, "why": item.why} for item in found]
+        )
+        return
+    meanings = {"new": "became a member later", "expired": "its arming ran out"}
+    print_table(("DEVICE", "WHY"), [(item.device, meanings[item.why]) for item in found])
+
+
+def hold(
+    context: typer.Context,
+    deployment_id: Wanted,
+    device: Annotated[str, typer.Option("--device", metavar="N", help="The device.")],
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="Told to whoever asks.")
+    ] = "a person said so",
+) -> None:
+    """Stop a required deployment on one device until it is cleared."""
+    from pxefast.site.cases import Cases
+
+    case = Cases(get(context).store()).hold(device, deployment_id, why)
+    print(f"held {case.row.deployment_id} on {case.device}")
+
+
+def _do(run: Callable[[bool], Sequence[str]], words: tuple[str, str, str], dry_run: bool, yes: bool) -> None:
+    """Say what would be done, ask, do it, say it."""
+    will, done, nothing = words
+    found = run(True)
+    if not found:
+        print(nothing)
+    elif confirmed([will.format(item) for item in found], dry_run=dry_run, yes=yes):
+        for item in run(False):
+            print(done.format(item))
