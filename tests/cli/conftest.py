@@ -1,12 +1,15 @@
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from pxefast.cli import main
+from pxefast.site.ledger import Claim, Launch, Ledger
+from pxefast.site.store import Store
 
 
 class Result(NamedTuple):
@@ -89,3 +92,19 @@ def site(template: Path, home: Path, tmp_path: Path) -> Path:
     connection.commit()
     connection.close()
     return image
+
+
+@pytest.fixture
+def started(home: Path) -> Callable[[], None]:
+    """Boots web01 with its required deployment as a service would, up to the launch."""
+
+    def started() -> None:
+        peer, file, now = "192.0.2.7", "SMSImages/PS100001/grubx64.efi", time.time()
+        with Store.open(home / "site.db") as store:
+            ledger, device = Ledger(store, store.point), store.devices.get("web01")
+            identities = tuple(f"mac:{mac}" for mac in device.macs)
+            claim = Claim(device.id, identities, "PS120001", 1, 7, now, 900, file, peer)
+            assert ledger.claim([claim])[0].ok
+            assert ledger.launch([Launch(None, peer, file, "t1", now)])[0].ok
+
+    return started

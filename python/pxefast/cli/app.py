@@ -29,6 +29,7 @@ from pxefast.cli import (
     status,
     task_sequence,
     version,
+    whatif,
 )
 from pxefast.cli.context import Context, default_home
 
@@ -93,6 +94,11 @@ app.command("reconcile", epilog="Example: pxefast reconcile --dry-run")(reconcil
 app.command("explain", epilog="Example: pxefast explain --mac 00:11:22:33:44:55 --arch x64 --firmware uefi")(
     explain.explain
 )
+app.command(
+    "whatif",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example: pxefast whatif deployment clear --collection 'rack 7'",
+)(whatif.whatif)
 app.add_typer(import_registry.app, name="import")
 app.command("replay", epilog="Example: pxefast replay boot.pcap --mac 00:11:22:33:44:55")(replay.replay)
 app.command("serve", epilog="Example: pxefast --home /srv/pxefast serve")(serve.serve)

@@ -152,9 +152,9 @@ def _settings(
 
 def _check(setting: Setting) -> None:
     from pxefast.responder import exclusions
-    from pxefast.site.distribution_points import check_settings
+    from pxefast.site.distribution_points import checked
 
-    check_settings({setting.name: setting.value})
+    checked({setting.name: setting.value})
     if setting.name == "mac_ignore_list_file" and isinstance(setting.value, str):
         # A list that would not exclude what its author meant is no list.
         note(f"{setting.value} excludes {len(exclusions.read(setting.value)):,} MAC addresses")

@@ -118,7 +118,8 @@ def said(decision: Decision) -> str:
         how = "boots" if decision.action == "boot" else "may boot"
         return f"{how} {decision.deployment} with {decision.boot_image} ({decision.boot_program})"
     reason = decision.reasons[-1]
-    return f"{decision.action}, {reason.text}  [{reason.rule}]"
+    how = "sent on to its next boot device" if decision.action == "abort" else "no answer"
+    return f"{how}: {reason.text}  [{reason.rule}]"
 
 
 def stranger(machine: Request) -> Request:

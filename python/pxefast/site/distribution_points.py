@@ -16,7 +16,13 @@ from pxefast.site.names import find, site_code
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["AFFINITIES", "DistributionPoints", "insert_distribution_point", "read_distribution_point"]
+__all__ = [
+    "AFFINITIES",
+    "DistributionPoints",
+    "checked",
+    "insert_distribution_point",
+    "read_distribution_point",
+]
 
 # User device affinity by its number (CM-9): off, once a person approves it, at once.
 AFFINITIES = ("none", "manual", "automatic")
@@ -53,7 +59,7 @@ class DistributionPoints:
 
     def set(self, name: str | None = None, /, **changes: object) -> DistributionPoint:
         """Change settings by their names in DistributionPoint. Raises Invalid for a value out of range."""
-        values = _columns(_checked(changes))
+        values = _columns(checked(changes))
         wanted = name or self._store.point
         p = schema.distribution_point
         words = (f"{key}={value}" for key, value in values.items())
@@ -116,7 +122,8 @@ _RANGES = {
 }
 
 
-def _checked(changes: dict[str, object]) -> dict[str, object]:
+def checked(changes: dict[str, object]) -> dict[str, object]:
+    """Settings as they are kept. Raises Invalid for a value out of range."""
     for name, (low, high, unit) in _RANGES.items():
         value = changes.get(name)
         if isinstance(value, int) and not low <= value <= high:

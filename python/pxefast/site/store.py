@@ -50,6 +50,7 @@ class Store:
     def __init__(self, place: Database) -> None:
         self._place = place
         self._point = ""
+        self._trial: Connection | None = None
         self.code = ""
         self.devices = Devices(self)
         self.collections = Collections(self)
@@ -146,7 +147,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction: everything read in it is of one moment."""
-        with self._place.transaction(change=False) as connection:
+        with self._transaction(change=False) as connection:
             yield connection
 
     @contextmanager
@@ -156,7 +157,7 @@ class Store:
         Durable when the block has ended.
         """
         h = schema.hierarchy
-        with self._place.transaction(change=True) as connection:
+        with self._transaction(change=True) as connection:
             yield connection
             revision = int(connection.execute(select(h.c.revision)).scalar_one()) + 1
             connection.execute(update(h).values(revision=revision))
@@ -169,7 +170,29 @@ class Store:
 
         Its caller appends what is to be audited.
         """
+        with self._transaction(change=True) as connection:
+            yield connection
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """What is changed within the block is read within the block and nowhere else: at its end it is taken back.
+
+        All of it is one transaction, for which every other change waits.
+        """
         with self._place.transaction(change=True) as connection:
+            self._trial = connection
+            try:
+                yield
+            finally:
+                self._trial = None
+                connection.rollback()
+
+    @contextmanager
+    def _transaction(self, change: bool) -> Iterator[Connection]:
+        if self._trial is not None:
+            yield self._trial
+            return
+        with self._place.transaction(change) as connection:
             yield connection
 
     def revision(self) -> int:
