@@ -29,7 +29,6 @@ class Point:
         self.home = Home(folder / "home", settings)
         self.home.answer()
         self.image = self.home.publish(write_files(folder / "image", files), **programs)
-        self._collections: dict[str, str] = {}
         self.service = self._stack.enter_context(Service(self.home))
 
     def __enter__(self) -> Point:
@@ -47,29 +46,28 @@ class Point:
         self.service = self._stack.enter_context(Service(self.home))
 
     def machine(self, purpose: str | None = "required", **more: Any) -> Machine:
-        """A device that the service knows: with a deployment of the image, or none where `purpose` is None."""
+        """A device that the service knows, at an address of its own.
+
+        It has a deployment of the image to itself, for members that come later wait for approval; or none where
+        `purpose` is None.
+        """
         number = next(self._numbers)
-        mac, guid = f"02:00:00:00:00:{number:02x}", str(uuid.uuid5(uuid.NAMESPACE_DNS, f"machine {number}"))
+        mac = f"02:00:00:00:{number // 256:02x}:{number % 256:02x}"
+        guid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"machine {number}"))
         name = f"pc{number:03}"
         self.home.device(name, mac, guid)
-        machine = self.client(mac, guid, **more)
+        machine = self.client(mac, guid, **{"address": f"127.0.1.{number}", **more})
         if purpose is None:
             eventually(lambda: machine.discover().event["device"], SOON, "the new device")
         else:
-            self._deploy(name, purpose)
-            eventually(lambda: machine.discover().reply, SOON, "the new deployment")
+            self.home.deploy(self.image, [name], purpose)
+            eventually(lambda: machine.discover().event["deployment"], SOON, "the new deployment")
         return machine
-
-    def _deploy(self, device: str, purpose: str) -> None:
-        if purpose in self._collections:
-            self.home.run("collection", "add", self._collections[purpose], device)
-        else:
-            self._collections[purpose] = self.home.deploy(self.image, [device], purpose).collection
 
     def client(self, mac: str, guid: str, **more: Any) -> Machine:
         """Who asks with this identity, from 127.0.0.2 unless told."""
         return self._stack.enter_context(Machine(self.service, mac, guid, **more))
 
     def stage(self, machine: Machine, **more: Any) -> Machine:
-        """Another stage of a machine's boot, such as iPXE's."""
-        return self.client(machine.mac, machine.guid, **more)
+        """Another stage of a machine's boot, such as iPXE's, at the same address."""
+        return self.client(machine.mac, machine.guid, **{"address": machine.address[0], **more})

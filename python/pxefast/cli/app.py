@@ -19,6 +19,7 @@ from pxefast.cli import (
     device,
     dp,
     explain,
+    halt,
     import_registry,
     init,
     ledger,
@@ -29,6 +30,7 @@ from pxefast.cli import (
     status,
     task_sequence,
     version,
+    watch,
     whatif,
 )
 from pxefast.cli.context import Context, default_home
@@ -103,5 +105,7 @@ app.add_typer(import_registry.app, name="import")
 app.command("replay", epilog="Example: pxefast replay boot.pcap --mac 00:11:22:33:44:55")(replay.replay)
 app.command("serve", epilog="Example: pxefast --home /srv/pxefast serve")(serve.serve)
 app.command("status", epilog="Example: pxefast status --json")(status.status)
+app.command("watch", epilog="Example: pxefast watch --mac 00:11:22:33:44:55")(watch.watch)
+app.command("halt", epilog='Example: pxefast halt --why "wrong image deployed"')(halt.halt)
 app.command("demo", epilog="Example: pxefast demo")(demo.demo)
 app.command("version", epilog="Example: pxefast version --json")(version.version)

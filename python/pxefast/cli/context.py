@@ -67,10 +67,18 @@ class Context:
     def store(self) -> Store:
         """The open site database. Raises CannotOpen where `init` was not run."""
         if self._store is None:
-            from pxefast.site.store import Store
-
-            self._store = Store.open(self.database, self.settings.database.busy_seconds)
+            self._store = self.open_store(self.settings.database.busy_seconds)
         return self._store
+
+    def open_store(self, busy_seconds: float) -> Store:
+        """The site database of the settings, opened anew; a change waits so long for another one.
+
+        Close it. Raises CannotOpen where `init` was not run.
+        """
+        from pxefast.site.store import Store
+
+        settings = self.settings
+        return Store.open(settings.database.url or self.database, busy_seconds, settings.point.name)
 
     @cached_property
     def _library(self) -> Library:

@@ -28,7 +28,7 @@ _SILENCE_SECONDS = 1.0
 
 
 def demo() -> None:
-    """Boot an imaginary machine from a distribution point made for the purpose, all on loopback, without root."""
+    """Boot an imaginary machine on loopback, without root, and say why once only."""
     with tempfile.TemporaryDirectory(prefix="pxefast-demo-") as folder:
         _demo(Path(folder))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,18 +15,22 @@ from pxefast.cli.context import get
 _BUSY_SECONDS = 1
 
 
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide and log everything, answer nobody, write nothing.")
+    ] = False,
+) -> None:
     """Answer machines until told to stop (SIGTERM, Ctrl-C). Prints `ready` when every port answers.
 
     Events go to standard error, one a line: JSON, or on a terminal a line for people ([log] in pxefast.toml).
     """
     from pxefast.responder.service import Service
-    from pxefast.site.store import Store
 
     here = get(context)
     busy_seconds = min(here.settings.database.busy_seconds, _BUSY_SECONDS)
-    with Store.open(here.database, busy_seconds) as store:
-        service = Service(here.home, here.settings, store, here.library(), sys.stderr)
+    with here.open_store(busy_seconds) as store:
+        service = Service(here.home, here.settings, store, here.library(), sys.stderr, dry_run)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
         service.run(lambda: print("ready", flush=True))

@@ -31,17 +31,21 @@ def _print(found: dict[str, Any]) -> None:
     if not found:
         print("starting")
         return
-    snapshot = found["snapshot"]
+    snapshot, off = found["snapshot"], found["required_off"]
     print_fields(
         {
             "running": f"pid {found['pid']}, pxefast {found['version']}, for {_duration(time.time() - found['since'])}",
-            "site": found["site"],
-            "answers": found["answers"],
+            "site": f"{found['site']}, distribution point {found['distribution_point']}",
+            "database": found["database"],
+            "answers": "no, this is a dry run" if found["dry_run"] else found["answers"],
+            "required": f"off: {off['text']}" if off else "on",
             "ports": ", ".join(f"{name} {port}" for name, port in found["ports"].items()),
             "segment offload": found["offload"],
             "decide compiled": found["decide_compiled"],
             "snapshot": f"{snapshot['devices']} devices, {snapshot['boot_images']} boot images, "
             f"{snapshot['excluded']} excluded, loaded {_duration(time.time() - snapshot['loaded'])} ago",
+            "ledger": found["ledger"],
+            "budget": _budget(found["budget"]),
             "decisions": found["actions"],
             "problems": found["problems"],
         }
@@ -50,6 +54,15 @@ def _print(found: dict[str, Any]) -> None:
     for name, value in found["counters"].items():
         if value:
             print(f"  {name:<40}{value:>14,}")
+
+
+def _budget(budget: dict[str, Any] | None) -> str | None:
+    if budget is None:
+        return None
+    if not budget["claims"]:
+        return "off"
+    spent = ", tripped" if budget["tripped_at"] else ""
+    return f"{budget['used']} of {budget['claims']} required boots in {_duration(budget['seconds'])}{spent}"
 
 
 def _duration(seconds: float) -> str:

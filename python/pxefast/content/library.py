@@ -2,6 +2,7 @@
 
     <folder>/blobs/<aa>/<sha256>    read-only
     <folder>/images/<ID>.json       written last: an image is published when its manifest is there
+    <folder>/builtin/<sha256>       what pxefast itself brings along
 
 Every step is durable before the next one (D22): a crash leaves the old image or the new one, and never a part
 of one.
@@ -24,7 +25,7 @@ from typing import NamedTuple, Protocol
 from pxefast.content.source import SourceFile, check_programs, scan
 from pxefast.errors import CannotOpen, ContentError
 
-__all__ = ["Image", "Library", "Progress", "Published", "PublishedFile"]
+__all__ = ["BuiltIn", "Image", "Library", "Progress", "Published", "PublishedFile"]
 
 _READ_BYTES = 1 << 20
 _TEMPORARY = ".new-"
@@ -60,6 +61,14 @@ class PublishedFile(NamedTuple):
     def blob(self) -> str:
         """Where its bytes are, relative to the library's folder."""
         return f"blobs/{self.sha256[:2]}/{self.sha256}"
+
+
+class BuiltIn(NamedTuple):
+    """A file of pxefast's own: its full name, where its bytes are relative to the library's folder, size in bytes."""
+
+    name: str
+    path: str
+    size: int
 
 
 class Published(NamedTuple):
@@ -132,6 +141,22 @@ class Library:
             _sync_folder(self._images)
             self._collect()
         return True
+
+    def bring(self, files: Mapping[str, bytes]) -> list[BuiltIn]:
+        """Keep files of pxefast's own beside the images. Raises CannotOpen."""
+        brought = []
+        try:
+            (self.folder / "builtin").mkdir(exist_ok=True)
+            for name, content in files.items():
+                path = f"builtin/{hashlib.sha256(content).hexdigest()}"
+                if not (self.folder / path).exists():
+                    with self._temporary(self.folder / "builtin") as (writer, temporary):
+                        _write_all(writer, content)
+                        self._place(writer, temporary, self.folder / path, 0o444)
+                brought.append(BuiltIn(name, path, len(content)))
+        except OSError as error:
+            raise CannotOpen(f"cannot write to {self.folder}: {error.strerror}") from None
+        return brought
 
     def stamp(self) -> tuple[int, int]:
         """A value that changes whenever an image is published or withdrawn; one system call."""

@@ -8,55 +8,64 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
 from pxefast.config import Log
+from pxefast.decide import Reason
+from pxefast.responder.feed import Feed
+from pxefast.responder.gates import Passage
+from pxefast.responder.handed import Handed
+from pxefast.responder.lines import Lines
 from pxefast.responder.reply import Answer
+from pxefast.responder.reports import Reported
+from pxefast.site.ledger import Swept
 
 if TYPE_CHECKING:
     from pxefast import _native
 
-__all__ = ["Audit"]
+__all__ = ["Audit", "line_of"]
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # How a transfer ended that nobody needs to look at (F-50, W-89); GRUB stops each as it likes (F-54).
-_NORMAL_ENDS = {"complete", "unconfirmed", "size_probe", "aborted"}
-
-
-class _Lines:
-    """Writes lines. One that cannot be written is counted: a log without reader or room ends nothing (R-105)."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.lost = 0
-
-    def msg(self, line: str) -> None:
-        try:
-            print(line, file=self._stream, flush=True)
-        except OSError:
-            self.lost += 1
-
-    debug = info = warning = error = msg
+# A denied one has a `launch` event that says why.
+_NORMAL_ENDS = {"complete", "unconfirmed", "size_probe", "aborted", "denied"}
 
 
 class Audit:
-    """Writes events, one a line, to `stream`; JSON, or the readable line alone."""
+    """Writes events, one a line, to `stream` (JSON, or the readable line alone) and, all of them as JSON, to `feed`."""
 
-    def __init__(self, settings: Log, stream: TextIO) -> None:
-        as_json = settings.format == "json" or (settings.format == "auto" and not stream.isatty())
+    def __init__(self, settings: Log, stream: TextIO, feed: Feed) -> None:
+        self._as_json = settings.format == "json" or (settings.format == "auto" and not stream.isatty())
+        self._level = _LEVELS[settings.level]
         self.actions: Counter[str] = Counter()
-        self._lines = _Lines(stream)
+        self._lines = Lines(stream)
+        self._feed = feed
         self._log = structlog.wrap_logger(
             self._lines,
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-                _json if as_json else _line,
+                self._render,
             ],
-            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
+            wrapper_class=structlog.make_filtering_bound_logger(0),
         )
+
+    def _render(self, _logger: object, _name: str, event: structlog.types.EventDict) -> str:
+        as_json = ""
+        if self._as_json or self._feed.heard:
+            # ASCII only: no byte from the wire can reach a terminal unescaped (T14).
+            as_json = json.dumps({"time": event["time"], **event})
+            self._feed.tell(as_json)
+        if _LEVELS[event["level"]] < self._level:
+            raise structlog.DropEvent
+        return as_json if self._as_json else line_of(event)
+
+    def close(self, seconds: float) -> None:
+        """Write what waits to be written, for at most so long."""
+        self._lines.close(seconds)
 
     @property
     def problem(self) -> str | None:
@@ -93,8 +102,66 @@ class Audit:
             relay_agent=_hex(answer.question.relay_agent),
         )
 
-    def transferred(self, transfer: _native.Transfer) -> None:
-        """One ended transfer."""
+    def launched(self, passage: Passage) -> None:
+        """One gate of a launch file, and whether its last byte left."""
+        gate, reason = passage.gate, passage.reason
+        who = passage.device or passage.mac or "?"
+        what = {
+            "launched": f"gets the last byte of {gate.name}: {passage.deployment} is launched",
+            "opened": f"gets the last byte of {gate.name}",
+            "refused": f"does not get the last byte of {gate.name}",
+        }[passage.result]
+        self._log.log(
+            _LEVELS["warning" if passage.result == "refused" else "info"],
+            "launch",
+            text=f"{who} at {gate.peer} {what}: {reason.text} [{reason.rule}]",
+            device=passage.device,
+            mac=passage.mac,
+            deployment=passage.deployment,
+            session=passage.session,
+            file=gate.name,
+            peer=gate.peer,
+            transfer=gate.transfer,
+            result=passage.result,
+            reasons=[reason_dict(reason)],
+        )
+
+    def reported(self, reported: Reported, device: str | None, known: Handed | None) -> None:
+        """What a boot environment said, and whether the ledger believed it."""
+        result = reported.result
+        said = f"{reported.kind}: {reported.text}" if reported.text else reported.kind
+        what = f"says {said!r}" if result.ok else f"says {said!r} in vain: {result.reason.text}"
+        worth = "warning" if not result.ok or reported.kind == "failed" else "info"
+        self._log.log(
+            _LEVELS[worth],
+            "report",
+            text=f"{device or '?'} at {reported.address} {what}",
+            device=device,
+            mac=known.mac if known else None,
+            deployment=result.deployment_id,
+            session=reported.session if result.device_id is not None else None,
+            kind=reported.kind,
+            why=reported.text or None,
+            state=result.state,
+            peer=reported.address,
+            ok=result.ok,
+            reasons=[reason_dict(result.reason)],
+        )
+
+    def swept(self, row: Swept, device: str | None) -> None:
+        """What the passing of time did to a boot; a person must look at one that is held (G3)."""
+        self.tell(
+            "warning" if row.after == "HOLD" else "info",
+            f"{device or row.device_id}: required deployment {row.deployment_id} was {row.before}, "
+            f"is {row.after}: {row.why}",
+            device=device,
+            deployment=row.deployment_id,
+            before=row.before,
+            after=row.after,
+        )
+
+    def transferred(self, transfer: _native.Transfer, known: Handed | None) -> None:
+        """One ended transfer; `known` is what was last answered to its address."""
         level = "info" if transfer.outcome in _NORMAL_ENDS else "warning"
         rate = transfer.bytes / 1e6 / transfer.seconds if transfer.seconds > 0 else 0.0
         self._log.log(
@@ -103,6 +170,8 @@ class Audit:
             text=f"{transfer.peer} {transfer.name}: {transfer.outcome.replace('_', ' ')}, "
             f"{transfer.bytes} of {transfer.size} bytes in {transfer.seconds:.3f} s ({rate:.1f} MB/s), "
             f"block {transfer.block_size} window {transfer.window_size}, {transfer.resent} resent",
+            device=known.device if known else None,
+            mac=known.mac if known else None,
             peer=transfer.peer,
             name=transfer.name,
             outcome=transfer.outcome,
@@ -112,7 +181,13 @@ class Audit:
             block_size=transfer.block_size,
             window_size=transfer.window_size,
             resent=transfer.resent,
+            gated=transfer.gated,
         )
+
+
+def reason_dict(reason: Reason) -> dict[str, str]:
+    """A reason as every event has it."""
+    return {"code": reason.code, "text": reason.text, "rule": reason.rule}
 
 
 def _request_line(answer: Answer) -> str:
@@ -125,6 +200,8 @@ def _request_line(answer: Answer) -> str:
         "abort": "is told to go on to its next boot device",
         "ignore": "gets no answer",
     }[decision.action]
+    if answer.sent_to is None and decision.action != "ignore":
+        what = f"is not answered, but {what}"
     because = "; ".join(f"{reason.text} [{reason.rule}]" for reason in decision.reasons)
     return f"{fields.door} {who}{where} {what}: {because}"
 
@@ -133,11 +210,7 @@ def _hex(value: bytes | None) -> str | None:
     return None if value is None else value.hex()
 
 
-def _json(_logger: object, _name: str, event: structlog.types.EventDict) -> str:
-    # ASCII only: no byte from the wire can reach a terminal unescaped (T14).
-    return json.dumps({"time": event.pop("time"), **event})
-
-
-def _line(_logger: object, _name: str, event: structlog.types.EventDict) -> str:
+def line_of(event: Mapping[str, Any]) -> str:
+    """An event as a person reads it: one line of ASCII, whatever it holds (R-99)."""
     text = str(event["text"]).encode("unicode_escape").decode("ascii")
     return f"{event['time']} {event['level']:<7} {text}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pxefast.decide import Exclusions, parse_exclusions
+from pxefast.decide import Exclusions, Reason, parse_exclusions
 from pxefast.errors import ExclusionError
 
-__all__ = ["ExclusionFile", "read"]
+__all__ = ["ExclusionFile", "held_by_list", "read"]
 
 Stamp = tuple[int, int, int] | None
 
@@ -65,13 +65,18 @@ class ExclusionFile:
                 self._file = None
                 raise
             # A line that is wrong is a slip of the pen; a list that is gone may mean anything (R-53).
-            paused = f"exclusion list {error}" if error.line == 0 else self.exclusions.paused
+            paused = held_by_list(str(error)) if error.line == 0 else self.exclusions.paused
             self.problem = str(error)
             self.exclusions = Exclusions(self.exclusions.macs, paused)
             return None if before == self.problem else f"{error}; the last good list stays"
         self.problem = None
         self.exclusions = Exclusions(macs)
         return f"exclusion list {file} read: {len(macs)} excluded"
+
+
+def held_by_list(why: str) -> Reason:
+    """The exclusion list is gone: whom it named nobody knows."""
+    return Reason("required_paused", f"required deployments are held: exclusion list {why}", "R-53")
 
 
 def _stamp(file: str) -> Stamp:

@@ -1,33 +1,40 @@
-"""From questions to answers: decide, claim what is required, then name the boot program, in this order (I1)."""
+"""From questions to answers: decide, have it claimed where it is required, then name the boot program (I1)."""
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from ipaddress import IPv4Address
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pxefast.config import Dhcp
-from pxefast.content.namespace import boot_file
 from pxefast.decide import Decision, Mark, Reason, Request, decide
-from pxefast.errors import PxefastError
-from pxefast.responder.view import View
-from pxefast.site.ledger import Claim, Ledger
+from pxefast.responder.barrier import Verdict
+from pxefast.responder.handed import Handed, Memory
+from pxefast.responder.interfaces import interface_mac
+from pxefast.responder.shape import finished, launch_name, named, names_program, refused, relay_refused
+from pxefast.responder.view import Sight, View
+from pxefast.site.ledger import Claim, ClaimResult
 
 if TYPE_CHECKING:
     from pxefast import _native
 
-__all__ = ["Answer", "Answers"]
+__all__ = ["Answer", "Answers", "Case", "clock"]
 
-# A claim that took longer is not answered: the client has asked again by now, and that is answered (safety 5.4).
+# What took longer is not answered: the client has asked again by now, and that is answered (safety 5.4).
 _TOO_LATE_SECONDS = 2.0
-# The header's `file` field less its NUL (W-1).
-_LONGEST_BOOT_FILE = 127
 
 _NOWHERE = Reason("no_destination", "no honest client or relay could be where the answer would go", "R-14")
-_TOO_LATE = Reason("too_late", "the claim took too long; the client asks again", "W-20")
+_TOO_LATE = Reason("too_late", "it took too long to get here; the client asks again", "W-20")
 _NOT_SENT = Reason("not_sent", "the kernel did not take the answer; see the counter dhcp.send_failed", "W-13")
+_DRY_RUN = Reason("dry_run", "this is a dry run: nobody is answered", "R-61")
+
+
+def clock() -> float:
+    """Seconds that also pass while the host sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Answer(NamedTuple):
@@ -40,109 +47,156 @@ class Answer(NamedTuple):
     sent_to: str | None
 
 
-class Answers:
-    """Answers batches of questions from one server."""
+@dataclass
+class Case:
+    """One question on its way to an answer.
 
-    def __init__(self, server: _native.Server, view: View, ledger: Ledger, dhcp: Dhcp) -> None:
+    `peer` is the client's address where it is known. `claim` is what must be durable first; `session` and `token` are
+    the ledger's.
+    """
+
+    question: _native.Request
+    fields: _native.Fields
+    request: Request
+    decision: Decision
+    peer: str | None
+    claim: Claim | None = None
+    session: str | None = None
+    token: str | None = None
+
+
+class Answers:
+    """Answers batches of questions from one server; `report_port` is where boot environments report, if anywhere."""
+
+    def __init__(
+        self,
+        server: _native.Server,
+        view: View,
+        memory: Memory,
+        dhcp: Dhcp,
+        *,
+        report_port: int | None = None,
+        dry_run: bool = False,
+    ) -> None:
         self._server = server
         self._view = view
-        self._ledger = ledger
+        self._memory = memory
         self._dhcp = dhcp
-        self._style = dhcp.style.model_dump()
-        self._any_relay = any(network.prefixlen == 0 for network in dhcp.relays)
+        self._report_port = report_port
+        self._dry_run = dry_run
+        self._secret = secrets.token_bytes(16)
 
-    def answer(self, questions: Sequence[_native.Request]) -> list[Answer]:
-        """Decide, claim and send. Each question yields one Answer, also where nothing is sent."""
-        heard = time.monotonic()
-        now = time.time()
-        asked = [(question, question.fields()) for question in questions]
-        requests = [_request(question, fields, now) for question, fields in asked]
-        decisions = [
-            self._decide(question, request) for (question, _), request in zip(asked, requests, strict=True)
-        ]
-        self._claim(requests, decisions, heard)
-        return [
-            self._send(question, fields, request, decision)
-            for (question, fields), request, decision in zip(asked, requests, decisions, strict=True)
-        ]
+    def prepare(self, questions: Sequence[_native.Request], heard: float) -> list[Case]:
+        """Decide. `heard` is the earliest time by `clock` that one of them can have come in."""
+        now, sight = time.time(), self._view.sight()
+        cases = []
+        for question in questions:
+            fields = question.fields()
+            request = _request(question, fields, now)
+            case = Case(question, fields, request, self._decide(question, request, sight), _peer(fields))
+            if case.decision.claim and self._names_program(case) and not self._dry_run:
+                if _late(heard):
+                    case.decision = refused(case.decision, _TOO_LATE)
+                else:
+                    case.claim = self._claim(case, sight)
+            cases.append(case)
+        return cases
 
-    def _decide(self, question: _native.Request, request: Request) -> Decision:
+    def _decide(self, question: _native.Request, request: Request, sight: Sight) -> Decision:
         if question.destination is None:
             return Decision("ignore", (_NOWHERE,))
-        if request.giaddr is not None and not self._listed(request.giaddr):
-            text = f"relay {request.giaddr} is not in [dhcp] relays of pxefast.toml"
-            return Decision("ignore", (Reason("relay_not_listed", text, "D16"),))
-        if self._view.problem is not None:
-            return Decision("ignore", (Reason("site_unreadable", self._view.problem, "T18"),))
-        decision = decide(request, self._view.site, self._view.exclusion_file.exclusions)
-        named = _named(decision)
-        if len(named.encode()) > _LONGEST_BOOT_FILE:
-            text = f"boot file {named} is longer than the {_LONGEST_BOOT_FILE} bytes that a client reads"
-            return _refused(decision, Reason("boot_file_too_long", text, "W-1"))
-        return decision
+        distrusted = relay_refused(request, self._dhcp)
+        if distrusted is not None:
+            return distrusted
+        if sight.problem is not None:
+            return Decision("ignore", (sight.problem,))
+        decision = decide(request, sight.site, sight.exclusions)
+        return finished(decision, request, self._dhcp, self._view.gated)
 
-    def _listed(self, relay: str) -> bool:
-        return self._any_relay or any(IPv4Address(relay) in network for network in self._dhcp.relays)
+    def _claim(self, case: Case, sight: Sight) -> Claim:
+        request, decision = case.request, case.decision
+        assert decision.deployment is not None
+        return Claim(
+            decision.device_id,
+            decision.identities,
+            decision.deployment,
+            request.step,
+            request.xid,
+            request.now,
+            sight.site.session_seconds,
+            launch_name(decision, self._view.gated),
+            case.peer,
+        )
 
-    def _claim(self, requests: Sequence[Request], decisions: list[Decision], heard: float) -> None:
-        """Claim, in one durable transaction, every required boot whose program would be named now."""
-        claims: dict[int, Claim] = {}
-        for place, (request, decision) in enumerate(zip(requests, decisions, strict=True)):
-            if not (decision.claim and self._names_program(request, decision)):
-                continue
-            if decision.device_id is not None and decision.deployment is not None:
-                claims[place] = Claim(
-                    decision.device_id,
-                    decision.identities,
-                    decision.deployment,
-                    request.step,
-                    request.xid,
-                    request.now,
-                    self._view.site.session_seconds,
-                    None,
-                    None,
-                )
-        if not claims:
-            return
-        try:
-            results = self._ledger.claim(list(claims.values()))
-        except PxefastError as error:
+    def settle(self, cases: Sequence[Case], verdict: Verdict) -> None:
+        """What became of the claims of these cases, which are the verdict's in their order."""
+        claimed = [case for case in cases if case.claim is not None]
+        if verdict.failed is not None:
             # The outcome is unknown: nothing is sent, the client asks again (safety 5.4).
-            reason = Reason("ledger_unavailable", f"the claim could not be made durable: {error}", "T18")
-            for place in claims:
-                decisions[place] = _refused(decisions[place], reason)
+            for case in claimed:
+                case.decision = refused(case.decision, verdict.failed)
             return
-        late = time.monotonic() - heard > _TOO_LATE_SECONDS
-        for (place, claim), result in zip(claims.items(), results, strict=True):
-            if result.mark is not None and result.device_id is not None:
-                self._view.site.marks.setdefault(claim.deployment_id, {})[result.device_id] = result.mark
-            if not result.ok:
-                decisions[place] = _refused(decisions[place], result.reason)
-            elif late:
-                decisions[place] = _refused(decisions[place], _TOO_LATE)
-            elif result.reason not in decisions[place].reasons:
-                decisions[place] = replace(
-                    decisions[place], reasons=(*decisions[place].reasons, result.reason)
-                )
+        for case, result in zip(claimed, verdict.claims, strict=True):
+            self._settle(case, result)
 
-    def _names_program(self, request: Request, decision: Decision) -> bool:
-        """Microsoft's shape names the boot program on port 4011 only; the direct style also in the offer."""
-        if request.door == "request":
-            return True
-        kind = "ipxe" if request.ipxe else "bios"
-        if not request.ipxe and decision.firmware == "uefi":
-            kind = f"uefi_{decision.architecture}"
-        return bool(self._style[kind] == "direct")
+    def _settle(self, case: Case, result: ClaimResult) -> None:
+        if not result.ok or result.mark is None:
+            case.decision = refused(case.decision, result.reason)
+            return
+        case.session, case.token = result.mark.session, result.token
+        if result.reason not in case.decision.reasons:
+            case.decision = replace(case.decision, reasons=(*case.decision.reasons, result.reason))
 
-    def _send(
-        self, question: _native.Request, fields: _native.Fields, request: Request, decision: Decision
-    ) -> Answer:
-        if decision.action not in ("boot", "prompt"):
-            return Answer(question, fields, request, decision, None)
-        named = _named(decision) if self._names_program(request, decision) else ""
-        sent_to = self._server.answer(question, named)
-        if decision.action == "prompt" and named and decision.device_id is not None and decision.deployment:
-            # Not a claim, only what tells a later stage of this boot from its beginning (F-42).
+    def send(self, case: Case, heard: float) -> Answer:
+        """Send what was decided, unless it was stopped, or got too old, meanwhile (R-60, R-72)."""
+        if case.decision.action == "ignore":
+            return _answer(case, None)
+        if self._dry_run:
+            case.decision = replace(case.decision, reasons=(*case.decision.reasons, _DRY_RUN))
+            return _answer(case, None)
+        names = self._names_program(case)
+        if case.decision.action == "boot":
+            off = self._view.required_off() or (_TOO_LATE if names and _late(heard) else None)
+            if off is not None:
+                case.decision = refused(case.decision, off)
+                return _answer(case, None)
+        sent_to = self._answer(case) if names else self._server.answer(case.question)
+        if sent_to is None:
+            case.decision = replace(case.decision, reasons=(*case.decision.reasons, _NOT_SENT))
+        return _answer(case, sent_to)
+
+    def _answer(self, case: Case) -> str | None:
+        """Name the boot program, and remember to whom."""
+        decision = case.decision
+        if decision.boot_image is None or decision.deployment is None:
+            return self._server.answer(case.question, named(decision, None))
+        if case.session is None:
+            case.session = self._session(case)
+        # An offer goes to a client without address, whose files are known by the session in their names.
+        known_address = case.peer is not None
+        boot_file = named(decision, None if known_address else case.session)
+        handed = Handed(
+            decision.action == "prompt",
+            decision.boot_image,
+            decision.deployment,
+            decision.device,
+            case.request.mac,
+        )
+        self._memory.note((case.peer, case.session), handed)
+        if handed.prompt:
+            self._remember(case)
+            return self._server.answer(case.question, boot_file)
+        return self._server.answer(case.question, boot_file, self._session_file(case))
+
+    def _session(self, case: Case) -> str:
+        """A name for the boot of an available deployment, the same for each repeat of its question."""
+        machine = f"{case.request.mac} {case.request.guid} {case.decision.boot_image}"
+        return hashlib.blake2s(machine.encode(), key=self._secret, digest_size=16).hexdigest()
+
+    def _remember(self, case: Case) -> None:
+        """Not a claim, only what tells a later stage of a prompted boot from its beginning (F-42)."""
+        request, decision = case.request, case.decision
+        if decision.device_id is not None and decision.deployment is not None:
             mark = Mark(
                 decision.deployment,
                 0,
@@ -155,9 +209,39 @@ class Answers:
                 request.now,
             )
             self._view.site.marks.setdefault(decision.deployment, {})[decision.device_id] = mark
-        if sent_to is None:
-            decision = replace(decision, reasons=(*decision.reasons, _NOT_SENT))
-        return Answer(question, fields, request, decision, sent_to)
+
+    def _session_file(self, case: Case) -> bytes:
+        """What the boot environment needs to report (`session.env`)."""
+        values = {
+            "PXEFAST_SESSION": case.session,
+            "PXEFAST_DEPLOYMENT": case.decision.deployment,
+            "PXEFAST_DEVICE": case.decision.device or case.request.mac,
+        }
+        if self._report_port is not None and case.token is not None:
+            values["PXEFAST_REPORT_URL"] = (
+                f"http://{case.fields.server}:{self._report_port}/session/{case.session}"
+            )
+            values["PXEFAST_TOKEN"] = case.token
+        return "".join(f"{key}={value}\n" for key, value in values.items()).encode()
+
+    def _names_program(self, case: Case) -> bool:
+        return names_program(case.request, case.decision, self._dhcp)
+
+
+def _late(heard: float) -> bool:
+    return clock() - heard > _TOO_LATE_SECONDS
+
+
+def _answer(case: Case, sent_to: str | None) -> Answer:
+    return Answer(case.question, case.fields, case.request, case.decision, sent_to)
+
+
+def _peer(fields: _native.Fields) -> str | None:
+    """The client's own address, where the question shows it: from there it will ask for files."""
+    if fields.door == "discover":
+        return None
+    source = fields.source.rpartition(":")[0]
+    return fields.ciaddr if fields.giaddr is not None or source == "0.0.0.0" else source
 
 
 def _request(question: _native.Request, fields: _native.Fields, now: float) -> Request:
@@ -175,16 +259,5 @@ def _request(question: _native.Request, fields: _native.Fields, now: float) -> R
         question.interface,
         fields.giaddr,
         now,
-    )
-
-
-def _named(decision: Decision) -> str:
-    if decision.boot_image is None or decision.boot_program is None:
-        return ""
-    return boot_file(decision.boot_image, decision.boot_program)
-
-
-def _refused(decision: Decision, reason: Reason) -> Decision:
-    return replace(
-        decision, action="ignore", boot_program=None, claim=False, reasons=(*decision.reasons, reason)
+        interface_mac(question.interface),
     )

@@ -1,86 +1,258 @@
-"""What the service decides from, swapped whole within a second of any change, without a restart."""
+"""What the service decides from: swapped whole by the keeper's thread within a second of any change.
+
+The loop that answers machines only ever takes what is there (`sight`); it never waits for a file or a database.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
+from pxefast.config import Settings
 from pxefast.content import namespace
-from pxefast.content.library import Library
-from pxefast.decide import Site
+from pxefast.content.library import Library, Published
+from pxefast.decide import Exclusions, Mark, Reason, Site
+from pxefast.decide.records import State
+from pxefast.errors import PxefastError
 from pxefast.responder.exclusions import ExclusionFile
+from pxefast.responder.gated import gated_files
+from pxefast.responder.halt import Halt
+from pxefast.responder.pauses import no_database
+from pxefast.site.schema import LIVE
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
 from pxefast.site.watch import Watcher
 
-__all__ = ["Published", "View"]
+__all__ = ["Sight", "View"]
 
-Published = list[tuple[str, str, int, bool]]
+Publish = Callable[[list[namespace.File]], None]
+Tell = Callable[[str, str], None]
+T = TypeVar("T")
 
-# How often changes are looked for, and what could not be read is tried again.
-_SECONDS = 0.2
+# How long a database that failed is left alone before it is tried again.
 _AGAIN_SECONDS = 1.0
+# Nobody looked at the database for so long: the keeper hangs in it.
+_SILENT_SECONDS = 30.0
+
+
+class Sight(NamedTuple):
+    """What one batch of questions is decided from. `problem`: nothing is handed out, and why."""
+
+    site: Site
+    exclusions: Exclusions
+    problem: Reason | None
+
+
+class _Gone(PxefastError):  # noqa: N818  what it says
+    """The database, and nothing else, cannot be read."""
 
 
 class View:
-    """The site, the published files and the exclusion list as they are now.
+    """The site, the published files, the exclusion list and the halt file as they are now.
 
-    `problem` says why the site cannot be trusted at the moment: nothing is handed out then.
+    Raises CannotOpen, SiteError, ExclusionError when it cannot begin.
     """
 
     def __init__(
-        self,
-        store: Store,
-        library: Library,
-        session_seconds: float,
-        publish: Callable[[Published], None],
-        tell: Callable[[str, str], None],
+        self, store: Store, library: Library, settings: Settings, halt: Halt, publish: Publish, tell: Tell
     ) -> None:
         self._store = store
         self._library = library
-        self._session_seconds = session_seconds
+        self._session_seconds = settings.session.seconds
+        self._stale_seconds = settings.database.serve_stale_available_seconds
+        self._halt = halt
         self._publish = publish
         self._tell = tell
-        self._watcher = Watcher(store)
-        self._stamp = library.stamp()
-        self._next = 0.0
+        self._turn = threading.Lock()
+        self._marks_meanwhile: list[tuple[int, Mark]] | None = None
+        self._names: dict[int, str] | None = None
+        self._doubt: tuple[float, Reason] | None = None
+        self._again = 0.0
+        self._content_problem: str | None = None
         self.exclusion_file = ExclusionFile()
-        self.problem: str | None = None
+        self.gated: dict[str, str] = {}
+        self.unreadable: str | None = None
+        self.lost: Reason | None = None
+        # Told by the keeper and the barrier: a broken journal, a database with unsafe settings, a spent budget.
+        self.journal: Reason | None = None
+        self.unsafe: Reason | None = None
+        self.budget: Reason | None = None
         self.loaded = time.time()
-        self.site: Site = load(store, store.point, library.published(), session_seconds)
-        publish(namespace.build(library))
+        self._confirmed = time.monotonic()
+        self._watcher: Watcher | None = Watcher(store)
+        self._stamp = library.stamp()
+        published = library.published()
+        self.site: Site = load(store, store.point, published, self._session_seconds)
+        self.devices = _count(self.site)
+        self._serve_files(self.site, published)
         self._read_exclusions()
+
+    # What the loop asks and says.
+
+    def sight(self) -> Sight:
+        """Everything as it is now; two system calls."""
+        return Sight(
+            self.site, Exclusions(self.exclusion_file.exclusions.macs, self.required_off()), self.problem()
+        )
+
+    def required_off(self) -> Reason | None:
+        """Why no required deployment may be handed out now; the gravest of the reasons."""
+        return self._stopped() or self.budget or self.exclusion_file.exclusions.paused
+
+    def launches_off(self) -> Reason | None:
+        """Why no launch file may be completed now. What the budget has let begin may go on."""
+        return self._stopped() or self.exclusion_file.exclusions.paused
+
+    def _stopped(self) -> Reason | None:
+        return self._halt.check() or self.journal or self.unsafe or self._database_gone()
+
+    def problem(self) -> Reason | None:
+        """Why nothing at all may be handed out (D10)."""
+        if self.unreadable is not None:
+            return Reason("site_unreadable", self.unreadable, "T18")
+        if self.lost is None or self._age() <= self._stale_seconds:
+            return None
+        return self.lost
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong, for people."""
+        gone, file = self._database_gone(), self.exclusion_file.problem
+        reasons = (self._halt.check(), self.journal, self.unsafe, gone, self.budget)
+        texts = [reason.text for reason in reasons if reason]
+        if self.lost is not None and self.problem() is None:
+            left = self._stale_seconds - self._age()
+            texts.append(f"available deployments go on from a snapshot, for {left:.0f} s more")
+        return [*texts, *(text for text in (self.unreadable, file) if text)]
+
+    def doubt(self, error: Exception) -> None:
+        """A write failed: nobody knows what the database holds.
+
+        Required deployments are off until the keeper has read it anew, so that no other machine waits for it (R-73).
+        """
+        reason = no_database(str(error) or type(error).__name__)
+        with self._turn:
+            self._doubt = (time.monotonic(), reason)
+            self._again = time.monotonic() + _AGAIN_SECONDS
+
+    def mark(self, device_id: int, mark: Mark) -> None:
+        """The ledger's newest word on a device: the next decision must know it."""
+        with self._turn:
+            _mark(self.site, device_id, mark)
+            if self._marks_meanwhile is not None:
+                self._marks_meanwhile.append((device_id, mark))
+
+    def moved(self, device_id: int, deployment_id: str, state: State, why: str = "") -> None:
+        """A boot is in another state of the ledger now."""
+        mark = self.site.marks.get(deployment_id, {}).get(device_id)
+        if mark is not None:
+            self.mark(device_id, replace(mark, state=state, why=why))
+
+    def device_name(self, device_id: int | None) -> str | None:
+        """A device's name by its number."""
+        if device_id is None:
+            return None
+        names = self._names
+        if names is None:
+            site = self.site
+            devices = (*site.devices_by_mac.values(), *site.devices_by_guid.values())
+            names = self._names = {device.id: device.name for device in devices}
+        return names.get(device_id)
+
+    def _age(self) -> float:
+        return time.monotonic() - self._confirmed
+
+    def _database_gone(self) -> Reason | None:
+        if self.lost is not None:
+            return self.lost
+        if self._doubt is not None:
+            return self._doubt[1]
+        silent = self._age()
+        return (
+            no_database(f"the database has been silent for {silent:.0f} s")
+            if silent > _SILENT_SECONDS
+            else None
+        )
+
+    # What the keeper does.
 
     def refresh(self) -> None:
-        """Look for changes, at most five times a second."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + _SECONDS
+        """Look for changes and follow them. What cannot be read is not trusted, and tried again each second."""
+        if time.monotonic() >= self._again:
+            try:
+                self._refresh_site()
+            except _Gone as error:
+                self._lose(str(error))
+            except Exception as error:  # whatever it is
+                self._content_problem = str(error) or type(error).__name__
+                self._again = time.monotonic() + _AGAIN_SECONDS
+        unreadable = self._content_problem
         try:
-            self._refresh()
-        except Exception as error:  # whatever it is, what cannot be read is not trusted
-            if self.problem is None:
-                self._tell("error", f"nothing is handed out until this is mended: {error}")
-            self.problem = str(error) or type(error).__name__
-            self._next = now + _AGAIN_SECONDS
+            self._read_exclusions()
+        except PxefastError as error:
+            unreadable = unreadable or str(error)
+        self.unreadable = unreadable
 
-    def _refresh(self) -> None:
+    def _refresh_site(self) -> None:
+        began = time.monotonic()
         stamp = self._library.stamp()
-        content, mending = stamp != self._stamp, self.problem is not None
-        changed = self._watcher.changed() or content
-        if changed or mending:
-            if content:
-                self._publish(namespace.build(self._library))
-            self.site = load(self._store, self._store.point, self._library.published(), self._session_seconds)
+        content = stamp != self._stamp
+        changed = _ask(self._changed)
+        self._confirmed = began
+        doubt = self._doubt
+        mending = self.lost is not None or doubt is not None or self._content_problem is not None
+        if changed or content or mending:
+            self._load()
             self._stamp = stamp
-            self.loaded = time.time()
-        self._read_exclusions()
-        if mending:
-            self.problem = None
-            self._tell("warning", "all can be read again")
-        if changed:
+        if doubt is not None:
+            _ask(self._probe)
+        with self._turn:
+            if self._doubt is doubt:
+                self._doubt = None
+        self._content_problem = None
+        self.lost = None
+        if (changed or content) and not mending:
             self._tell("info", "the content library changed" if content else "the site changed")
+
+    def _changed(self) -> bool:
+        if self._watcher is None:
+            self._watcher = Watcher(self._store)
+            return True
+        return self._watcher.changed()
+
+    def _probe(self) -> None:
+        with self._store.record():
+            pass
+
+    def _load(self) -> None:
+        published = self._library.published()
+        with self._turn:
+            self._marks_meanwhile = []
+        try:
+            site = _ask(lambda: load(self._store, self._store.point, published, self._session_seconds))
+            self.devices = _count(site)
+            # Before the first machine is sent to a file, its gate must be shut.
+            self._serve_files(site, published)
+            with self._turn:
+                for device_id, mark in self._marks_meanwhile:
+                    _mark(site, device_id, mark)
+                self.site, self._names, self.loaded = site, None, time.time()
+        finally:
+            self._marks_meanwhile = None
+
+    def _serve_files(self, site: Site, published: Mapping[str, Published]) -> None:
+        # A gate stays: what was handed out from behind it may still be on its way.
+        self.gated = {**self.gated, **_ask(lambda: gated_files(self._store, site, published))}
+        self._publish(namespace.build(self._library, self.gated))
+
+    def _lose(self, why: str) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+        self.lost = no_database(why)
+        self._again = time.monotonic() + _AGAIN_SECONDS
 
     def _read_exclusions(self) -> None:
         news = self.exclusion_file.refresh(self.site.dp.mac_ignore_list_file)
@@ -89,4 +261,29 @@ class View:
 
     def close(self) -> None:
         """Give back the watcher's connection."""
-        self._watcher.close()
+        if self._watcher is not None:
+            self._watcher.close()
+
+
+def _ask(database: Callable[[], T]) -> T:
+    try:
+        return database()
+    except Exception as error:  # drivers have errors of many kinds
+        raise _Gone(str(error) or type(error).__name__) from error
+
+
+def _count(site: Site) -> int:
+    return len({device.id for device in (*site.devices_by_mac.values(), *site.devices_by_guid.values())})
+
+
+def _mark(site: Site, device_id: int, mark: Mark) -> None:
+    """Put a mark where decisions look, unless a newer one is there."""
+    of_deployment = site.marks.setdefault(mark.deployment_id, {})
+    there = of_deployment.get(device_id)
+    if there is not None and there.generation > mark.generation:
+        return
+    of_deployment[device_id] = mark
+    if mark.state in LIVE:
+        site.live[device_id] = mark
+    elif device_id in site.live and site.live[device_id].deployment_id == mark.deployment_id:
+        del site.live[device_id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,22 @@ class DistributionPoints:
             if values:
                 connection.execute(update(p).where(p.c.name == wanted).values(values))
             return read_distribution_point(connection, wanted)
+
+    def set_own(self, identities: Collection[str]) -> bool:
+        """Say on which machine this distribution point runs: it is never imaged (R-59). False if it was known."""
+        o, point = schema.own_identity, self._store.point
+        here = o.c.distribution_point == point
+        with self._store.read() as connection:
+            if set(connection.execute(select(o.c.identity).where(here)).scalars()) == set(identities):
+                return False
+        with self._store.write("dp host", f"{point} {' '.join(identities)}") as connection:
+            connection.execute(delete(o).where(here))
+            rows = [
+                {"identity": identity, "distribution_point": point} for identity in sorted(set(identities))
+            ]
+            if rows:
+                connection.execute(insert(o), rows)
+        return True
 
     def remove(self, name: str) -> None:
         """Remove a distribution point that no home is any more. Raises Invalid for this one, NotFound."""

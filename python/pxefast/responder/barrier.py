@@ -1,0 +1,80 @@
+"""What must be durable before a packet leaves that an installation can follow from (B1, B2).
+
+The ledger first, in one transaction for the whole batch; then the home's own journal, flushed. If either fails nobody
+knows what holds: nothing is sent, and nothing further is tried before the database was read anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pxefast.decide import Reason
+from pxefast.responder.pauses import journal_broken
+from pxefast.responder.view import View
+from pxefast.site.journal import Journal
+from pxefast.site.launches import Launch, LaunchResult
+from pxefast.site.ledger import Claim, ClaimResult, Ledger
+from pxefast.site.store import Store
+
+__all__ = ["Barrier", "Verdict"]
+
+
+class Verdict(NamedTuple):
+    """The results in the order of what was asked, or `failed`: nothing is known, and nothing may be sent."""
+
+    claims: Sequence[ClaimResult] = ()
+    launches: Sequence[LaunchResult] = ()
+    failed: Reason | None = None
+
+
+class Barrier:
+    """The ledger with the journal behind it."""
+
+    def __init__(self, store: Store, ledger: Ledger, journal: Journal, view: View) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._journal = journal
+        self._view = view
+        # The loop and the keeper both write the journal.
+        self._turn = threading.Lock()
+
+    def commit(self, claims: Sequence[Claim], launches: Sequence[Launch]) -> Verdict:
+        """Make claims and launches durable, all together. Raises nothing."""
+        if not claims and not launches:
+            return Verdict()
+        try:
+            results = self._ledger.commit(claims, launches)
+        except Exception as error:
+            self._view.doubt(error)
+            text = f"the ledger could not be written: {error}"
+            return Verdict(failed=Reason("ledger_unavailable", text, "T18"))
+        for claim in results[0]:
+            if claim.mark is not None and claim.device_id is not None:
+                self._view.mark(claim.device_id, claim.mark)
+        for launch in results[1]:
+            if launch.mark is not None and launch.device_id is not None:
+                self._view.mark(launch.device_id, launch.mark)
+        failed = self.catch_up()
+        return Verdict(*results, failed)
+
+    def catch_up(self) -> Reason | None:
+        """Bring the journal level with the database. Returns why it could not be, which then holds all launches."""
+        with self._turn:
+            try:
+                self._journal.catch_up(self._store)
+            except Exception as error:
+                reason = journal_broken(f"the audit journal cannot be written: {error}")
+                self._view.journal = reason
+                return reason
+        return None
+
+    def check(self) -> None:
+        """Whether journal and database tell the same story; the view knows the answer afterwards."""
+        with self._turn:
+            try:
+                why = self._journal.check(self._store)
+            except Exception as error:
+                why = f"the audit journal cannot be checked: {error}"
+            self._view.journal = None if why is None else journal_broken(why)

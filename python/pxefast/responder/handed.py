@@ -1,0 +1,50 @@
+"""What this service has handed out lately, and to whom: an address that asks for a file does not say why.
+
+Only a memory. What the ledger knows of an address counts wherever a required deployment is concerned.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+__all__ = ["Handed", "Memory"]
+
+_SECONDS = 3600.0
+_MOST = 65_536
+
+
+class Handed(NamedTuple):
+    """The newest answer that went to an address; `prompt`: of an available deployment, which needs no ledger."""
+
+    prompt: bool
+    image: str
+    deployment: str
+    device: str | None
+    mac: str
+
+
+class Memory:
+    """The newest answer by address and by session, for an hour; the oldest are forgotten first when there are many."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, tuple[float, Handed]] = OrderedDict()
+
+    def note(self, keys: tuple[str | None, ...], handed: Handed) -> None:
+        """Remember an answer by each of these addresses and sessions, in place of what was there."""
+        until = time.monotonic() + _SECONDS
+        for key in keys:
+            if key is not None:
+                self._known.pop(key, None)
+                self._known[key] = (until, handed)
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+
+    def find(self, session: str | None, address: str) -> Handed | None:
+        """What was answered to a session, else to an address."""
+        for key in (address,) if session is None else (session,):
+            until, handed = self._known.get(key, (0.0, None))
+            if handed is not None and time.monotonic() < until:
+                return handed
+        return None

@@ -1,0 +1,135 @@
+"""What must not make a machine wait, in a thread of its own: following changes, sweeping, looking after the stores."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from pxefast.config import Session
+from pxefast.errors import PxefastError
+from pxefast.responder.audit import Audit
+from pxefast.responder.barrier import Barrier
+from pxefast.responder.pauses import budget_exhausted, no_database
+from pxefast.responder.view import View
+from pxefast.site.budget import Budget
+from pxefast.site.ledger import Ledger
+from pxefast.site.store import Store
+
+__all__ = ["Keeper"]
+
+# How often changes are looked for; how often the journal, the sweep and the database's own settings have their turn.
+_SECONDS = 0.2
+_JOURNAL_SECONDS = 1.0
+_SWEEP_SECONDS = 10.0
+_SETTINGS_SECONDS = 60.0
+
+
+class Keeper:
+    """The thread. `barrier` None in a dry run, which writes nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        view: View,
+        barrier: Barrier | None,
+        session: Session,
+        audit: Audit,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._view = view
+        self._barrier = barrier
+        self._session = session
+        self._audit = audit
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pxefast-keeper", daemon=True)
+        self._next: dict[str, float] = {}
+        self._failed: dict[str, str] = {}
+        self._off: str | None = None
+        self.states: dict[str, int] = {}
+        self.budget: Budget | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """End, waiting for at most so long: it may hang in a database that is gone."""
+        self._ending.set()
+        self._thread.join(seconds)
+
+    def problems(self) -> list[str]:
+        """What of its work cannot be done at the moment."""
+        return [f"{what}: {why}" for what, why in list(self._failed.items())]
+
+    def _run(self) -> None:
+        while not self._ending.wait(_SECONDS):
+            self._view.refresh()
+            self._tell_what_is_off()
+            if self._view.lost is not None:
+                continue
+            self._do("journal", _JOURNAL_SECONDS, self._keep_journal)
+            self._do("sweep", _SWEEP_SECONDS, self._sweep)
+            self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
+
+    def _tell_what_is_off(self) -> None:
+        """Say once when machines are no longer served as they should be, and when they are again."""
+        nothing = self._view.problem()
+        off = nothing or self._view.required_off()
+        code = off.code if off else None
+        if code == self._off:
+            return
+        self._off = code
+        if off is None:
+            self._audit.tell("warning", "everything is handed out again")
+        else:
+            self._audit.tell("error", f"nothing is handed out: {off.text}" if nothing else off.text)
+
+    def _do(self, what: str, seconds: float, job: Callable[[], None]) -> None:
+        """Do a job when it is due. What fails is told once, and tried again at its next turn."""
+        if time.monotonic() < self._next.get(what, 0.0):
+            return
+        self._next[what] = time.monotonic() + seconds
+        try:
+            job()
+        except Exception as error:
+            why = str(error) or type(error).__name__
+            if self._failed.get(what) != why:
+                self._audit.tell("error", f"{what}: {why}")
+            self._failed[what] = why
+        else:
+            self._failed.pop(what, None)
+
+    def _keep_journal(self) -> None:
+        try:
+            self.budget = self._ledger.budget()
+        except PxefastError as error:
+            self._view.doubt(error)
+            raise
+        self._view.budget = budget_exhausted(self.budget)
+        if self._barrier is None:
+            return
+        if self._view.journal is not None:
+            self._barrier.check()
+        else:
+            self._barrier.catch_up()
+
+    def _sweep(self) -> None:
+        if self._barrier is not None:
+            session = self._session
+            swept = self._ledger.sweep(
+                time.time(),
+                session.started_seconds if session.expect_reports else None,
+                session.finished_seconds,
+                session.seconds,
+            )
+            for row in swept:
+                self._view.moved(row.device_id, row.deployment_id, row.after, row.why or "")
+                self._audit.swept(row, self._view.device_name(row.device_id))
+        self.states = self._ledger.counts()
+
+    def _check_settings(self) -> None:
+        problems = [check.text for check in self._store.check(deep=False) if not check.ok]
+        self._view.unsafe = no_database("; ".join(problems)) if problems else None
