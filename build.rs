@@ -37,7 +37,7 @@ fn main() {
         let name = format!("pxefast.decide.{module}");
         run(Command::new(&python)
             // nonecheck: a None where none may be is an AttributeError in C as well, never a stray pointer.
-            .args(["-m", "cython", "-3", "-X", "nonecheck=True", "--module-name", &name, "-o"])
+            .args(["-m", "cython", "-3", "-X", "nonecheck=True", "-X", "auto_cpdef=True", "--module-name", &name, "-o"])
             .arg(&target)
             .arg(source.join(format!("{module}.py"))));
         c.file(target);

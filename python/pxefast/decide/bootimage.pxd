@@ -1,4 +1,12 @@
 from .records cimport BootImage, Deployment, Mark, Reason, Request
 
 cdef class Platform:
-    cdef readonly object architecture, firmware, compatible, label, reason
+    cdef readonly str architecture, firmware
+    cdef readonly tuple compatible
+    cdef readonly str label
+    cdef readonly Reason reason
+
+cdef class Choice:
+    cdef readonly Deployment deployment
+    cdef readonly BootImage image
+    cdef readonly int fit

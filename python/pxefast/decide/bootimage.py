@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .records import BootImage, Deployment, Mark, Reason, Request
@@ -19,25 +19,43 @@ class Platform:
     reason: Reason
 
 
-# A deployment, its boot image, and how well that suits the client: 2 exactly, 1 as compatible.
-Choice = tuple[Deployment, BootImage, int]
+@dataclass(frozen=True)
+class Choice:
+    """A deployment, its boot image, and how well that suits the client: 2 exactly, 1 as compatible."""
+
+    deployment: Deployment
+    image: BootImage
+    fit: int
 
 
-def _platform(architecture: str, firmware: str, *compatible: str) -> Platform:
+# Option 93 code -> architecture and firmware. Code 0 says BIOS and nothing of the processor: every machine imaged
+# today is x64 (CM-105).
+_CLIENTS = {
+    0: ("x64", "bios"),
+    6: ("x86", "uefi"),
+    7: ("x64", "uefi"),
+    9: ("x64", "uefi"),
+    11: ("arm64", "uefi"),
+}
+
+# What a client can also run where there is no image of its own architecture, by both texts of the page (CM-105). UEFI
+# is in neither: it only ever starts its own (CM-106).
+_COMPATIBLE: dict[str, dict[tuple[str, str], tuple[str, ...]]] = {
+    "older": {("x64", "bios"): ("x86",)},
+    "current": {},
+}
+
+
+def _platform(architecture: str, firmware: str, compatible: tuple[str, ...]) -> Platform:
     label = f"{architecture} {firmware.upper()}"
-    return Platform(
-        architecture, firmware, compatible, label, Reason("architecture", f"the client is {label}", "CM-109")
-    )
+    reason = Reason("architecture", f"the client is {label}", "CM-109")
+    return Platform(architecture, firmware, compatible, label, reason)
 
 
-# Option 93 code -> platform. Code 0 says BIOS and nothing of the processor: every machine imaged today is x64
-# (CM-105).
-PLATFORMS: dict[int, Platform] = {
-    0: _platform("x64", "bios", "x86"),
-    6: _platform("x86", "uefi"),
-    7: _platform("x64", "uefi"),
-    9: _platform("x64", "uefi"),
-    11: _platform("arm64", "uefi"),
+# Policy -> option 93 code -> platform.
+PLATFORMS: dict[str, dict[int, Platform]] = {
+    text: {code: _platform(*client, table.get(client, ())) for code, client in _CLIENTS.items()}
+    for text, table in _COMPATIBLE.items()
 }
 
 
@@ -51,20 +69,21 @@ def suits(image: BootImage | None, platform: Platform) -> int:
 
 
 def choose(
-    deployments: Sequence[Deployment], images: Mapping[str, BootImage], platform: Platform
+    deployments: Sequence[Deployment], images: dict[str, BootImage], platform: Platform
 ) -> Choice | None:
     """The deployment whose boot image is used, with it.
 
     The exact architecture goes first, then the highest deployment id (CM-101, CM-102).
     """
     best: Choice | None = None
+    deployment: Deployment
     for deployment in deployments:
-        image = images.get(deployment.boot_image_id)
+        image: BootImage | None = images.get(deployment.boot_image_id or "")
         fit = suits(image, platform)
         if image is None or fit == 0:
             continue
-        if best is None or fit > best[2] or (fit == best[2] and deployment.id > best[0].id):
-            best = (deployment, image, fit)
+        if best is None or fit > best.fit or (fit == best.fit and deployment.id > best.deployment.id):
+            best = Choice(deployment, image, fit)
     return best
 
 
@@ -101,6 +120,13 @@ def program(
     )
 
 
+def launch_file(image: BootImage, request: Request, boot_program: str) -> str | None:
+    """The file whose last byte is the launch; None where the machine does not yet get the last program (safety 5.1)."""
+    if image.launch_file is not None:
+        return image.launch_file
+    return boot_program if request.ipxe or "ipxe" not in image.programs else None
+
+
 def unusable(image: BootImage) -> Reason | None:
     """Why an image may not be handed out here, or None (CM-111)."""
     if not image.pxe_enabled:
@@ -118,3 +144,21 @@ def unusable(image: BootImage) -> Reason | None:
             "CM-111",
         )
     return None
+
+
+NO_X86_IMAGE = Reason(
+    "no_x86_boot_image",
+    "warning: Configuration Manager also wants an x86 boot image, PXE-enabled and on this distribution point, "
+    "for x64 BIOS computers; there is none",
+    "CM-107",
+)
+
+
+def warning(images: dict[str, BootImage], platform: Platform) -> Reason | None:
+    """What Configuration Manager would miss for an x64 BIOS client, never a refusal here (CM-107), or None."""
+    if platform.firmware != "bios":
+        return None
+    for image in images.values():
+        if image.architecture == "x86" and image.pxe_enabled and image.distributed:
+            return None
+    return NO_X86_IMAGE

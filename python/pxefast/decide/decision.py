@@ -1,26 +1,31 @@
 """The decision itself: the steps of a distribution point in their order, each leaving its reason.
 
 The same function answers the wire, `pxefast explain` and a replay.
+
+The choice of a deployment never looks at whether it is enabled, in time, armed or already given; what is chosen is then
+judged. So taking anything away from a machine never makes another required deployment boot it (R-54).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from .bootimage import PLATFORMS, Choice, Platform, choose, program, unusable
-from .deployment import newest, offered, visible
-from .identity import identify
+from .bootimage import PLATFORMS, Choice, Platform, choose, launch_file, program, unusable, warning
+from .deployment import NO_DEPLOYMENT, listed, newest, not_armed, not_in_force, once
+from .identity import hardware_conflict, identify, identities, own_device, own_machine
 from .records import (
+    Action,
     Decision,
     Deployment,
     Device,
-    DistributionPoint,
     Exclusions,
     Mark,
     Reason,
     Request,
     Site,
+    already_offered,
+    other_session,
 )
 
 NOT_PXE = Reason("not_pxe_client", "the vendor class (option 60) does not begin with PXEClient", "T24")
@@ -33,11 +38,34 @@ RESPONSES_OFF = Reason(
     "CM-2",
 )
 UNKNOWN_OFF = Reason("unknown_computers_off", "unknown computer support is off", "CM-3")
-NO_DEPLOYMENT = Reason("no_deployment", "no deployment is made available to PXE on this device", "CM-100")
 NO_ARCHITECTURE = Reason("no_architecture", "the client does not say its architecture (option 93)", "W-32")
 REQUIRED_NOT_FOR_UNKNOWN = Reason(
-    "required_not_for_unknown", "required deployments are never given to an unknown computer", "R-51"
+    "required_not_for_unknown",
+    "required deployments are not given to unknown computers (setting required_for_unknown)",
+    "R-51",
 )
+NO_IDENTITY = Reason(
+    "no_identity",
+    "neither its MAC nor its SMBIOS GUID tells this machine from others, so that nothing required can run once on it",
+    "T17",
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Who asks: the record whose deployments it gets, its own or the unknown computer object.
+
+    `number` is what the ledger knows it by, None for a machine that it has never seen; `live` that number's live mark;
+    `mac` and `guid` are what identified it.
+    """
+
+    device: Device
+    known: bool
+    number: int | None
+    live: Mark | None
+    mac: str
+    guid: str | None
+    platform: Platform | None
 
 
 def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
@@ -55,45 +83,48 @@ def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
         reasons=(*decision.reasons, RESPONSES_OFF if site.dp.enable_pxe else PXE_OFF),
         boot_program=None,
         claim=False,
+        launch_file=None,
+        identities=(),
     )
 
 
 def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
-    refusal = _refused(request, site.dp, exclusions)
+    refusal = _refused(request, site, exclusions)
     if refusal is not None:
         return Decision("ignore", (refusal,))
-
-    device, reason, unique = identify(request, site)
-    reasons = [reason]
-    platform = PLATFORMS.get(request.architecture) if request.architecture is not None else None
+    reasons: list[Reason] = []
+    device, mac, guid, unique = identify(request, site, reasons)
+    platform = None
+    if request.architecture is not None:
+        platform = PLATFORMS[site.policy.compatible_architectures].get(request.architecture)
     if device is not None:
-        if device.site != site.dp.site:
-            reasons.append(_other_site(device, site.dp))
-            return Decision("ignore", tuple(reasons), device.name, device.id)
-        deployments = visible(site.deployments_by_device.get(device.id, ()))
-        if not deployments:
-            reasons.append(NO_DEPLOYMENT)
-            return Decision("ignore", tuple(reasons), device.name, device.id)
-    elif not unique:
+        machine = Machine(device, True, device.id, site.live.get(device.id), mac, guid, platform)
+        refusal = _not_here(device, request, site)
+        if refusal is None:
+            return _serve(request, site, exclusions, machine, reasons)
+        reasons.append(refusal)
+        return _end("ignore", machine, reasons)
+    if not unique:
         return Decision("ignore", tuple(reasons))
-    elif not site.dp.unknown_computers:
+    if not site.dp.unknown_computers:
         reasons.append(UNKNOWN_OFF)
         return Decision("ignore", tuple(reasons))
-    else:
-        deployments = _for_unknown(site, platform, reasons)
     if platform is None:
         reasons.append(_unsupported(request.architecture))
-        name, number = (None, None) if device is None else (device.name, device.id)
-        return Decision("ignore", tuple(reasons), name, number)
-    reasons.append(platform.reason)
-    return _deploy(request, site, exclusions, device, platform, deployments, reasons)
+        return Decision("ignore", tuple(reasons))
+    return _unknown(request, site, exclusions, mac, guid, platform, reasons)
 
 
-def _refused(request: Request, dp: DistributionPoint, exclusions: Exclusions) -> Reason | None:
+def _refused(request: Request, site: Site, exclusions: Exclusions) -> Reason | None:
     """The first of the steps that know nothing of devices and say no, or None."""
+    dp = site.dp
     if not request.pxe_client:
         return NOT_PXE
-    if dp.interfaces is not None and request.interface not in dp.interfaces:
+    if (
+        dp.interfaces is not None
+        and request.interface not in dp.interfaces
+        and (not request.interface_mac or request.interface_mac not in dp.interfaces)
+    ):
         bound = ", ".join(dp.interfaces) or "none"
         return Reason(
             "interface_not_bound",
@@ -108,121 +139,272 @@ def _refused(request: Request, dp: DistributionPoint, exclusions: Exclusions) ->
             f"the response delay is {dp.response_delay} s and the client has waited {request.secs} s",
             "CM-16",
         )
-    return None
+    return own_machine(request, site) if site.own else None
 
 
-def _for_unknown(site: Site, platform: Platform | None, reasons: list[Reason]) -> list[Deployment]:
-    """What a machine without a record may have: available deployments for its architecture (CM-95, R-51)."""
-    if platform is None:
-        return []
-    deployments = visible(site.unknown_deployments.get(platform.architecture, ()))
-    available = [deployment for deployment in deployments if deployment.purpose == "available"]
-    if len(available) < len(deployments):
-        reasons.append(REQUIRED_NOT_FOR_UNKNOWN)
-    return available
+def _not_here(device: Device, request: Request, site: Site) -> Reason | None:
+    """Why a device gets nothing from this distribution point whatever is deployed to it, or None."""
+    if device.site != site.dp.site:
+        return Reason(
+            "other_site",
+            f"device {device.name} is assigned to site {device.site}; this distribution point serves "
+            f"{site.dp.site}, where the policies of {device.site} are not visible",
+            "CM-104",
+        )
+    if site.own:
+        own = own_device(device, request, site)
+        if own is not None:
+            return own
+    return _protected(device) if device.protected else None
 
 
-def _deploy(
+def _unknown(
     request: Request,
     site: Site,
     exclusions: Exclusions,
-    device: Device | None,
+    mac: str,
+    guid: str | None,
     platform: Platform,
-    deployments: list[Deployment],
     reasons: list[Reason],
 ) -> Decision:
-    """From the deployments a machine can see to the answer.
-
-    At most one required deployment stays in the race.
-    """
-    name = None if device is None else device.name
-    device_id = None if device is None else device.id
-
-    chosen, mark = None, None
-    if device_id is not None:
-        chosen, mark = _required(request, site, device_id, platform, deployments, reasons)
-    required = chosen is not None
-    if chosen is not None and exclusions.paused is not None:
-        reasons.append(
-            Reason("required_paused", f"required deployments are held: {exclusions.paused}", "R-53")
+    """A machine without a record: what its architecture's unknown computer object gets (CM-94, CM-95)."""
+    stand_in = site.unknown.get(platform.architecture)
+    if stand_in is None:
+        reasons.append(NO_DEPLOYMENT)
+        return Decision(
+            "ignore", tuple(reasons), architecture=platform.architecture, firmware=platform.firmware
         )
-        return Decision(
-            "ignore", tuple(reasons), name, device_id, chosen[0].id, None, None, False,
-            platform.architecture, platform.firmware,
-        )  # fmt: skip
+    reasons.append(_stand_in(stand_in.name))
+    by_mac = site.hardware.get("mac:" + mac) if mac else None
+    by_guid = site.hardware.get("guid:" + guid) if guid is not None else None
+    number = by_mac if by_guid is None else by_guid
+    live = site.live.get(number) if number is not None else None
+    if by_mac is not None and by_mac != number:
+        if site.policy.identity_conflict != "lenient":
+            reasons.append(hardware_conflict(mac, guid))
+            return Decision("ignore", tuple(reasons))
+        live = site.live.get(by_mac) if live is None else live
+    machine = Machine(stand_in, False, number, live, mac, guid, platform)
+    if stand_in.protected:
+        reasons.append(_protected(stand_in))
+        return _end("ignore", machine, reasons)
+    return _serve(request, site, exclusions, machine, reasons)
 
+
+def _serve(
+    request: Request, site: Site, exclusions: Exclusions, machine: Machine, reasons: list[Reason]
+) -> Decision:
+    """From who it is to the answer."""
+    live = machine.live
+    if live is not None and live.state != "CLAIMED":
+        reasons.append(already_offered(live.deployment_id, live.state, live.launched_at))
+        return _nothing(site, machine, reasons, live.deployment_id)
+
+    deployments = listed(machine.device, site.policy, reasons)
+    if not deployments:
+        return _nothing(site, machine, reasons)
+    platform = machine.platform
+    if platform is None:
+        reasons.append(_unsupported(request.architecture))
+        return _end("ignore", machine, reasons)
+    reasons.append(platform.reason)
+    if not machine.known:
+        deployments = _for_unknown(site, machine, deployments, reasons)
+
+    required = [deployment for deployment in deployments if deployment.purpose == "required"]
+    chosen, mark, refused = None, None, None
+    if required:
+        chosen, mark, refused = _required(request, site, machine, platform, required, reasons)
+    # What may run already goes on alone (I2); what cannot run yet gives way.
+    if (
+        live is not None
+        and not live.returnable
+        and (chosen is None or chosen.deployment.id != live.deployment_id)
+    ):
+        if refused == live.deployment_id:
+            return _nothing(site, machine, reasons, refused)
+        if request.now - live.claimed_at > site.session_seconds:
+            reasons.append(already_offered(live.deployment_id, live.state, live.claimed_at))
+            return _nothing(site, machine, reasons, live.deployment_id)
+        reasons.append(other_session(live.deployment_id))
+        return _end("ignore", machine, reasons, live.deployment_id)
+    if chosen is not None:
+        if exclusions.paused is not None:
+            reasons.append(exclusions.paused)
+            return _end("ignore", machine, reasons, chosen.deployment.id)
+        return _boot("boot", request, site, machine, platform, deployments, chosen, mark, reasons)
+
+    chosen = _available(request, site, platform, deployments, reasons)
     if chosen is None:
-        candidates = [deployment for deployment in deployments if deployment.purpose == "available"]
-        chosen = choose(candidates, site.boot_images, platform)
-        if chosen is None:
-            if candidates:
-                reasons.append(_no_image(candidates, platform))
-            elif device is None:
-                reasons.append(NO_DEPLOYMENT)
-            return Decision(
-                "ignore", tuple(reasons), name, device_id, None, None, None, False,
-                platform.architecture, platform.firmware,
-            )  # fmt: skip
-        reasons.append(_available_reason(chosen[0].id))
-        if device_id is not None:
-            mark = _current(request, site, device_id, chosen[0].id)
+        if reasons[-1].code == "no_boot_image":
+            return _end("ignore", machine, reasons, refused)
+        return _nothing(site, machine, reasons, refused)
+    mark = _current(request, site, machine.number, chosen.deployment.id)
+    return _boot("prompt", request, site, machine, platform, deployments, chosen, mark, reasons)
 
-    deployment, image, fit = chosen
-    reasons.append(_image_reason(image.id, image.architecture, platform.label, fit == 2))
 
-    refusal = unusable(image)
-    boot_program = None
-    if refusal is None:
-        boot_program, refusal = program(image, platform, request, mark)
-    if refusal is not None:
-        reasons.append(refusal)
-        return Decision(
-            "ignore", tuple(reasons), name, device_id, deployment.id, image.id, None, False,
-            platform.architecture, platform.firmware,
-        )  # fmt: skip
-    reasons.append(_program_reason(boot_program or "", "iPXE" if request.ipxe else platform.firmware.upper()))
-    return Decision(
-        "boot" if required else "prompt", tuple(reasons), name, device_id, deployment.id, image.id,
-        boot_program, required, platform.architecture, platform.firmware,
-    )  # fmt: skip
+def _for_unknown(
+    site: Site, machine: Machine, deployments: list[Deployment], reasons: list[Reason]
+) -> list[Deployment]:
+    """What a machine without a record may have of these: required ones only by setting (R-51), and only if it can be
+    told from others, for it must get them once."""
+    if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
+        return deployments
+    available = [deployment for deployment in deployments if deployment.purpose == "available"]
+    if len(available) < len(deployments):
+        reasons.append(NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN)
+    if not available:
+        reasons.append(NO_DEPLOYMENT)
+    return available
 
 
 def _required(
     request: Request,
     site: Site,
-    device_id: int,
+    machine: Machine,
     platform: Platform,
     deployments: list[Deployment],
     reasons: list[Reason],
-) -> tuple[Choice | None, Mark | None]:
-    """The required deployment that boots now, with its own boot image, and the mark of this very boot.
+) -> tuple[Choice | None, Mark | None, str | None]:
+    """The required deployment that boots, with the mark of the boot it continues; else None and the one that is over.
 
-    What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment
-    is the one that counts. Once that, or the newest of all, was given, no older one takes its place (CM-77).
+    What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment is the
+    one that counts. Where that, or the newest of all, was given or is on hold, no older one takes its place (CM-77).
     """
     first = newest(deployments, "required")
-    if first is None:
-        return None, None
-    chosen = choose([d for d in deployments if d.purpose == "required"], site.boot_images, platform)
-    for deployment in (first,) if chosen is None or chosen[0] is first else (first, chosen[0]):
-        mark, once = offered(deployment, device_id, request, site)
-        if once.code == "already_offered":
-            reasons.append(once)
-            return None, None
+    chosen = choose(deployments, site.boot_images, platform)
+    if first is not None and (chosen is None or chosen.deployment is not first):
+        goes_on, reason, _ = once(first, _mark(site, machine, first.id), request, site)
+        if not goes_on:
+            reasons.append(reason)
+            return None, None, first.id
     if chosen is None:
-        reasons.append(_no_image([d for d in deployments if d.purpose == "required"], platform))
-        return None, None
-    reasons.append(_required_reason(chosen[0].id, chosen[0].task_sequence_id))
-    reasons.append(once)
-    return chosen, mark
+        reasons.append(_no_image(deployments, platform))
+        return None, None, None
+    deployment = chosen.deployment
+    mark = _mark(site, machine, deployment.id)
+    goes_on, reason, continued = once(deployment, mark, request, site)
+    if goes_on:
+        refusal = not_armed(deployment, mark, request.now, site.policy)
+        if refusal is None:
+            refusal = not_in_force(deployment, request.now, site.policy)
+        if refusal is None:
+            reasons.append(_required_reason(deployment.id, deployment.task_sequence_id))
+            reasons.append(reason)
+            return chosen, continued, None
+        reason = refusal
+    reasons.append(reason)
+    return None, None, deployment.id
 
 
-def _current(request: Request, site: Site, device_id: int, deployment_id: str) -> Mark | None:
+def _mark(site: Site, machine: Machine, deployment_id: str) -> Mark | None:
+    """The ledger's mark of this machine; a machine without a record is armed with its unknown computer object."""
+    marks = site.marks.get(deployment_id)
+    if marks is None:
+        return None
+    mark = marks.get(machine.number) if machine.number is not None else None
+    return marks.get(machine.device.id) if mark is None else mark
+
+
+def _available(
+    request: Request, site: Site, platform: Platform, deployments: list[Deployment], reasons: list[Reason]
+) -> Choice | None:
+    """The available deployment that asks, or None; one that is not handed out now leaves its place to the next."""
+    candidates = []
+    for deployment in deployments:
+        if deployment.purpose == "available":
+            refusal = not_in_force(deployment, request.now, site.policy)
+            if refusal is None:
+                candidates.append(deployment)
+            else:
+                reasons.append(refusal)
+    chosen = choose(candidates, site.boot_images, platform)
+    if chosen is not None:
+        reasons.append(_available_reason(chosen.deployment.id))
+    elif candidates:
+        reasons.append(_no_image(candidates, platform))
+    return chosen
+
+
+def _current(request: Request, site: Site, number: int | None, deployment_id: str) -> Mark | None:
     """The mark of an available deployment's boot that this request is a later stage of (F-42)."""
-    mark = site.marks.get((device_id, deployment_id))
+    marks = site.marks.get(deployment_id)
+    mark = marks.get(number) if marks is not None and number is not None else None
     if mark is None or not mark.continues(request.step, request.xid, request.now, site.session_seconds):
         return None
     return mark
+
+
+def _boot(
+    action: Action,
+    request: Request,
+    site: Site,
+    machine: Machine,
+    platform: Platform,
+    deployments: list[Deployment],
+    chosen: Choice,
+    mark: Mark | None,
+    reasons: list[Reason],
+) -> Decision:
+    """From the chosen deployment to its boot image and boot program."""
+    deployment, image, fit = chosen.deployment, chosen.image, chosen.fit
+    refusal = None
+    if site.policy.boot_image_of == "highest-id":
+        # Configuration Manager's own rule, and its danger: the image that boots may be that of another deployment than
+        # the one that is claimed, or asked for; where an image does the work by itself, that work runs unclaimed.
+        highest = choose(deployments, site.boot_images, platform)
+        if highest is not None and highest.deployment.id != deployment.id:
+            image, fit = highest.image, highest.fit
+            reasons.append(_other_image(highest.deployment.id))
+            refusal = not_in_force(highest.deployment, request.now, site.policy)
+    reasons.append(_image_reason(image.id, image.architecture, platform.label, fit == 2))
+
+    boot_program = None
+    if refusal is None:
+        refusal = unusable(image)
+    if refusal is None:
+        notice = warning(site.boot_images, platform)
+        if notice is not None:
+            reasons.append(notice)
+        boot_program, refusal = program(image, platform, request, mark)
+    if refusal is not None or boot_program is None:
+        if refusal is not None:
+            reasons.append(refusal)
+        return _end("ignore", machine, reasons, deployment.id, image.id)
+    reasons.append(_program_reason(boot_program, "iPXE" if request.ipxe else platform.firmware.upper()))
+    claim = action == "boot"
+    return Decision(
+        action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment.id,
+        image.id, boot_program, claim, platform.architecture, platform.firmware,
+        launch_file(image, request, boot_program), identities(machine.mac, machine.guid) if claim else (),
+    )  # fmt: skip
+
+
+def _nothing(
+    site: Site, machine: Machine, reasons: list[Reason], deployment_id: str | None = None
+) -> Decision:
+    """A machine for which there is nothing to boot: a known device may be sent on to its next boot device (CM-89)."""
+    action: Action = "ignore"
+    if machine.known and machine.platform is not None:
+        bios = machine.platform.firmware == "bios"
+        action = site.policy.no_deployment_bios if bios else site.policy.no_deployment_uefi
+    return _end(action, machine, reasons, deployment_id)
+
+
+def _end(
+    action: Action,
+    machine: Machine,
+    reasons: list[Reason],
+    deployment_id: str | None = None,
+    image_id: str | None = None,
+) -> Decision:
+    """A decision without a boot program."""
+    platform = machine.platform
+    architecture, firmware = (None, None) if platform is None else (platform.architecture, platform.firmware)
+    return Decision(
+        action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment_id,
+        image_id, None, False, architecture, firmware,
+    )  # fmt: skip
 
 
 # A site has few deployments and images, and says the same of them to every machine.
@@ -245,6 +427,12 @@ def _available_reason(deployment_id: str) -> Reason:
 
 
 @lru_cache(4096)
+def _other_image(deployment_id: str) -> Reason:
+    text = f"the boot image is that of {deployment_id}, the highest id of all (setting boot_image_of)"
+    return Reason("boot_image_of_highest_id", text, "CM-101")
+
+
+@lru_cache(4096)
 def _image_reason(image_id: str, architecture: str, client: str, exact: bool) -> Reason:
     """Which boot image, and by which rule."""
     if exact:
@@ -259,18 +447,23 @@ def _program_reason(program: str, client: str) -> Reason:
     return Reason("boot_program", f"boot program {program} for {client}", "CM-90")
 
 
-def _no_image(deployments: list[Deployment], platform: Platform) -> Reason:
-    named = ", ".join(sorted({deployment.boot_image_id for deployment in deployments}))
+@lru_cache(16)
+def _stand_in(name: str) -> Reason:
+    return Reason("unknown_computer", f"it gets what is deployed to {name}", "CM-95")
+
+
+def _protected(device: Device) -> Reason:
     return Reason(
-        "no_boot_image", f"none of the deployed boot images ({named}) runs on {platform.label}", "CM-106"
+        "protected",
+        f"device {device.name} is protected and gets nothing; run: pxefast device set {device.name} --no-protected",
+        "D7",
     )
 
 
-def _other_site(device: Device, dp: DistributionPoint) -> Reason:
+def _no_image(deployments: list[Deployment], platform: Platform) -> Reason:
+    named = ", ".join(sorted({deployment.boot_image_id or "" for deployment in deployments}))
     return Reason(
-        "other_site",
-        f"device {device.name} is assigned to site {device.site}; this distribution point serves {dp.site}",
-        "CM-104",
+        "no_boot_image", f"none of the deployed boot images ({named}) runs on {platform.label}", "CM-106"
     )
 
 

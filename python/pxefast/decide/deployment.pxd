@@ -1,1 +1,1 @@
-from .records cimport Deployment, Mark, Reason, Request, Site
+from .records cimport Deployment, Device, Mark, Policy, Reason, Request, Site

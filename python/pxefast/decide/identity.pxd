@@ -1,1 +1,1 @@
-from .records cimport Device, Reason, Request, Site
+from .records cimport Device, Policy, Reason, Request, Site

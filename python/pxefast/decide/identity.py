@@ -1,6 +1,6 @@
 """Which device a request comes from.
 
-MAC addresses and GUIDs are claims, so two that disagree are no identity (T17).
+MAC addresses and GUIDs are claims, so two that disagree are no identity (T17), unless the policy is lenient.
 """
 
 from __future__ import annotations
@@ -8,21 +8,28 @@ from __future__ import annotations
 from .records import PLACEHOLDER_GUIDS, Device, Reason, Request, Site, swapped_guid
 
 
-def identify(request: Request, site: Site) -> tuple[Device | None, Reason, bool]:
-    """The device, the reason, and False where the identifiers contradict each other.
+def identify(
+    request: Request, site: Site, reasons: list[Reason]
+) -> tuple[Device | None, str, str | None, bool]:
+    """The device or None, the MAC ("" for none) and the GUID that were looked up, and False for a contradiction.
 
-    A MAC or GUID on the duplicate lists is left out of the search (CM-60 to CM-65). A GUID is looked up in
-    both byte orders, for SMBIOS before 2.6 (W-30).
+    A MAC or GUID on the duplicate lists, or a GUID that its maker left in thousands of machines, is left out of the
+    search (CM-60 to CM-65). A GUID is looked up in both byte orders, for SMBIOS before 2.6 (W-30). Says why in
+    `reasons`.
     """
     mac = request.mac
     if mac in site.duplicate_macs:
+        reasons.append(_left_out(f"MAC {mac}", "duplicate_mac", "CM-61"))
         mac = ""
     guid = request.guid
-    if guid is not None and (
-        guid in PLACEHOLDER_GUIDS
-        or (site.duplicate_guids and not site.duplicate_guids.isdisjoint((guid, swapped_guid(guid))))
-    ):
-        guid = None
+    if guid is not None:
+        if guid in PLACEHOLDER_GUIDS:
+            text = f"SMBIOS GUID {guid} is a placeholder of the board's maker; it is left out"
+            reasons.append(Reason("placeholder_guid", text, "T17"))
+            guid = None
+        elif guid in site.duplicate_guids:
+            reasons.append(_left_out(f"SMBIOS GUID {guid}", "duplicate_guid", "CM-62"))
+            guid = None
 
     by_mac = site.devices_by_mac.get(mac) if mac else None
     by_guid = None
@@ -32,20 +39,66 @@ def identify(request: Request, site: Site) -> tuple[Device | None, Reason, bool]
 
     if by_mac is None:
         if by_guid is None:
-            return None, _nobody(mac, guid), True
-        return by_guid, Reason("known_device", f"known device {by_guid.name} by SMBIOS GUID", "CM-99"), True
+            reasons.append(_nobody(mac, guid))
+            return None, mac, guid, True
+        reasons.append(Reason("known_device", f"known device {by_guid.name} by SMBIOS GUID", "CM-99"))
+        return by_guid, mac, guid, True
+    lenient = site.policy.identity_conflict == "lenient"
     if by_guid is not None:
-        if by_guid.id != by_mac.id:
-            return None, _ambiguous(f"MAC {mac}", by_mac, f"SMBIOS GUID {guid}", by_guid), False
-        return (
-            by_mac,
-            Reason("known_device", f"known device {by_mac.name} by MAC and SMBIOS GUID", "CM-99"),
-            True,
-        )
-    # Strict by T17. A site whose boards change under the same network card will want to relax exactly this.
-    if guid is not None and by_mac.guid is not None and by_mac.guid not in site.duplicate_guids:
-        return None, _mismatch(mac, guid, by_mac), False
-    return by_mac, Reason("known_device", f"known device {by_mac.name} by MAC", "CM-99"), True
+        if by_guid.id == by_mac.id:
+            text = f"known device {by_mac.name} by MAC and SMBIOS GUID"
+            reasons.append(Reason("known_device", text, "CM-99"))
+            return by_mac, mac, guid, True
+        reasons.append(_ambiguous(mac, by_mac, guid, by_guid, lenient))
+        return (by_guid if lenient else None), mac, guid, lenient
+    stored = by_mac.guid
+    if guid is not None and stored is not None and stored not in site.duplicate_guids:
+        # Strict by T17. A site whose boards change under the same network card wants to relax exactly this.
+        reasons.append(_mismatch(mac, guid, by_mac, lenient))
+        return (by_mac if lenient else None), mac, guid, lenient
+    reasons.append(Reason("known_device", f"known device {by_mac.name} by MAC", "CM-99"))
+    return by_mac, mac, guid, True
+
+
+def identities(mac: str, guid: str | None) -> tuple[str, ...]:
+    """What the ledger files a machine under: `mac:..` and `guid:..`, of those that identify it."""
+    if guid is None:
+        return ("mac:" + mac,) if mac else ()
+    return ("mac:" + mac, "guid:" + guid) if mac else ("guid:" + guid,)
+
+
+def own_machine(request: Request, site: Site) -> Reason | None:
+    """The refusal of a machine that pxefast itself runs on, or None; also by an address it has not given (R-59)."""
+    guid = request.guid
+    if "mac:" + request.mac not in site.own and (guid is None or "guid:" + guid not in site.own):
+        return None
+    return _own(f"MAC {request.mac}, SMBIOS GUID {guid}")
+
+
+def own_device(device: Device, request: Request, site: Site) -> Reason | None:
+    """The same for a device whose other addresses are those of such a machine; the request's own have passed."""
+    guid = device.guid
+    found = guid is not None and guid != request.guid and "guid:" + guid in site.own
+    for mac in device.macs:
+        found = found or (mac != request.mac and "mac:" + mac in site.own)
+    return _own(f"device {device.name}") if found else None
+
+
+def hardware_conflict(mac: str, guid: str | None) -> Reason:
+    """The refusal of a machine without a record whose MAC and GUID the ledger knows from two machines."""
+    return Reason(
+        "ambiguous_identity",
+        f"MAC {mac} and SMBIOS GUID {guid} were seen on two different machines; import this one as a device",
+        "R-56",
+    )
+
+
+def _left_out(what: str, code: str, rule: str) -> Reason:
+    return Reason(code, f"{what} is on the list of duplicate hardware identifiers; it is left out", rule)
+
+
+def _own(what: str) -> Reason:
+    return Reason("own_machine", f"pxefast runs on this machine ({what}); it is never imaged", "R-59")
 
 
 def _nobody(mac: str, guid: str | None) -> Reason:
@@ -55,18 +108,19 @@ def _nobody(mac: str, guid: str | None) -> Reason:
     )
 
 
-def _ambiguous(first: str, device: Device, second: str, other: Device) -> Reason:
-    return Reason(
-        "ambiguous_identity",
-        f"{first} is device {device.name} but {second} is device {other.name}; correct one of the records",
-        "R-56",
-    )
+def _ambiguous(mac: str, by_mac: Device, guid: str | None, by_guid: Device, lenient: bool) -> Reason:
+    facts = f"MAC {mac} is device {by_mac.name} but SMBIOS GUID {guid} is device {by_guid.name}"
+    if lenient:
+        text = f"{facts}; the GUID counts and {by_mac.name} loses (setting identity_conflict)"
+        return Reason("identity_conflict", text, "R-56")
+    return Reason("ambiguous_identity", f"{facts}; correct one of the records", "R-56")
 
 
-def _mismatch(mac: str, guid: str, device: Device) -> Reason:
-    return Reason(
-        "identity_mismatch",
-        f"MAC {mac} is device {device.name}, whose SMBIOS GUID is {device.guid}, but the client says {guid}; "
-        "import the device again with its new GUID if the board was changed",
-        "T17",
+def _mismatch(mac: str, guid: str, device: Device, lenient: bool) -> Reason:
+    facts = (
+        f"MAC {mac} is device {device.name}, whose SMBIOS GUID is {device.guid}, but the client says {guid}"
     )
+    if lenient:
+        return Reason("identity_conflict", f"{facts}; the MAC counts (setting identity_conflict)", "T17")
+    text = f"{facts}; import the device again with its new GUID if the board was changed"
+    return Reason("identity_mismatch", text, "T17")

@@ -1,44 +1,81 @@
-# What the compiled modules know of the records beyond records.py: that they are C structures, and of which fields.
+# What the compiled modules know of the records beyond records.py: that they are C structures, and of which fields, in the
+# order of records.py. A `str` or `tuple` here may also be None; a number that may be None is an object.
 
 cdef class Reason:
-    cdef readonly object code, text, rule
+    cdef readonly str code, text, rule
 
 cdef class Request:
-    cdef readonly object mac, guid, architecture, pxe_client, ipxe, door, secs, xid, interface, giaddr, now, interface_mac
+    cdef readonly str mac, guid
+    cdef readonly object architecture, pxe_client, ipxe
+    cdef readonly str door
+    cdef readonly object secs, xid
+    cdef readonly str interface, giaddr
+    cdef readonly double now
+    cdef readonly str interface_mac
 
 cdef class Deployment:
-    cdef readonly object id, task_sequence_id, boot_image_id, collection_id, purpose, audience
-    cdef readonly object enabled, available_at, expires_at, created_at
+    cdef readonly str id, task_sequence_id, boot_image_id, collection_id, purpose, audience
+    cdef readonly object enabled, available_at, expires_at
+    cdef readonly double created_at
 
 cdef class Device:
-    cdef readonly object id, name, macs, guid, site, protected, deployments, preferred
+    cdef readonly object id
+    cdef readonly str name
+    cdef readonly tuple macs
+    cdef readonly str guid, site
+    cdef readonly object protected
+    cdef readonly tuple deployments
+    cdef readonly str preferred
 
 cdef class BootImage:
-    cdef readonly object id, name, architecture, programs, pxe_enabled, distributed, launch_file
+    cdef readonly str id, name, architecture
+    cdef readonly object programs, pxe_enabled, distributed
+    cdef readonly str launch_file
 
 cdef class DistributionPoint:
-    cdef readonly object site, enable_pxe, allow_pxe_response, interfaces, unknown_computers, response_delay
-    cdef readonly object listen_on_dhcp_port, mac_ignore_list_file
-    cdef readonly object ramdisk_tftp_block_size, ramdisk_tftp_window_size, name, user_device_affinity
+    cdef readonly str site
+    cdef readonly object enable_pxe, allow_pxe_response
+    cdef readonly tuple interfaces
+    cdef readonly object unknown_computers, response_delay, listen_on_dhcp_port
+    cdef readonly str mac_ignore_list_file
+    cdef readonly object ramdisk_tftp_block_size, ramdisk_tftp_window_size
+    cdef readonly str name
+    cdef readonly object user_device_affinity
 
 cdef class Policy:
-    cdef readonly object identity_conflict, compatible_architectures, no_deployment_bios, no_deployment_uefi, schedules
-    cdef readonly object hidden_deployments, boot_image_of, required_for_unknown, approve_new_members, armed_hours
-    cdef readonly object max_returns
+    cdef readonly str identity_conflict, compatible_architectures, no_deployment_bios, no_deployment_uefi, schedules
+    cdef readonly str hidden_deployments, boot_image_of
+    cdef readonly object required_for_unknown, approve_new_members, armed_hours, max_returns
 
 cdef class Mark:
-    cdef readonly object deployment_id, generation, state, armed_at, claimed_at, step, xid, session, stepped_at
-    cdef readonly object returnable, returns, launched_at, why
+    cdef readonly str deployment_id
+    cdef readonly object generation
+    cdef readonly str state
+    cdef readonly double armed_at, claimed_at
+    cdef readonly object step, xid
+    cdef readonly str session
+    cdef readonly double stepped_at
+    cdef readonly object returnable, returns
+    cdef readonly double launched_at
+    cdef readonly str why
 
 cdef class Exclusions:
-    cdef readonly object macs, paused
+    cdef readonly object macs
+    cdef readonly Reason paused
 
 cdef class Site:
     cdef readonly DistributionPoint dp
+    cdef readonly dict devices_by_mac, devices_by_guid, unknown, boot_images, marks, live, hardware
+    cdef readonly double session_seconds
+    cdef readonly object duplicate_macs, duplicate_guids, own
     cdef readonly Policy policy
-    cdef readonly object devices_by_mac, devices_by_guid, unknown, boot_images, marks, live, hardware
-    cdef readonly object session_seconds, duplicate_macs, duplicate_guids, own
 
 cdef class Decision:
-    cdef readonly object action, reasons, device, device_id, deployment, boot_image, boot_program, claim
-    cdef readonly object architecture, firmware, launch_file, identities
+    cdef readonly str action
+    cdef readonly tuple reasons
+    cdef readonly str device
+    cdef readonly object device_id
+    cdef readonly str deployment, boot_image, boot_program
+    cdef readonly object claim
+    cdef readonly str architecture, firmware, launch_file
+    cdef readonly tuple identities

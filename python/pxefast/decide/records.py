@@ -146,6 +146,26 @@ def other_session(deployment_id: str) -> Reason:
     )
 
 
+def pending_approval(deployment_id: str) -> Reason:
+    """Of a device that came to the collection after its deployment was made (D5)."""
+    return Reason(
+        "pending_approval",
+        f"required deployment {deployment_id} was made before this device came to its collection, and waits for "
+        f"approval: pxefast deployment approve {deployment_id}",
+        "R-58",
+    )
+
+
+def arming_expired(deployment_id: str, armed_at: float, hours: int) -> Reason:
+    """Of a device that did not start in time. `armed_at`: Unix seconds."""
+    return Reason(
+        "arming_expired",
+        f"required deployment {deployment_id} was armed {time_text(armed_at)}, for {hours} h; "
+        f"to arm it again: pxefast deployment approve {deployment_id}",
+        "R-63",
+    )
+
+
 def time_text(seconds: float) -> str:
     """`2026-11-22 18:40:05 UTC` of Unix seconds."""
     try:
@@ -359,17 +379,18 @@ class Site:
     `unknown` holds this site's unknown computer objects by architecture. `marks` is keyed by deployment id, then
     device id; `live` holds each device's one mark that is CLAIMED, LAUNCHED or STARTED (I2). `hardware` gives the
     number of machines without a record that the ledger knows, by `mac:` and `guid:` identity. The duplicate sets
-    hold identifiers that are left out of identification (CM-61, CM-62), `own` the identities of site systems (R-59).
+    hold identifiers that are left out of identification (CM-61, CM-62), `own` the `mac:` and `guid:` identities of site
+    systems (R-59); these two hold a GUID in both its byte orders.
     """
 
     dp: DistributionPoint
-    devices_by_mac: Mapping[str, Device] = field(default_factory=dict)
-    devices_by_guid: Mapping[str, Device] = field(default_factory=dict)
-    unknown: Mapping[str, Device] = field(default_factory=dict)
-    boot_images: Mapping[str, BootImage] = field(default_factory=dict)
+    devices_by_mac: dict[str, Device] = field(default_factory=dict)
+    devices_by_guid: dict[str, Device] = field(default_factory=dict)
+    unknown: dict[str, Device] = field(default_factory=dict)
+    boot_images: dict[str, BootImage] = field(default_factory=dict)
     marks: dict[str, dict[int, Mark]] = field(default_factory=dict)
     live: dict[int, Mark] = field(default_factory=dict)
-    hardware: Mapping[str, int] = field(default_factory=dict)
+    hardware: dict[str, int] = field(default_factory=dict)
     session_seconds: float = 900.0
     duplicate_macs: frozenset[str] = frozenset()
     duplicate_guids: frozenset[str] = frozenset()
