@@ -24,15 +24,21 @@ def rows(home: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {table: sorted(connection.execute(f'SELECT * FROM "{table}"'), key=repr) for table in tables}
 
 
+def files(home: Path) -> dict[Path, bytes]:
+    """Everything else in the home."""
+    found = (file for file in home.rglob("*") if file.is_file() and not file.name.startswith("site.db"))
+    return {file: file.read_bytes() for file in found}
+
+
 @pytest.fixture
 def asked(run: Run, home: Path) -> Callable[..., Any]:
     """Runs `pxefast whatif` with --json, and sees that nothing was written; each machine with its change."""
 
     def asked(*arguments: str, options: tuple[str, ...] = ()) -> Any:
-        before = rows(home)
+        before = rows(home), files(home)
         result = run("whatif", *options, "--json", *arguments)
         assert result.code == 0, result.err
-        assert rows(home) == before
+        assert (rows(home), files(home)) == before
         return {change["machine"]: change for change in result.json}
 
     return asked
@@ -74,8 +80,9 @@ def test_a_new_member_waits_for_approval_so_that_nothing_boots(asked: Any, done:
 
 def test_a_setting_reaches_every_machine_that_it_concerns(asked: Any, done: Run, site: Path) -> None:
     done("deployment", "remove", "PS120001", "--yes")
-    change = asked("setting", "set", "no_deployment_uefi", "abort")["web01"]
-    assert (change["change"], change["after"]["action"]) == ("differs", "abort")
+    change = asked("setting", "set", "no_deployment_bios", "ignore", options=("--firmware", "bios"))["web01"]
+    assert (change["before"]["action"], change["after"]["action"]) == ("abort", "ignore")
+    assert change["change"] == "differs"
 
 
 def test_a_machine_without_a_record_is_asked_about_too(asked: Any, done: Run, site: Path) -> None:

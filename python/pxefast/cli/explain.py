@@ -112,11 +112,9 @@ def explain(
 
 
 def _explain(here: Context, request: Request, interface: str | None, json: bool) -> None:
-    from pxefast.decide import decide
-
-    site = machine.site(here)
-    request = machine.heard(request, site.dp, interface)
-    decision = decide(request, site, machine.exclusions(here, site))
+    point = machine.point(here)
+    request = machine.heard(request, point.site.dp, interface)
+    decision = point.decide(request)
     if json:
         print_json(decision.as_dict())
     else:

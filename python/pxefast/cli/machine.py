@@ -1,24 +1,24 @@
-"""Machines that are only imagined, and the site as the service sees it now."""
+"""Machines that are only imagined, and the distribution point that they ask, as its service sees the site now."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pxefast.cli.output import note
-from pxefast.errors import ExclusionError, UsageError
+from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.cli.context import Context
+    from pxefast.config import Dhcp
     from pxefast.decide import Decision, Device, DistributionPoint, Exclusions, Request, Site
 
 __all__ = [
-    "BOOTS", "Arch", "Firmware", "code", "devices", "exclusions", "heard", "outcome", "said", "site", "starting",
-    "starts", "stranger",
+    "BOOTS", "Arch", "Firmware", "Point", "code", "devices", "heard", "point", "said", "starting", "starts", "stranger",
 ]  # fmt: skip
 
 Arch = Annotated[str, typer.Option("--arch", metavar="ARCH", help="x86, x64 or arm64.")]
@@ -38,6 +38,54 @@ _CODES = {
 _STRANGER = "02:00:00:00:00:00"
 
 
+@dataclass(frozen=True)
+class Point:
+    """A distribution point at one moment: the site, what it adds to decisions, and what surrounds them on the wire."""
+
+    site: Site
+    exclusions: Exclusions
+    dhcp: Dhcp
+    gated: Mapping[str, str]
+
+    def decide(self, request: Request) -> Decision:
+        """What its service would do about a request."""
+        from pxefast.decide import decide
+        from pxefast.responder.shape import finished, relay_refused
+
+        refused = relay_refused(request, self.dhcp)
+        if refused is not None:
+            return refused
+        return finished(decide(request, self.site, self.exclusions), request, self.dhcp, self.gated)
+
+    def outcome(self, asked: Iterable[Request]) -> Decision:
+        """What becomes of a machine: it boots if it does through any of its network cards, else the first counts."""
+        first = None
+        for request in asked:
+            decision = self.decide(request)
+            if decision.action in BOOTS:
+                return decision
+            first = first or decision
+        assert first is not None
+        return first
+
+
+def point(here: Context) -> Point:
+    """This home's distribution point now.
+
+    The exclusion list is read as it is on disk; a service keeps its last good one, which nobody else can know.
+    """
+    from pxefast.responder.gated import gated_files
+    from pxefast.responder.pauses import look
+    from pxefast.site.snapshot import load
+
+    store, published = here.store(), here.library().published()
+    site = load(store, store.point, published, here.settings.session.seconds)
+    exclusions = look(here.home, here.settings, store, site.dp)
+    if exclusions.paused is not None:
+        note(exclusions.paused.text)
+    return Point(site, exclusions, here.settings.dhcp, gated_files(store, site, published))
+
+
 def code(arch: str, firmware: str) -> int:
     """The number that such a machine sends (option 93). Raises UsageError where there is no such machine."""
     known = _CODES.get((arch, firmware))
@@ -46,33 +94,6 @@ def code(arch: str, firmware: str) -> int:
             f"--arch {arch} with --firmware {firmware} is no machine; use x86, x64 or arm64 and uefi or bios"
         )
     return known
-
-
-def site(here: Context) -> Site:
-    """The hierarchy as it is now, as this home's distribution point sees it."""
-    from pxefast.site.snapshot import load
-
-    store = here.store()
-    return load(store, store.point, here.library().published(), here.settings.session.seconds)
-
-
-def exclusions(here: Context, site: Site) -> Exclusions:
-    """The exclusion list as it is on disk, and why required deployments are off.
-
-    A service that has read the list before keeps its last good one; this cannot know it.
-    """
-    from pxefast.decide import Exclusions, Reason
-    from pxefast.responder import exclusions
-
-    file = site.dp.mac_ignore_list_file
-    if file is None:
-        return Exclusions()
-    try:
-        return Exclusions(exclusions.read(file))
-    except ExclusionError as error:
-        note(f"exclusion list {error}")
-        text = f"required deployments are held: exclusion list {error}"
-        return Exclusions(paused=Reason("required_paused", text, "R-53"))
 
 
 def heard(request: Request, dp: DistributionPoint, interface: str | None) -> Request:
@@ -98,18 +119,9 @@ def starts(device: Device, machine: Request) -> Iterator[Request]:
         yield replace(machine, mac=mac, guid=device.guid)
 
 
-def outcome(asked: Iterable[Request], site: Site, exclusions: Exclusions) -> Decision:
-    """What becomes of a machine: it boots if it does through any of its network cards, else the first one counts."""
-    from pxefast.decide import decide
-
-    first = None
-    for request in asked:
-        decision = decide(request, site, exclusions)
-        if decision.action in BOOTS:
-            return decision
-        first = first or decision
-    assert first is not None
-    return first
+def stranger(machine: Request) -> Request:
+    """What a machine without a record asks."""
+    return replace(machine, mac=_STRANGER, guid=None)
 
 
 def said(decision: Decision) -> str:
@@ -120,11 +132,6 @@ def said(decision: Decision) -> str:
     reason = decision.reasons[-1]
     how = "sent on to its next boot device" if decision.action == "abort" else "no answer"
     return f"{how}: {reason.text}  [{reason.rule}]"
-
-
-def stranger(machine: Request) -> Request:
-    """What a machine without a record asks."""
-    return replace(machine, mac=_STRANGER, guid=None)
 
 
 def devices(site: Site) -> list[Device]:

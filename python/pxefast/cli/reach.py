@@ -12,9 +12,13 @@ from pxefast.cli.output import JsonArray, progress
 
 if TYPE_CHECKING:
     from pxefast.cli.context import Context
-    from pxefast.decide import Decision, Device, Exclusions, Reason, Request, Site
+    from pxefast.cli.machine import Point
+    from pxefast.decide import Decision, Device, Reason, Request, Site
 
 __all__ = ["explain_deployment"]
+
+# Reasons that take required deployments away from a machine without a record.
+_LEFT_OUT = ("required_not_for_unknown", "no_identity")
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,11 @@ def explain_deployment(here: Context, deployment: str, request: Request, json: b
     Raises NotFound for a deployment that there is not.
     """
     row = here.store().deployments.get(deployment)
-    site = machine.site(here)
-    request = machine.heard(request, site.dp, None)
-    exclusions = machine.exclusions(here, site)
-    reached = Reached(row.id, site)
+    point = machine.point(here)
+    request = machine.heard(request, point.site.dp, None)
+    reached = Reached(row.id, point.site)
     verdicts = (
-        _verdict(device, asked, row.id, site, exclusions)
+        _verdict(device, asked, row.id, point)
         for device, asked in progress(reached.asked(request), "machines", len(reached.devices))
     )
     if json:
@@ -86,60 +89,55 @@ class Reached:
                 )
 
 
-def _verdict(
-    device: Device, asked: list[Request], deployment: str, site: Site, exclusions: Exclusions
-) -> Verdict:
+def _verdict(device: Device, asked: list[Request], deployment: str, point: Point) -> Verdict:
     """A machine boots if it does through any of its network cards; else the first one's reason counts."""
-    verdicts = (_through(device, request, deployment, site, exclusions) for request in asked)
+    verdicts = (_through(device, request, deployment, point) for request in asked)
     first = next(verdicts)
     return first if first.boots else next((other for other in verdicts if other.boots), first)
 
 
-def _through(
-    device: Device, request: Request, deployment: str, site: Site, exclusions: Exclusions
-) -> Verdict:
-    from pxefast.decide import decide
-
-    decision = decide(request, site, exclusions)
+def _through(device: Device, request: Request, deployment: str, point: Point) -> Verdict:
+    decision = point.decide(request)
     if _boots(decision, deployment):
         return Verdict(device.name, True, decision.action, decision.reasons[-1])
-    return Verdict(
-        device.name, False, decision.action, _against(device, request, deployment, site, exclusions)
-    )
+    return Verdict(device.name, False, decision.action, _against(device, request, deployment, point))
 
 
-def _against(device: Device, request: Request, deployment: str, site: Site, exclusions: Exclusions) -> Reason:
+def _against(device: Device, request: Request, deployment: str, point: Point) -> Reason:
     """Why a deployment that reaches a device does not boot it now."""
-    from pxefast.decide import Reason, decide
+    from pxefast.decide import Reason
 
     # A point that answers nobody is the reason only for what it would boot otherwise (D4).
-    answers = replace(site, dp=replace(site.dp, enable_pxe=True, allow_pxe_response=True))
-    decision = decide(request, answers, exclusions)
+    dp = replace(point.site.dp, enable_pxe=True, allow_pxe_response=True)
+    answering = replace(point, site=replace(point.site, dp=dp))
+    decision = answering.decide(request)
     if _boots(decision, deployment):
-        return decide(request, site, exclusions).reasons[-1]
+        return point.decide(request).reasons[-1]
     if decision.device_id != device.id and request.mac in device.macs:
         return decision.reasons[-1]
-    alone = decide(request, _alone(device, request, deployment, answers), exclusions)
+    alone = replace(answering, site=_alone(device, request, deployment, answering.site)).decide(request)
     if not _boots(alone, deployment):
-        return alone.reasons[-1]
+        return _decisive(alone)
     if decision.action in machine.BOOTS:
         return Reason("other_deployment", f"deployment {decision.deployment} goes first", "CM-101")
-    return decision.reasons[-1]
+    return _decisive(decision)
+
+
+def _decisive(decision: Decision) -> Reason:
+    """The last reason, or what left nothing to deploy."""
+    last = decision.reasons[-1]
+    left_out = [reason for reason in decision.reasons if reason.code in _LEFT_OUT]
+    return left_out[-1] if last.code == "no_deployment" and left_out else last
 
 
 def _alone(device: Device, request: Request, deployment: str, site: Site) -> Site:
     """The same site, were this the only deployment of the device."""
     only = replace(device, deployments=tuple(one for one in device.deployments if one.id == deployment))
     if device in site.unknown.values():
-        return replace(
-            site,
-            unknown={name: only if other.id == device.id else other for name, other in site.unknown.items()},
-        )
-    return replace(
-        site,
-        devices_by_mac={request.mac: only} if request.mac else {},
-        devices_by_guid={device.guid: only} if device.guid else {},
-    )
+        unknown = {name: only if other.id == device.id else other for name, other in site.unknown.items()}
+        return replace(site, unknown=unknown)
+    by_guid = {device.guid: only} if device.guid else {}
+    return replace(site, devices_by_mac={request.mac: only} if request.mac else {}, devices_by_guid=by_guid)
 
 
 def _boots(decision: Decision, deployment: str) -> bool:

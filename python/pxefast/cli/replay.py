@@ -23,7 +23,7 @@ from pxefast.errors import UsageError
 if TYPE_CHECKING:
     from pxefast._native import DhcpPacket
     from pxefast.cli.context import Context
-    from pxefast.decide import Decision, Exclusions, Request, Site
+    from pxefast.decide import Decision, Request
     from pxefast.decide.records import Door
 
 _DHCP, _BOOT = 67, 4011
@@ -96,14 +96,13 @@ class _Replay:
     """The site as it is now, and what the capture makes of it in memory."""
 
     def __init__(self, here: Context, interface: str | None) -> None:
-        site = machine.site(here)
-        # What the capture claims is written here and nowhere else.
-        self._hardware = dict(site.hardware)
-        self._site: Site = replace(site, hardware=self._hardware)
-        self._exclusions: Exclusions = machine.exclusions(here, site)
+        point = machine.point(here)
+        # What the capture claims is written into this site and nowhere else.
+        self._hardware = dict(point.site.hardware)
+        self._site = replace(point.site, hardware=self._hardware)
+        self._point = replace(point, site=self._site)
         self._interface = interface
         self._accepts_82 = here.settings.dhcp.option82_without_giaddr == "echo"
-        self._style = here.settings.dhcp.style.model_dump()
         self._now = time.time()
         self._began: float | None = None
         self.questions = 0
@@ -111,8 +110,6 @@ class _Replay:
 
     def outcomes(self, capture: Capture) -> Iterator[Outcome]:
         """The decision on each question, claims of earlier ones included."""
-        from pxefast.decide import decide
-
         for datagram in capture:
             try:
                 request = self._request(datagram)
@@ -120,7 +117,7 @@ class _Replay:
                 self.dropped[str(dropped)] += 1
                 continue
             self.questions += 1
-            decision = decide(request, self._site, self._exclusions)
+            decision = self._point.decide(request)
             self._claim(request, decision)
             yield Outcome(datagram.time, request, decision)
 
@@ -151,8 +148,9 @@ class _Replay:
         No mark is returnable: a capture does not show that nothing was started.
         """
         from pxefast.decide import Mark
+        from pxefast.responder.shape import names_program
 
-        if decision.deployment is None or not self._names_program(request, decision):
+        if decision.deployment is None or not names_program(request, decision, self._point.dhcp):
             return
         number = self._number(decision) if decision.claim else decision.device_id
         if number is None or decision.action not in machine.BOOTS:
@@ -177,15 +175,6 @@ class _Replay:
         number = -len(self._hardware) - 1
         self._hardware.update(dict.fromkeys(decision.identities, number))
         return number
-
-    def _names_program(self, request: Request, decision: Decision) -> bool:
-        """Microsoft's shape names the boot program on port 4011 only; the direct style also in the offer."""
-        if request.door == "request":
-            return True
-        kind = "ipxe" if request.ipxe else "bios"
-        if not request.ipxe and decision.firmware == "uefi":
-            kind = f"uefi_{decision.architecture}"
-        return bool(self._style[kind] == "direct")
 
 
 def _door(packet: DhcpPacket, datagram: Datagram, accepts_82: bool) -> Door:

@@ -17,7 +17,8 @@ from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.cli.context import Context
-    from pxefast.decide import Decision, Exclusions, Request, Site
+    from pxefast.cli.machine import Point
+    from pxefast.decide import Decision, Request
 
 # Nouns whose commands change the database and nothing else.
 _NOUNS = (
@@ -80,13 +81,11 @@ def whatif(
     here = get(context)
     _check(command)
     request = machine.starting(machine.code(arch, firmware))
-    before = machine.site(here)
+    before = machine.point(here)
     after = _after(context, here, command)
-    if not after.dp.allow_pxe_response or not after.dp.enable_pxe:
+    if not after.site.dp.allow_pxe_response or not after.site.dp.enable_pxe:
         note("this distribution point answers nobody then; see: pxefast dp set --help")
-    changes = _changes(
-        request, (before, machine.exclusions(here, before)), (after, machine.exclusions(here, after))
-    )
+    changes = _changes(request, before, after)
     if json:
         with JsonArray() as array:
             for change in changes:
@@ -95,8 +94,8 @@ def whatif(
         _print(list(changes), every)
 
 
-def _after(context: typer.Context, here: Context, words: list[str]) -> Site:
-    """The site as the command would leave it. Raises what the command raises."""
+def _after(context: typer.Context, here: Context, words: list[str]) -> Point:
+    """The distribution point as the command would leave it. Raises what the command raises."""
     from pxefast.site.policy import SETTINGS
 
     store = here.store()
@@ -106,7 +105,7 @@ def _after(context: typer.Context, here: Context, words: list[str]) -> Site:
         store.policy.set("confirm_above", str(most))
         with redirect_stdout(sys.stderr):
             _run(context.find_root(), words)
-        return machine.site(here)
+        return machine.point(here)
 
 
 def _check(words: list[str]) -> None:
@@ -135,20 +134,18 @@ def _agreed(command: Any, words: list[str]) -> dict[str, Any]:
     return {words[0]: _agreed(verbs[words[0]], words[1:])} if words and words[0] in verbs else {}
 
 
-def _changes(
-    request: Request, before: tuple[Site, Exclusions], after: tuple[Site, Exclusions]
-) -> Iterator[Change]:
+def _changes(request: Request, before: Point, after: Point) -> Iterator[Change]:
     """What becomes of every device that there is before or after, and of a machine without a record."""
-    was = {device.id: device for device in machine.devices(before[0])}
-    then = {device.id: device for device in machine.devices(after[0])}
+    was = {device.id: device for device in machine.devices(before.site)}
+    then = {device.id: device for device in machine.devices(after.site)}
     everyone = sorted((then | was).values(), key=lambda device: device.name.casefold())
     for device in progress(everyone, "machines", len(everyone)):
         # One that there is on one side only is a machine without a record on the other.
         asks = machine.starts(was.get(device.id, device), request)
         asks_then = machine.starts(then.get(device.id, device), request)
-        yield from _change(device.name, machine.outcome(asks, *before), machine.outcome(asks_then, *after))
+        yield from _change(device.name, before.outcome(asks), after.outcome(asks_then))
     asked = [machine.stranger(request)]
-    yield from _change(_STRANGER, machine.outcome(asked, *before), machine.outcome(asked, *after))
+    yield from _change(_STRANGER, before.outcome(asked), after.outcome(asked))
 
 
 def _change(name: str, before: Decision, after: Decision) -> Iterator[Change]:

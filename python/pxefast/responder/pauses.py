@@ -45,7 +45,7 @@ def budget_exhausted(budget: Budget) -> Reason | None:
 
 
 def look(home: Path, settings: Settings, store: Store, dp: DistributionPoint) -> Exclusions:
-    """What a service of this home would add to its decisions now. Raises nothing for a bad exclusion list."""
+    """What a service of this home would add to its decisions now. Writes nothing, and raises nothing for a bad list."""
     listed, macs = None, frozenset[str]()
     if dp.mac_ignore_list_file is not None:
         try:
@@ -57,7 +57,7 @@ def look(home: Path, settings: Settings, store: Store, dp: DistributionPoint) ->
 
 def _stored(home: Path, store: Store) -> Reason | None:
     try:
-        why = Journal(journal_folder(home)).check(store)
+        why = Journal(journal_folder(home)).examine(store)
         if why is not None:
             return journal_broken(why)
         return budget_exhausted(Ledger(store, store.point).budget())
