@@ -76,8 +76,7 @@ impl Roots {
             let session = self.named(address, &plain, Some(session), now);
             return Some(Found { published: Arc::clone(published), session });
         }
-        let root = self.roots.get_mut(&address).filter(|root| now.saturating_sub(root.used) <= LIFE)?;
-        root.used = now;
+        let root = self.of(address, now)?;
         let session = root.shown.session;
         let own = root.shown.file.as_ref().filter(|_| name.as_bytes() == SESSION_FILE.as_bytes());
         if let Some(file) = own.filter(|_| now.saturating_sub(root.since) <= LIFE) {
@@ -90,18 +89,23 @@ impl Roots {
     /// `address` asked for a file by its full name: it boots that image. The session that it has now.
     fn named(&mut self, address: Ipv4Addr, name: &Name, session: Option<Session>, now: Time) -> Option<Session> {
         let folder = image_folder(name.as_bytes())?;
-        if let Some(root) = self.roots.get_mut(&address) {
-            root.used = now;
+        if let Some(root) = self.of(address, now) {
             // Two images never mix: a session is of one.
             if *root.shown.folder != *folder {
-                root.shown.folder = folder.into();
-                root.shown.session = session;
+                (root.shown.folder, root.shown.session) = (folder.into(), None);
             }
             root.shown.session = session.or(root.shown.session);
             return root.shown.session;
         }
         self.put(address, Shown { folder: folder.into(), session, file: None }, now);
         session
+    }
+
+    /// What `address` sees, unless that is over.
+    fn of(&mut self, address: Ipv4Addr, now: Time) -> Option<&mut Root> {
+        let root = self.roots.get_mut(&address).filter(|root| now.saturating_sub(root.used) <= LIFE)?;
+        root.used = now;
+        Some(root)
     }
 
     fn put(&mut self, address: Ipv4Addr, shown: Shown, now: Time) {
@@ -177,6 +181,8 @@ mod tests {
         roots.answered(A, shown("smsimages/a", None), 5);
         assert_eq!(find(&mut roots, A, "boot.efi", 6).unwrap().1, None, "the answer began another session");
         assert_eq!(name(&mut roots, A, &format!("SMSImages/A/{ONE}/missing"), 7), None);
+        assert_eq!(find(&mut roots, B, &long, 8), seen);
+        assert_eq!(find(&mut roots, B, "SMSImages/A/boot.efi", LIFE + 9).unwrap().1, None, "an hour later it is over");
     }
 
     #[test]

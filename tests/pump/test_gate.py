@@ -305,6 +305,8 @@ def test_a_session_in_a_name_is_told_at_the_gates_of_its_address(native: Native)
     assert session("127.0.0.21", f"{IMAGE}/{SESSION}/boot.efi") == SESSION
     native.answer("127.0.0.21", f"{IMAGE}/boot.efi")
     assert session("127.0.0.21", f"{IMAGE}/boot.efi") is None, "the answer began another session"
+    native.answer("127.0.0.21", f"{IMAGE}/{SESSION}/boot.efi")
+    assert session("127.0.0.21", f"{IMAGE}/boot.efi") == SESSION, "and may name it"
 
 
 def test_a_machines_session_file_is_its_own(native: Native) -> None:
