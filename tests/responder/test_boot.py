@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -118,12 +119,14 @@ def test_two_boots_of_one_machine_that_arrive_together_become_one(point: Point) 
 def test_ipxe_loaded_by_the_firmware_goes_on_with_the_same_boot(point: Point) -> None:
     machine = point.machine()
     assert machine.boot().file == point.name("boot.efi")
+    assert machine.boot().codes[-1] == "already_offered", "the firmware's program may have run"
     second = point.stage(machine, ipxe=True)
     answer = second.boot()
     assert answer.file == point.name("boot.ipxe")
     assert "same_session" in answer.codes
-    assert machine.boot().reply is None, "going back to the firmware is a new boot"
-    assert second.boot().reply is None, "so is another one of iPXE"
+    again = machine.boot()
+    assert again.file == point.name("boot.efi"), "until iPXE's program is through, nothing can have run"
+    assert "same_session" in again.codes
 
 
 def test_a_cleared_deployment_boots_once_more(point: Point) -> None:
@@ -172,7 +175,11 @@ def test_a_direct_offer_names_the_file_and_is_the_boot(direct: Point) -> None:
     home.deploy(image, ["direct"])
     machine = direct.client("02:00:00:00:01:01", "11111111-0000-0000-0000-000000000001")
     offer = eventually(lambda: (answer := machine.discover(0x31)).reply and answer, SOON)
-    assert offer.file == direct.name("boot.efi")
+    folder, session, file = offer.file.rsplit("/", 2)
+    assert (folder, file) == (f"SMSImages/{image}", "boot.efi")
+    assert re.fullmatch("[0-9a-f]{32}", session), (
+        "the client's address is not known yet: its files carry the session"
+    )
     said = dict(options(offer.reply.original))
     assert (said[53], said[43]) == (bytes([OFFER]), bytes([6, 1, 8, 255]))
     again = machine.discover(0x31)

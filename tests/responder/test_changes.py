@@ -184,4 +184,4 @@ def test_a_first_exclusion_list_that_cannot_be_read_stops_everything_and_is_said
     told = [event["text"] for event in point.service.events[after:] if event["level"] in ("error", "warning")]
     assert len(told) == 2, told
     assert str(listed) in told[0]
-    assert "read again" in told[1]
+    assert "handed out again" in told[1]

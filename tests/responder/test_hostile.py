@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -202,7 +203,7 @@ def test_nonsense_beside_a_good_question_does_not_spoil_it(
     kind = DISCOVER if port == "dhcp" else REQUEST
     answer = client.ask(port, with_options(question(kind)[:-1], beside, b"\xff")(client.packet(kind, 0x4444)))
     assert answer.reply is not None
-    assert answer.codes[0] == "known_device"
+    assert "known_device" in answer.codes
 
 
 @pytest.mark.parametrize("architectures", [b"", b"\7", b"\0\7\0", b"\0\x0b\0\7", b"\xff\xff", b"\0\x1b"])
@@ -329,5 +330,7 @@ def test_the_log_level_changes_nothing_on_the_wire(tmp_path: Path, seed: int) ->
         settings = {**LOOPBACK, "log": {"format": "json", "level": level}}
         with besieged(tmp_path / level, settings) as point:
             client = point.machine("available")
-            answers.append(attack(point, client, "boot", corpus(point, client, seed, 500)))
+            said = attack(point, client, "boot", corpus(point, client, seed, 500))
+            # A relay hides its client's address: such a boot goes by a name of its own.
+            answers.append({xid: re.sub(rb"[0-9a-f]{32}", b"", payload) for xid, payload in said.items()})
     assert answers[0] == answers[1]

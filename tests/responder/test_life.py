@@ -38,6 +38,13 @@ def fails(home: Home, code: int, *words: str) -> None:
     assert "Traceback" not in outcome.error
 
 
+def test_a_port_for_reports_that_is_taken_is_named_with_advice(home: Home) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        number = taken.getsockname()[1]
+        home.configure({**LOOPBACK, "report": {"port": number}})
+        fails(home, 3, f"TCP 127.0.0.1:{number}", "[report]", "pxefast.toml")
+
+
 @pytest.mark.parametrize("port", ["dhcp.port", "dhcp.boot_port", "tftp.port"])
 def test_a_port_that_is_taken_is_named_with_advice(home: Home, port: str) -> None:
     section, key = port.split(".")
@@ -146,7 +153,7 @@ def test_ports_may_be_switched_off_or_changed_only_by_a_restart_and_the_status_s
         assert "restart" in eventually(lambda: home.status()["problems"])[0]
         assert "dhcp" in service.ports
     with Service(home) as service:
-        assert set(service.ports) == {"boot", "tftp"}
+        assert set(service.ports) == {"boot", "tftp", "report"}
 
 
 def test_a_log_that_nobody_reads_any_more_does_not_end_the_service(tmp_path: Path) -> None:

@@ -72,10 +72,10 @@ class Service:
         dp = store.dps.get()
         self._listens_on_dhcp_port = dp.listen_on_dhcp_port
         ledger = Ledger(store, store.point)
+        self._server = _bind(settings, dp)
         self._reports: Reports | None = None
         if settings.report.enabled and not dry_run:
             self._reports = Reports(settings.report, settings.listen.address, ledger, self._reported)
-        self._server = _bind(settings, dp)
         halt = Halt(home, settings.safety.halt_file)
         self._view = View(store, library, settings, halt, self._publish, self.audit.tell)
         self._barrier = Barrier(store, ledger, Journal(journal_folder(home)), self._view)
