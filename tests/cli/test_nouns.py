@@ -52,6 +52,36 @@ def test_init_with_a_bad_site_code_makes_nothing(run: Any, home: Path) -> None:
     assert not home.exists()
 
 
+def test_init_with_a_database_shared_by_many_makes_it_and_the_next_one_joins(
+    run: Any, home: Path, pg: str
+) -> None:
+    first = run("init", "--site-code", "PS1", "--dp", "one", "--database", pg)
+    assert (first.code, first.err) == (0, "")
+    assert sorted(path.name for path in home.iterdir()) == ["content", "pxefast.toml"]
+    other = str(home / "other")
+    assert "joined" in run("--home", other, "init", "--site-code", "PS1", "--dp", "two", "--database", pg).out
+    assert run("--home", other, "device", "import", "--name", "web01", "--mac", "00:11:22:33:44:55").code == 0
+    assert run("device", "show", "web01", "--json").json["name"] == "web01"
+    assert run("dp", "show", "--json").json["name"] == "one"
+    assert run("--home", other, "dp", "show", "--json").json["name"] == "two"
+    again = run("init", "--site-code", "PS1", "--dp", "one", "--database", pg)
+    assert (again.code, "already exists" in again.err) == (1, True)
+
+
+def test_a_distribution_point_joins_a_site_that_is_there_only(run: Any, home: Path, pg: str) -> None:
+    assert run("init", "--site-code", "PS1", "--dp", "one", "--database", pg).code == 0
+    joined = run("--home", str(home / "other"), "init", "--site-code", "ABC", "--dp", "two", "--database", pg)
+    assert (joined.code, "pxefast site create --code ABC" in joined.err) == (1, True)
+    assert "correct-horse" not in joined.err
+
+
+def test_init_does_not_go_by_another_database_than_the_settings_name(run: Any, home: Path) -> None:
+    home.mkdir()
+    (home / "pxefast.toml").write_text("# mine\n")
+    result = run("init", "--site-code", "PS1", "--database", "postgresql://nowhere/x")
+    assert (result.code, "database.url" in result.err) == (1, True)
+
+
 # boot-image and content
 
 

@@ -38,9 +38,9 @@ class Context:
         return self._config or self.home / "pxefast.toml"
 
     @property
-    def database(self) -> Path:
-        """The site database's file."""
-        return self.home / "site.db"
+    def database(self) -> Path | str:
+        """The site database: the home's file, or the URL that the settings name."""
+        return self.settings.database.url or self.home / "site.db"
 
     @property
     def content(self) -> Path:
@@ -71,14 +71,10 @@ class Context:
         return self._store
 
     def open_store(self, busy_seconds: float) -> Store:
-        """The site database of the settings, opened anew; a change waits so long for another one.
-
-        Close it. Raises CannotOpen where `init` was not run.
-        """
+        """The site database once more, with a patience of its own; whoever opens it closes it."""
         from pxefast.site.store import Store
 
-        settings = self.settings
-        return Store.open(settings.database.url or self.database, busy_seconds, settings.point.name)
+        return Store.open(self.database, busy_seconds, self.settings.point.name)
 
     @cached_property
     def _library(self) -> Library:

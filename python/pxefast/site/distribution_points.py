@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AFFINITIES",
     "DistributionPoints",
+    "check_point_name",
     "checked",
     "insert_distribution_point",
     "read_distribution_point",
@@ -104,12 +105,17 @@ class DistributionPoints:
             connection.execute(delete(p).where(p.c.name == wanted))
 
 
-def insert_distribution_point(connection: Connection, name: str, site_code: str) -> None:
-    """A new distribution point that answers nobody. Raises Invalid for a name that it cannot have."""
+def check_point_name(name: str) -> None:
+    """Raises Invalid unless a distribution point can be called this."""
     if not _NAME.fullmatch(name):
         raise Invalid(
             f"distribution point name {name!r} must be 1 to 63 letters, digits, dots, dashes or underscores"
         )
+
+
+def insert_distribution_point(connection: Connection, name: str, site_code: str) -> None:
+    """A new distribution point that answers nobody. Raises Invalid for a name that it cannot have."""
+    check_point_name(name)
     row = asdict(DistributionPoint(site_code, name=name))
     connection.execute(insert(schema.distribution_point).values(_columns(row)))
 
