@@ -13,6 +13,7 @@ from pxefast.cli import (
     budget,
     collection,
     content,
+    db,
     demo,
     deployment,
     deployment_state,
@@ -88,6 +89,7 @@ for _command, _example in (
     deployment.app.command(epilog=f"Example: pxefast deployment {_example}")(_command)
 app.add_typer(dp.app, name="dp")
 app.add_typer(setting.app, name="setting")
+app.add_typer(db.app, name="db")
 device.app.command(epilog="Example: pxefast device sessions web01")(ledger.sessions)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(audit.app, name="audit")

@@ -90,8 +90,9 @@ class Database(ABC):
     def lock(self, connection: Connection) -> None:
         """Wait for every other change to end, at most `busy_seconds`."""
 
+    @abstractmethod
     def reserve(self, connection: Connection) -> None:
-        """Keep others from making or changing tables at the same time."""
+        """Keep others from making or changing tables at the same time, whatever tables there are."""
 
     @contextmanager
     def transaction(self, change: bool, lock: bool = True) -> Iterator[Connection]:
@@ -170,6 +171,9 @@ class SQLite(Database):
     def lock(self, connection: Connection) -> None:  # noqa: D102
         # The transaction began with BEGIN IMMEDIATE, which is the lock.
         _ = connection
+
+    def reserve(self, connection: Connection) -> None:  # noqa: D102
+        self.lock(connection)
 
     def announce(self, connection: Connection, revision: int) -> None:  # noqa: D102
         # Whoever listens sees it by `PRAGMA data_version`.

@@ -145,7 +145,7 @@ collection = Table(
     Column("site", ForeignKey("site.code"), nullable=False),
 )
 
-# How a collection's members are found. `direct`: device_id; `include`, `exclude`: other_id; `query`: attribute and value.
+# How a collection finds its members. `direct`: device_id; `include`, `exclude`: other_id; `query`: attribute and value.
 collection_rule = Table(
     "collection_rule",
     metadata,
@@ -273,8 +273,8 @@ deployment = Table(
 
 LIVE = ("CLAIMED", "LAUNCHED", "STARTED")
 
-# What was armed and handed out. The newest generation counts; only a clear makes a new one; no row is ever deleted (I5,
-# I6). `session` is secret from other machines, `token` from everyone but the boot environment; `launch` is the full name
+# What was armed and handed out. The newest generation counts; only a clear makes a new one; no row is deleted (I5, I6).
+# `session` is secret from other machines, `token` from everyone but the boot environment; `launch` is the full name
 # of the file whose last byte is the launch, NULL while that is not known; `transfer` the one allowed to finish it (I3);
 # `peer` the machine's address; `owner` the distribution point that claimed.
 ledger = Table(

@@ -24,12 +24,13 @@ from pxefast.site.deployments import Deployments
 from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
 from pxefast.site.duplicates import Duplicates
-from pxefast.site.engines import Check, Database, Pulse, database
+from pxefast.site.engines import Check, Database, Pulse, SQLite, database
 from pxefast.site.groups import boundary_groups, distribution_point_groups
 from pxefast.site.migrations import HEAD
 from pxefast.site.policy import Policies
+from pxefast.site.rows import copy_rows
 from pxefast.site.sites import Sites, check_site_code, insert_site
-from pxefast.site.tables import new_database, require_tables, revision_of
+from pxefast.site.tables import create_tables, new_database, require_tables, revision_of
 from pxefast.site.task_sequences import TaskSequences
 
 __all__ = ["Store", "default_point"]
@@ -212,6 +213,23 @@ class Store:
                 "schema", revision, revision == HEAD, "restart with the pxefast that made its tables"
             )
             return [known, *self._place.check(connection, deep)]
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Inside the block everything is read from a copy in memory, and changed in it: forgotten when it ends.
+
+        Nobody else sees it or waits for it.
+        """
+        real, copied = self._place, SQLite(None, self._place.busy_seconds)
+        with real.transaction(change=False) as source, copied.transaction(change=True) as target:
+            create_tables(target)
+            copy_rows(source, target)
+        self._place = copied
+        try:
+            yield
+        finally:
+            self._place = real
+            copied.engine.dispose()
 
     def touch(self, action: str, subject: str) -> None:
         """Tell running services of a change outside the database, such as newly distributed content."""

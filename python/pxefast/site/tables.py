@@ -81,7 +81,10 @@ def _new_file(file: Path, busy_seconds: float) -> Iterator[Connection]:
 
 
 def require_tables(place: Database) -> None:
-    """Refuse a database that is not of this pxefast; a file of an older one is brought up to date. Raises CannotOpen."""
+    """Refuse a database that is not of this pxefast; a file of an older one is brought up to date first.
+
+    Raises CannotOpen.
+    """
     if isinstance(place, SQLite) and place.file is not None and not place.file.is_file():
         raise CannotOpen(
             f"there is no site database at {place.where}; make one with: pxefast init --site-code XYZ"
