@@ -31,7 +31,12 @@ def check(context: typer.Context, json: Json = False) -> None:
                 "database": store.where,
                 "safe": all(item.ok for item in checks),
                 "checks": [
-                    {"name": item.name, "value": item.value, "ok": item.ok, "text": None if item.ok else item.text}
+                    {
+                        "name": item.name,
+                        "value": item.value,
+                        "ok": item.ok,
+                        "text": None if item.ok else item.text,
+                    }
                     for item in checks
                 ],
             }
@@ -59,7 +64,10 @@ def upgrade(context: typer.Context) -> None:
         before = upgrade_tables(place)
     finally:
         place.engine.dispose()
-    print(f"{place.where}: " + (f"up to date ({HEAD})" if before is None else f"upgraded from {before} to {HEAD}"))
+    print(
+        f"{place.where}: "
+        + (f"up to date ({HEAD})" if before is None else f"upgraded from {before} to {HEAD}")
+    )
 
 
 @app.command(epilog="Example: pxefast db export site.jsonl")
@@ -111,7 +119,9 @@ def _print(contents: Contents, done: str, json: bool) -> None:
         print_json({"rows": contents.rows, "sha256": contents.sha256})
         return
     print(done)
-    print_fields({**{name.replace("_", " "): count for name, count in rows.items()}, "sha256": contents.sha256})
+    print_fields(
+        {**{name.replace("_", " "): count for name, count in rows.items()}, "sha256": contents.sha256}
+    )
 
 
 @contextmanager

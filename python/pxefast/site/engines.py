@@ -16,6 +16,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import StaticPool
 
 from pxefast.errors import CannotOpen, SiteError
+from pxefast.site.migrations import create_tables
+from pxefast.site.rows import copy_rows
 
 __all__ = ["Check", "Database", "Pulse", "SQLite", "database"]
 
@@ -139,6 +141,14 @@ class Database(ABC):
     def check(self, connection: Connection, deep: bool) -> list[Check]:
         """What makes "durable" true here (R-76); `deep` also reads the whole database."""
 
+    def in_memory(self) -> SQLite:
+        """A copy of everything but the audit, at one moment."""
+        copied = SQLite(None, self.busy_seconds)
+        with self.transaction(change=False) as source, copied.transaction(change=True) as target:
+            create_tables(target)
+            copy_rows(source, target)
+        return copied
+
     @abstractmethod
     def said(self, error: DBAPIError) -> SiteError | CannotOpen:
         """The driver's error as ours."""
@@ -209,6 +219,15 @@ class SQLite(Database):
                 )
             )
         return checks
+
+    def in_memory(self) -> SQLite:
+        """A copy of everything, at one moment."""
+        copied = SQLite(None, self.busy_seconds)
+        with self.engine.connect() as source, copied.engine.connect() as target:
+            ours, theirs = source.connection.driver_connection, target.connection.driver_connection
+            assert ours is not None
+            ours.backup(theirs)
+        return copied
 
     def said(self, error: DBAPIError) -> SiteError | CannotOpen:  # noqa: D102
         text = str(error.orig)

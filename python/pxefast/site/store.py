@@ -24,13 +24,12 @@ from pxefast.site.deployments import Deployments
 from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
 from pxefast.site.duplicates import Duplicates
-from pxefast.site.engines import Check, Database, Pulse, SQLite, database
+from pxefast.site.engines import Check, Database, Pulse, database
 from pxefast.site.groups import boundary_groups, distribution_point_groups
-from pxefast.site.migrations import HEAD
+from pxefast.site.migrations import HEAD, revision_of
 from pxefast.site.policy import Policies
-from pxefast.site.rows import copy_rows
 from pxefast.site.sites import Sites, check_site_code, insert_site
-from pxefast.site.tables import create_tables, new_database, require_tables, revision_of
+from pxefast.site.tables import new_database, require_tables
 from pxefast.site.task_sequences import TaskSequences
 
 __all__ = ["Store", "default_point"]
@@ -175,20 +174,6 @@ class Store:
             yield connection
 
     @contextmanager
-    def trial(self) -> Iterator[None]:
-        """What is changed within the block is read within the block and nowhere else: at its end it is taken back.
-
-        All of it is one transaction, for which every other change waits.
-        """
-        with self._place.transaction(change=True) as connection:
-            self._trial = connection
-            try:
-                yield
-            finally:
-                self._trial = None
-                connection.rollback()
-
-    @contextmanager
     def _transaction(self, change: bool) -> Iterator[Connection]:
         if self._trial is not None:
             yield self._trial
@@ -220,15 +205,13 @@ class Store:
 
         Nobody else sees it or waits for it.
         """
-        real, copied = self._place, SQLite(None, self._place.busy_seconds)
-        with real.transaction(change=False) as source, copied.transaction(change=True) as target:
-            create_tables(target)
-            copy_rows(source, target)
-        self._place = copied
+        real, copied = self._place, self._place.in_memory()
         try:
-            yield
+            with copied.transaction(change=True) as connection:
+                self._place, self._trial = copied, connection
+                yield
         finally:
-            self._place = real
+            self._place, self._trial = real, None
             copied.engine.dispose()
 
     def touch(self, action: str, subject: str) -> None:

@@ -8,32 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection
 
 from pxefast.errors import AlreadyExists, CannotOpen
 from pxefast.site.engines import Database, SQLite, database
-from pxefast.site.migrations import HEAD, REVISIONS, upgrade
-from pxefast.site.schema import metadata
+from pxefast.site.migrations import HEAD, REVISIONS, create_tables, revision_of, upgrade
 
-__all__ = ["create_tables", "new_database", "require_tables", "revision_of", "upgrade_tables"]
-
-
-def revision_of(connection: Connection) -> str | None:
-    """The revision of a database's tables; None if they are none of pxefast's."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
-    return None if row is None else str(row[0])
-
-
-def create_tables(connection: Connection) -> None:
-    """Every table as it is now, in an empty database, inside the caller's transaction."""
-    metadata.create_all(connection)
-    connection.exec_driver_sql(
-        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
-        "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-    )
-    connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+__all__ = ["new_database", "require_tables", "upgrade_tables"]
 
 
 @contextmanager
