@@ -91,9 +91,11 @@ def test_a_boot_image_is_shown_with_everything_that_decides_about_it(run: Any, s
     assert shown == {
         "id": "PS100001",
         "name": "linux",
+        "site": "PS1",
         "architecture": "x64",
         "source": str(site),
         "boot_programs": {"bios": "pxelinux.0", "uefi": "grubx64.efi"},
+        "launch_file": None,
         "pxe_enabled": True,
         "distributed": True,
     }
@@ -193,7 +195,9 @@ def test_a_device_is_imported_listed_and_shown(run: Any, site: Path) -> None:
         "macs": ["00:11:22:33:44:66", "00:11:22:33:44:77"],
         "smbios_guid": GUID,
         "site": "PS1",
+        "protected": False,
         "collections": ["All Systems"],
+        "deployments": {},
         "offered": [],
     }
     assert [device["name"] for device in run("device", "list", "--json").json] == ["db01", "web01"]
@@ -272,10 +276,19 @@ def test_creates_print_the_id_alone_when_quiet_and_take_one(run: Any, site: Path
 
 def test_a_collection_is_shown_with_its_members_and_deployments(run: Any, site: Path) -> None:
     shown = run("collection", "show", "RACK 7", "--json").json
-    assert shown == {"id": "PS100002", "name": "rack 7", "members": ["web01"], "deployments": ["PS120001"]}
-    built_in = {"id": "SMS000US", "name": "All Unknown Computers", "members": 0}
-    rack = {"id": "PS100002", "name": "rack 7", "members": 1}
-    assert run("collection", "list", "--json").json == [built_in, rack]
+    assert shown == {
+        "id": "PS100002",
+        "name": "rack 7",
+        "site": "PS1",
+        "members": ["web01"],
+        "rules": ["direct web01"],
+        "deployments": ["PS120001"],
+    }
+    assert run("collection", "list", "--json").json == [
+        {"id": "SMS00001", "name": "All Systems", "members": 1, "site": "PS1"},
+        {"id": "SMS000US", "name": "All Unknown Computers", "members": 3, "site": "PS1"},
+        {"id": "PS100002", "name": "rack 7", "members": 1, "site": "PS1"},
+    ]
 
 
 def test_arming_machines_is_said_on_standard_error(run: Any, site: Path) -> None:
@@ -291,21 +304,31 @@ def test_a_collection_in_use_is_not_removed(run: Any, done: Any, site: Path) -> 
     assert "PS120001" in result.err
     done("deployment", "remove", "PS120001", "--yes")
     done("collection", "remove", "rack 7", "--yes")
-    assert [row["id"] for row in run("collection", "list", "--json").json] == ["SMS000US"]
+    assert [row["id"] for row in run("collection", "list", "--json").json] == ["SMS00001", "SMS000US"]
     assert len(run("device", "list", "--json").json) == 1
 
 
 def test_a_deployment_is_shown_with_its_names(run: Any, site: Path) -> None:
-    assert run("deployment", "show", "PS120001", "--json").json == {
+    shown = run("deployment", "show", "PS120001", "--json").json
+    assert shown.pop("created_at").endswith("+00:00")
+    assert shown == {
         "id": "PS120001",
+        "site": "PS1",
         "task_sequence": "PS100003",
         "task_sequence_name": "install",
         "boot_image": "PS100001",
         "collection": "rack 7",
         "purpose": "required",
         "make_available_to": "media-pxe",
+        "enabled": True,
+        "available_at": None,
+        "expires_at": None,
+        "rerun": "always",
         "members": 1,
+        "protected": [],
+        "pending_approval": [],
         "offered": [],
+        "states": {"ARMED": 1},
     }
     assert run("deployment", "list", "--json").json[0]["id"] == "PS120001"
 
@@ -332,10 +355,13 @@ def test_clearing_lets_a_device_boot_again_once_it_is_confirmed(
     claimed(home)
     explain = ("explain", "--mac", "00:11:22:33:44:55", "--json")
     assert run(*explain).json["reasons"][-1]["code"] == "already_offered"
-    assert run("deployment", "clear", *whom, "--dry-run").out == "would let PS120001 on web01 run again\n"
+    assert (
+        run("deployment", "clear", *whom, "--dry-run").out
+        == "would let PS120001 on web01 (CLAIMED) run again\n"
+    )
     assert run("deployment", "clear", *whom).code == 2
     assert run(*explain).json["action"] == "ignore"
-    assert run("deployment", "clear", *whom, "--yes").out == "cleared PS120001 on web01\n"
+    assert run("deployment", "clear", *whom, "--yes").out == "cleared PS120001 on web01 (CLAIMED)\n"
     assert run(*explain).json["action"] == "boot"
 
 
@@ -375,10 +401,12 @@ def test_settings_are_set_and_unset(run: Any, done: Any, site: Path, tmp_path: P
             "--response-delay",
             "4",
         ),
+        *("--user-device-affinity", "manual"),
         *("--no-listen-on-dhcp-port", "--mac-ignore-list-file", str(file)),
         *("--ramdisk-tftp-block-size", "16384", "--ramdisk-tftp-window-size", "8"),
     )
     changed = run("dp", "show", "--json").json
+    assert changed.pop("name")
     assert changed == {
         "site": "PS1",
         "enable_pxe": True,
@@ -390,6 +418,7 @@ def test_settings_are_set_and_unset(run: Any, done: Any, site: Path, tmp_path: P
         "mac_ignore_list_file": str(file),
         "ramdisk_tftp_block_size": 16384,
         "ramdisk_tftp_window_size": 8,
+        "user_device_affinity": "manual",
     }
     done(
         *(
@@ -400,10 +429,16 @@ def test_settings_are_set_and_unset(run: Any, done: Any, site: Path, tmp_path: P
             "--no-interface",
             "--no-unknown-computers",
         ),
-        *("--no-response-delay", "--listen-on-dhcp-port", "--no-mac-ignore-list-file"),
+        *(
+            "--no-user-device-affinity",
+            "--no-response-delay",
+            "--listen-on-dhcp-port",
+            "--no-mac-ignore-list-file",
+        ),
         *("--no-ramdisk-tftp-block-size", "--no-ramdisk-tftp-window-size"),
     )
     unset = run("dp", "show", "--json").json
+    assert unset.pop("name")
     assert unset == {
         "site": "PS1",
         "enable_pxe": False,
@@ -415,6 +450,7 @@ def test_settings_are_set_and_unset(run: Any, done: Any, site: Path, tmp_path: P
         "mac_ignore_list_file": None,
         "ramdisk_tftp_block_size": 4096,
         "ramdisk_tftp_window_size": 1,
+        "user_device_affinity": "none",
     }
 
 

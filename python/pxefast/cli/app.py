@@ -19,7 +19,9 @@ from pxefast.cli import (
     deployment_state,
     device,
     dp,
+    duplicate_id,
     explain,
+    group,
     halt,
     import_registry,
     init,
@@ -28,6 +30,7 @@ from pxefast.cli import (
     replay,
     serve,
     setting,
+    site,
     status,
     task_sequence,
     version,
@@ -74,6 +77,7 @@ def options(
 
 
 app.command("init", epilog="Example: pxefast init --site-code PS1")(init.init)
+app.add_typer(site.app, name="site")
 app.add_typer(boot_image.app, name="boot-image")
 app.add_typer(content.app, name="content")
 app.add_typer(device.app, name="device")
@@ -88,6 +92,9 @@ for _command, _example in (
 ):
     deployment.app.command(epilog=f"Example: pxefast deployment {_example}")(_command)
 app.add_typer(dp.app, name="dp")
+app.add_typer(group.distribution_point_group, name="distribution-point-group")
+app.add_typer(group.boundary_group, name="boundary-group")
+app.add_typer(duplicate_id.app, name="duplicate-id")
 app.add_typer(setting.app, name="setting")
 app.add_typer(db.app, name="db")
 device.app.command(epilog="Example: pxefast device sessions web01")(ledger.sessions)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Id, Json, Quiet, Yes
+from pxefast.cli.options import DryRun, Id, Json, Quiet, Site, Yes
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
-from pxefast.errors import UsageError
+from pxefast.errors import ContentError, UsageError
 
 if TYPE_CHECKING:
     from pxefast.content.library import Published
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pxefast.site.boot_images import BootImageRow
 
 app = typer.Typer(help="What machines can be booted with.", no_args_is_help=True)
+
+_LAUNCH_FILE = (
+    "The last file without which the work cannot begin, such as boot.wim or an initrd: a required boot counts as done "
+    "when its last byte leaves. Without it that is the boot program."
+)
 
 
 @app.command(
@@ -37,6 +42,10 @@ def add(
             "runs iPXE; repeat for each kind.",
         ),
     ],
+    launch_file: Annotated[
+        str | None, typer.Option("--launch-file", metavar="FILE", help=_LAUNCH_FILE, show_default=False)
+    ] = None,
+    site: Site = None,
     wanted_id: Id = None,
     pxe: Annotated[
         bool, typer.Option("--pxe/--no-pxe", help="Deploy from the PXE-enabled distribution point.")
@@ -51,8 +60,12 @@ def add(
 
     store = get(context).store()
     programs, architecture = _programs(boot_program), _architecture(arch)
-    check_programs(wanted_id or "XXXXXXXX", programs, (file.name for file in scan(folder)))
-    row = store.boot_images.add(name, architecture, folder.resolve(), programs, wanted_id, pxe)
+    names = [file.name for file in scan(folder)]
+    check_programs(wanted_id or "XXXXXXXX", programs, names)
+    launch = None if launch_file is None else _file_of(folder, names, launch_file)
+    row = store.boot_images.add(
+        name, architecture, folder.resolve(), programs, wanted_id, pxe, launch_file=launch, site=site
+    )
     created(row.id, "added boot image", quiet)
     if not quiet:
         note(f"to serve its files: pxefast content distribute {row.id}")
@@ -77,7 +90,9 @@ def list_(context: typer.Context, json: Json = False) -> None:
 
 @app.command(epilog="Example: pxefast boot-image show PS100001")
 def show(
-    context: typer.Context, image_id: Annotated[str, typer.Argument(metavar="ID")], json: Json = False
+    context: typer.Context,
+    image_id: Annotated[str, typer.Argument(metavar="ID", help="The boot image.")],
+    json: Json = False,
 ) -> None:
     """Show a boot image."""
     here = get(context)
@@ -92,26 +107,46 @@ def show(
 @app.command("set", epilog="Example: pxefast boot-image set PS100001 --no-pxe")
 def set_(
     context: typer.Context,
-    image_id: Annotated[str, typer.Argument(metavar="ID")],
+    image_id: Annotated[str, typer.Argument(metavar="ID", help="The boot image.")],
     pxe: Annotated[
         bool | None,
         typer.Option(
             "--pxe/--no-pxe", help="Deploy from the PXE-enabled distribution point.", show_default=False
         ),
     ] = None,
+    launch_file: Annotated[
+        str | None, typer.Option("--launch-file", metavar="FILE", help=_LAUNCH_FILE, show_default=False)
+    ] = None,
+    no_launch_file: Annotated[
+        bool, typer.Option("--no-launch-file", help="The boot program is the launch file.")
+    ] = False,
 ) -> None:
     """Change a boot image. A running service follows within a second."""
-    if pxe is None:
-        raise UsageError("nothing to set; give --pxe or --no-pxe")
-    get(context).store().boot_images.set_pxe(image_id, pxe)
-    verb = "deployed" if pxe else "not deployed"
-    print(f"boot image {image_id.upper()} is {verb} from the PXE-enabled distribution point")
+    if pxe is None and launch_file is None and not no_launch_file:
+        raise UsageError("nothing to set; give --pxe, --no-pxe, --launch-file or --no-launch-file")
+    if launch_file is not None and no_launch_file:
+        raise UsageError("--launch-file and its --no- form cannot both be given")
+    images = get(context).store().boot_images
+    row = images.get(image_id)
+    if pxe is not None:
+        images.set_pxe(row.id, pxe)
+        verb = "deployed" if pxe else "not deployed"
+        print(f"boot image {row.id} is {verb} from the PXE-enabled distribution point")
+    if launch_file is not None:
+        from pxefast.content.source import scan
+
+        launch = _file_of(row.source, [file.name for file in scan(row.source)], launch_file)
+        images.set_launch_file(row.id, launch)
+        print(f"the launch file of boot image {row.id} is {launch}")
+    if no_launch_file:
+        images.set_launch_file(row.id, None)
+        print(f"the launch file of boot image {row.id} is its boot program")
 
 
 @app.command(epilog="Example: pxefast boot-image remove PS100001 --dry-run")
 def remove(
     context: typer.Context,
-    image_id: Annotated[str, typer.Argument(metavar="ID")],
+    image_id: Annotated[str, typer.Argument(metavar="ID", help="The boot image.")],
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -142,6 +177,17 @@ def _programs(options: list[str]) -> dict[str, str]:
     return programs
 
 
+def _file_of(folder: Path, names: list[str], wanted: str) -> str:
+    """A file of the folder as the folder spells it. Raises ContentError."""
+    from pxefast.content.source import fold
+
+    spelled = {fold(name): name for name in names}
+    found = spelled.get(fold(wanted).lstrip("/"))
+    if found is None:
+        raise ContentError(f"the launch file {wanted!r} is not a file of {folder}")
+    return found
+
+
 def _architecture(text: str) -> Architecture:
     for known in ("x86", "x64", "arm64"):
         if text == known:
@@ -153,9 +199,11 @@ def _as_dict(row: BootImageRow, published: Published | None) -> dict[str, object
     return {
         "id": row.id,
         "name": row.name,
+        "site": row.site,
         "architecture": row.architecture,
         "source": str(row.source),
         "boot_programs": row.programs,
+        "launch_file": row.launch_file,
         "pxe_enabled": row.pxe_enabled,
         "distributed": published is not None,
         "published_at": None if published is None else published.published_at,

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Id, Json, Quiet, Yes
+from pxefast.cli.options import DryRun, Id, Json, Quiet, Site, Yes
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
+from pxefast.cli.required import tell_required
+from pxefast.cli.variable import variable_app
+from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.site.deployments import DeploymentRow
     from pxefast.site.store import Store
 
 app = typer.Typer(help="Sets of devices that deployments are made to.", no_args_is_help=True)
+rule = typer.Typer(help="The rules by which a collection finds its members.", no_args_is_help=True)
+app.add_typer(rule, name="rule")
+app.add_typer(variable_app("collection", "'rack 7'"), name="variable")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
+Include = Annotated[
+    str | None,
+    typer.Option("--include", metavar="C", help="The members of this collection too.", show_default=False),
+]
+Exclude = Annotated[
+    str | None,
+    typer.Option("--exclude", metavar="C", help="Never the members of this collection.", show_default=False),
+]
+Query = Annotated[
+    str | None,
+    typer.Option(
+        "--query",
+        metavar="QUERY",
+        help="Devices by name=web*, mac=00:11:22 (its beginning), smbios-guid=GUID, site=AAA or variable:ROLE=db.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(epilog="Example: pxefast collection create 'rack 7'")
-def create(context: typer.Context, name: Name, wanted_id: Id = None, quiet: Quiet = False) -> None:
+def create(
+    context: typer.Context, name: Name, site: Site = None, wanted_id: Id = None, quiet: Quiet = False
+) -> None:
     """Create an empty collection."""
-    row = get(context).store().collections.create(name, wanted_id)
+    row = get(context).store().collections.create(name, wanted_id, site)
     created(row.id, f"created collection {row.name!r} as", quiet)
 
 
@@ -36,9 +61,8 @@ def add(
     store = get(context).store()
     added = store.collections.add(name, devices)
     print(f"added {len(added)} of {len(devices)} devices to {name!r}")
-    required = [item.id for item in _deployments(store, name) if item.purpose == "required"]
-    if added and required:
-        note(f"at their next network boot they are given required deployment {', '.join(required)}")
+    if added:
+        tell_required(store, [name])
 
 
 @app.command(epilog="Example: pxefast collection remove 'rack 7' web02")
@@ -52,7 +76,12 @@ def remove(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Take devices out of a collection; without a device, remove the collection itself."""
+    """Take devices out of a collection, or remove the collection itself.
+
+    That is what it does where no device is named.
+    """
+    from pxefast.site.names import listed
+
     store = get(context).store()
     row = store.collections.get(name)
     if devices:
@@ -61,11 +90,12 @@ def remove(
         if confirmed(deeds, dry_run=dry_run, yes=yes):
             gone = store.collections.discard(row.name, names)
             print(f"took {len(gone)} of {len(devices)} devices out of {row.name!r}")
+            _tell_staying(store, row.name, names)
         return
-    deployments = [item.id for item in _deployments(store, row.name)]
+    users = store.collections.users(row.name)
     deeds = [f"remove collection {row.name!r} with {row.members} members; the devices stay"]
-    if deployments:
-        deeds = [f"be refused: collection {row.name!r} is in use by deployment {', '.join(deployments)}"]
+    if users:
+        deeds = [f"be refused: collection {row.name!r} is in use by {listed(users)}"]
     if confirmed(deeds, dry_run=dry_run, yes=yes):
         store.collections.remove(row.name)
         print(f"removed collection {row.name!r}")
@@ -78,19 +108,21 @@ def list_(context: typer.Context, json: Json = False) -> None:
     if json:
         print_json([row._asdict() for row in rows])
     else:
-        print_table(("ID", "NAME", "MEMBERS"), rows)
+        print_table(("ID", "NAME", "MEMBERS", "SITE"), rows)
 
 
 @app.command(epilog="Example: pxefast collection show 'rack 7'")
 def show(context: typer.Context, name: Name, json: Json = False) -> None:
-    """Show a collection: its devices, and what is deployed to it."""
+    """Show a collection: its devices, its rules, and what is deployed to it."""
     store = get(context).store()
     row = store.collections.get(name)
     fields: dict[str, object] = {
         "id": row.id,
         "name": row.name,
+        "site": row.site,
         "members": [device.name for device in store.collections.members(row.name)],
-        "deployments": [item.id for item in _deployments(store, row.name)],
+        "rules": [f"{item.kind} {item.value}" for item in store.collections.rules(row.name)],
+        "deployments": [item.id for item in _deployments(store, row.id)],
     }
     if json:
         print_json(fields)
@@ -98,6 +130,67 @@ def show(context: typer.Context, name: Name, json: Json = False) -> None:
         print_fields(fields)
 
 
-def _deployments(store: Store, name: str) -> list[DeploymentRow]:
-    wanted = store.collections.get(name).id
-    return [item for item in store.deployments.all() if item.collection_id == wanted]
+@app.command(epilog="Example: pxefast collection rules 'rack 7' --json")
+def rules(context: typer.Context, name: Name, json: Json = False) -> None:
+    """List the rules by which a collection finds its members."""
+    rows = get(context).store().collections.rules(name)
+    if json:
+        print_json([row._asdict() for row in rows])
+    else:
+        print_table(("RULE", "VALUE"), rows)
+
+
+@rule.command("add", epilog="Example: pxefast collection rule add 'web servers' --query 'name=web*'")
+def add_rule(
+    context: typer.Context, name: Name, include: Include = None, exclude: Exclude = None, query: Query = None
+) -> None:
+    """Add a rule. Members are found anew at once, and by every later change that concerns them."""
+    kind, text = _rule(include, exclude, query)
+    store = get(context).store()
+    before = store.collections.get(name).members
+    row = store.collections.add_rule(name, kind, text)
+    print(f"collection {row.name!r} has {row.members} members; it had {before}")
+    tell_required(store, [row.name])
+
+
+@rule.command("remove", epilog="Example: pxefast collection rule remove 'web servers' --query 'name=web*'")
+def remove_rule(
+    context: typer.Context,
+    name: Name,
+    include: Include = None,
+    exclude: Exclude = None,
+    query: Query = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Remove a rule."""
+    kind, text = _rule(include, exclude, query)
+    store = get(context).store()
+    before = store.collections.get(name)
+    if confirmed([f"remove the rule {kind} {text!r} of {before.name!r}"], dry_run=dry_run, yes=yes):
+        row = store.collections.remove_rule(before.name, kind, text)
+        print(f"collection {row.name!r} has {row.members} members; it had {before.members}")
+        tell_required(store, [row.name])
+
+
+def _rule(
+    include: str | None, exclude: str | None, query: str | None
+) -> tuple[Literal["include", "exclude", "query"], str]:
+    if include is not None and exclude is None and query is None:
+        return "include", include
+    if exclude is not None and include is None and query is None:
+        return "exclude", exclude
+    if query is not None and include is None and exclude is None:
+        return "query", query
+    raise UsageError("give one of --include C, --exclude C and --query QUERY")
+
+
+def _tell_staying(store: Store, name: str, devices: list[str]) -> None:
+    members = {device.name for device in store.collections.members(name)}
+    staying = [device for device in devices if device in members]
+    if staying:
+        note(f"a rule keeps {', '.join(staying)} in {name!r}; see: pxefast collection rules {name!r}")
+
+
+def _deployments(store: Store, collection_id: str) -> list[DeploymentRow]:
+    return [item for item in store.deployments.all() if item.collection_id == collection_id]

@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import Json
-from pxefast.cli.output import print_json, print_table
+from pxefast.cli.options import DryRun, Json, Yes
+from pxefast.cli.output import confirmed, print_json, print_table
+from pxefast.errors import ContentError
 
 if TYPE_CHECKING:
+    from pxefast.cli.context import Context
     from pxefast.content.library import Library, Published
     from pxefast.site.boot_images import BootImageRow
 
 app = typer.Typer(help="What this distribution point serves.", no_args_is_help=True)
 
+Image = Annotated[str, typer.Argument(metavar="ID", help="The boot image.")]
+NoProgress = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
 
 @app.command(epilog="Example: pxefast content distribute PS100001")
 def distribute(
     context: typer.Context,
-    image_id: Annotated[str, typer.Argument(metavar="ID", help="The boot image.")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    image_id: Image,
+    quiet: NoProgress = False,
 ) -> None:
-    """Copy a boot image's folder into the content library and serve it; again to serve what has changed."""
+    """Copy a boot image's folder into the content library and serve it.
+
+    Once more, to serve what has changed.
+    """
     here = get(context)
     store = here.store()
     row = store.boot_images.get(image_id)
@@ -35,6 +43,41 @@ def distribute(
     else:
         size = sum(file.size for file in published.files)
         print(f"distributed {row.id}: {len(published.files)} files, {size} bytes")
+
+
+@app.command(epilog="Example: pxefast content redistribute PS100001")
+def redistribute(
+    context: typer.Context,
+    image_id: Image,
+    quiet: NoProgress = False,
+) -> None:
+    """Copy a boot image that is served already, and is damaged or changed."""
+    _published(get(context), image_id)
+    distribute(context, image_id, quiet)
+
+
+@app.command(epilog="Example: pxefast content validate PS100001")
+def validate(context: typer.Context, image_id: Image) -> None:
+    """Read what is served of a boot image and compare it with its hashes."""
+    here = get(context)
+    published = _published(here, image_id)
+    damaged = here.library().validate(published)
+    if damaged:
+        raise ContentError(
+            f"{published.id}: damaged: {', '.join(damaged)}; run: pxefast content redistribute {published.id}"
+        )
+    print(f"{published.id}: {len(published.files)} files are what was distributed")
+
+
+@app.command(epilog="Example: pxefast content remove PS100001 --dry-run")
+def remove(context: typer.Context, image_id: Image, dry_run: DryRun = False, yes: Yes = False) -> None:
+    """Serve a boot image no more. It stays a boot image, and can be distributed again."""
+    here = get(context)
+    published = _published(here, image_id)
+    if confirmed([f"withdraw the files of boot image {published.id}"], dry_run=dry_run, yes=yes):
+        here.library().remove(published.id)
+        here.store().touch("content remove", published.id)
+        print(f"removed the files of {published.id}")
 
 
 @app.command("list", epilog="Example: pxefast content list --json")
@@ -57,6 +100,14 @@ def list_(context: typer.Context, json: Json = False) -> None:
             for image in published
         ],
     )
+
+
+def _published(here: Context, image_id: str) -> Published:
+    """A boot image that is served. Raises ContentError."""
+    found = here.library().published().get(image_id.strip().upper())
+    if found is None:
+        raise ContentError(f"{image_id} is not distributed here; run: pxefast content distribute {image_id}")
+    return found
 
 
 def _distribute(library: Library, row: BootImageRow, quiet: bool) -> Published:

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Id, Json, Quiet, Yes
+from pxefast.cli.options import Confirm, DryRun, Id, Json, Quiet, Site, Yes, choice, moment, moment_text
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
 from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
-    from pxefast.site.deployments import DeploymentRow
+    from pxefast.site.deployments import DeploymentRow, Plan
 
 app = typer.Typer(help="Which task sequence is offered to which devices.", no_args_is_help=True)
 
 Wanted = Annotated[str, typer.Argument(metavar="ID", help="The deployment.")]
-Choice = TypeVar("Choice", bound=str)
+AvailableAt = Annotated[
+    str | None,
+    typer.Option(
+        "--available-at",
+        metavar="TIME",
+        help="Not before this time, as 2027-01-31T18:00 (local) or 2027-01-31T17:00Z; counts only with the setting "
+        "schedules on enforce.",
+        show_default=False,
+    ),
+]
+ExpiresAt = Annotated[
+    str | None,
+    typer.Option(
+        "--expires-at", metavar="TIME", help="Not after this time; the same applies.", show_default=False
+    ),
+]
+_AUDIENCES = "clients (never by PXE), clients-media-pxe, media-pxe, or media-pxe-hidden."
+_RERUN = "What a client in full Windows does after a run: never, always, if-failed, if-succeeded."
 
 
 @app.command(
@@ -37,31 +54,48 @@ def create(
         ),
     ],
     make_available_to: Annotated[
-        str,
-        typer.Option(
-            "--make-available-to",
-            metavar="AUDIENCE",
-            help="clients (never by PXE), clients-media-pxe, media-pxe, or media-pxe-hidden.",
-        ),
+        str, typer.Option("--make-available-to", metavar="AUDIENCE", help=_AUDIENCES)
     ],
+    available_at: AvailableAt = None,
+    expires_at: ExpiresAt = None,
+    rerun: Annotated[str, typer.Option("--rerun", metavar="WHEN", help=_RERUN)] = "always",
+    confirm: Confirm = None,
+    site: Site = None,
     wanted_id: Id = None,
     quiet: Quiet = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Deploy a task sequence to a collection."""
-    from pxefast.site.deployments import AUDIENCES, PURPOSES
+    """Deploy a task sequence to a collection.
 
+    A required deployment is armed for the devices that are in the collection now; many must be confirmed.
+    """
+    from pxefast.site.deployments import AUDIENCES, PURPOSES, RERUNS
+
+    how = choice("--purpose", purpose, PURPOSES)
+    audience = choice("--make-available-to", make_available_to, AUDIENCES)
     store = get(context).store()
+    plan = store.deployments.plan(task_sequence, collection, how, audience)
+    if dry_run:
+        print(f"would create this {how} deployment to {collection!r}")
+        _tell(plan, how)
+        if plan.hash is not None:
+            note(f"to go on: --confirm {plan.hash}")
+        return
     row = store.deployments.create(
         task_sequence,
         collection,
-        _choice("--purpose", purpose, PURPOSES),
-        _choice("--make-available-to", make_available_to, AUDIENCES),
+        how,
+        audience,
         wanted_id,
+        site=site,
+        available_at=moment("--available-at", available_at),
+        expires_at=moment("--expires-at", expires_at),
+        rerun=choice("--rerun", rerun, RERUNS),
+        confirm=confirm,
     )
     created(row.id, "created deployment", quiet)
-    if row.purpose == "required" and row.audience != "clients":
-        members = store.collections.get(row.collection).members
-        note(f"its {members} devices will be given it at their next network boot")
+    if row.audience != "clients":
+        _tell(plan, how)
 
 
 @app.command("list", epilog="Example: pxefast deployment list --json")
@@ -72,31 +106,80 @@ def list_(context: typer.Context, json: Json = False) -> None:
         print_json([_as_dict(row) for row in rows])
         return
     print_table(
-        ("ID", "TASK SEQUENCE", "COLLECTION", "PURPOSE", "AVAILABLE TO"),
-        [(row.id, row.task_sequence_id, row.collection, row.purpose, row.audience) for row in rows],
+        ("ID", "TASK SEQUENCE", "COLLECTION", "PURPOSE", "AVAILABLE TO", "ENABLED", "SITE"),
+        [
+            (row.id, row.task_sequence_id, row.collection, row.purpose, row.audience, row.enabled, row.site)
+            for row in rows
+        ],
     )
 
 
 @app.command(epilog="Example: pxefast deployment show PS120001")
 def show(context: typer.Context, deployment_id: Wanted, json: Json = False) -> None:
     """Show a deployment and the devices that it was given to."""
-    from pxefast.site.snapshot import read_marks
-
     store = get(context).store()
     row = store.deployments.get(deployment_id)
-    names = {device.id: device.name for device in store.collections.members(row.collection)}
-    with store.read() as connection:
-        marks, _ = read_marks(connection)
-    offered = sorted(
-        names[device_id]
-        for device_id, mark in marks.get(row.id, {}).items()
-        if mark.state != "ARMED" and device_id in names
-    )
-    fields = {**_as_dict(row), "members": len(names), "offered": offered}
+    status = store.deployments.status(row.id)
+    fields = {
+        **_as_dict(row),
+        "members": status.members,
+        "protected": status.protected,
+        "pending_approval": status.pending,
+        "offered": status.given,
+        "states": status.states,
+    }
     if json:
         print_json(fields)
     else:
         print_fields({name.replace("_", " "): value for name, value in fields.items()})
+
+
+@app.command("set", epilog="Example: pxefast deployment set PS120001 --make-available-to media-pxe-hidden")
+def set_(
+    context: typer.Context,
+    deployment_id: Wanted,
+    make_available_to: Annotated[
+        str | None,
+        typer.Option("--make-available-to", metavar="AUDIENCE", help=_AUDIENCES, show_default=False),
+    ] = None,
+    available_at: AvailableAt = None,
+    no_available_at: Annotated[bool, typer.Option("--no-available-at", help="Available at once.")] = False,
+    expires_at: ExpiresAt = None,
+    no_expires_at: Annotated[bool, typer.Option("--no-expires-at", help="Never expires.")] = False,
+    rerun: Annotated[
+        str | None, typer.Option("--rerun", metavar="WHEN", help=_RERUN, show_default=False)
+    ] = None,
+) -> None:
+    """Change a deployment. Its purpose and its collection stay: make another one for those."""
+    from pxefast.site.deployments import AUDIENCES, RERUNS
+
+    if (no_available_at and available_at is not None) or (no_expires_at and expires_at is not None):
+        raise UsageError("a time and its --no- form cannot both be given")
+    changes: dict[str, object] = {}
+    if make_available_to is not None:
+        changes["audience"] = choice("--make-available-to", make_available_to, AUDIENCES)
+    if available_at is not None or no_available_at:
+        changes["available_at"] = moment("--available-at", available_at)
+    if expires_at is not None or no_expires_at:
+        changes["expires_at"] = moment("--expires-at", expires_at)
+    if rerun is not None:
+        changes["rerun"] = choice("--rerun", rerun, RERUNS)
+    if not changes:
+        raise UsageError("nothing to set; see: pxefast deployment set --help")
+    row = get(context).store().deployments.set(deployment_id, **changes)
+    print_fields({name.replace("_", " "): value for name, value in _as_dict(row).items()})
+
+
+@app.command(epilog="Example: pxefast deployment enable PS120001")
+def enable(context: typer.Context, deployment_id: Wanted) -> None:
+    """Give back a deployment that was disabled. What it is armed for is what it was."""
+    print(f"enabled deployment {get(context).store().deployments.enable(deployment_id, True).id}")
+
+
+@app.command(epilog="Example: pxefast deployment disable PS120001")
+def disable(context: typer.Context, deployment_id: Wanted) -> None:
+    """Withdraw a deployment for the moment: no machine gets it from now on."""
+    print(f"disabled deployment {get(context).store().deployments.enable(deployment_id, False).id}")
 
 
 @app.command(epilog="Example: pxefast deployment remove PS120001 --dry-run")
@@ -110,20 +193,35 @@ def remove(context: typer.Context, deployment_id: Wanted, dry_run: DryRun = Fals
         print(f"removed deployment {row.id}")
 
 
-def _choice(option: str, text: str, choices: tuple[Choice, ...]) -> Choice:
-    for choice in choices:
-        if text == choice:
-            return choice
-    raise UsageError(f"{option} {text!r} must be one of {', '.join(choices)}")
+def _tell(plan: Plan, purpose: str) -> None:
+    """What a deployment means for its machines."""
+    from pxefast.site.names import listed
+
+    if plan.warning is not None:
+        note(plan.warning)
+    if purpose == "available":
+        note(f"a person at one of its {plan.members} devices may start it")
+        return
+    note(f"its {len(plan.targets.devices)} devices will be given it at their next network boot")
+    if plan.targets.protected:
+        note(f"protected, and left out: {listed(plan.targets.protected, 20)}")
+    if plan.targets.unknown:
+        note(f"every machine without a record will be given it, by {listed(plan.targets.unknown, 20)}")
 
 
 def _as_dict(row: DeploymentRow) -> dict[str, object]:
     return {
         "id": row.id,
+        "site": row.site,
         "task_sequence": row.task_sequence_id,
         "task_sequence_name": row.task_sequence,
         "boot_image": row.boot_image_id,
         "collection": row.collection,
         "purpose": row.purpose,
         "make_available_to": row.audience,
+        "enabled": row.enabled,
+        "created_at": moment_text(row.created_at),
+        "available_at": moment_text(row.available_at),
+        "expires_at": moment_text(row.expires_at),
+        "rerun": row.rerun,
     }

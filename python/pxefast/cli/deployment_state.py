@@ -57,7 +57,7 @@ def clear(
         return cases.clear_collection(collection or "", deployment, dry, force, confirm)
 
     _do(
-        lambda dry: [f"{item.deployment} on {item.device}, which is {item.state}" for item in run(dry)],
+        lambda dry: [f"{item.deployment} on {item.device} ({item.state})" for item in run(dry)],
         ("let {} run again", "cleared {}", "nothing to clear: no required deployment was given"),
         dry_run,
         yes,

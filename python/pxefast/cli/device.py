@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Json, Quiet, Yes
-from pxefast.cli.output import confirmed, created, print_fields, print_json, print_table
-from pxefast.errors import CannotOpen, Invalid, UsageError
+from pxefast.cli.options import DryRun, Json, Quiet, Site, Yes, choice
+from pxefast.cli.output import confirmed, created, print_fields, print_json, print_table, working
+from pxefast.cli.required import tell_required
+from pxefast.cli.variable import variable_app
+from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.decide.records import Device
-    from pxefast.site.devices import NewDevice
+    from pxefast.site.devices import OnConflict
 
 app = typer.Typer(help="The machines the site knows.", no_args_is_help=True)
+app.add_typer(variable_app("device", "web01"), name="variable")
 
-_COLUMNS = ("name", "mac", "smbios-guid")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The device.")]
+Conflict = Annotated[
+    str | None,
+    typer.Option(
+        "--on-conflict",
+        metavar="WHAT",
+        help="If another record has the name or an identifier: block (refuse), merge (into that record), or new "
+        "(the new record takes the identifiers). Default: the setting conflicting_records.",
+        show_default=False,
+    ),
+]
+Collection = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection", metavar="NAME", help="Add to this collection; repeat for several.", show_default=False
+    ),
+]
 
 
 @app.command("import", epilog="Example: pxefast device import --name web01 --mac 00:11:22:33:44:55")
@@ -33,6 +51,9 @@ def import_(
     smbios_guid: Annotated[
         str | None, typer.Option("--smbios-guid", metavar="G", help="The SMBIOS GUID.", show_default=False)
     ] = None,
+    site: Site = None,
+    collection: Collection = None,
+    on_conflict: Conflict = None,
     wanted_id: Annotated[
         int | None, typer.Option("--id", metavar="ID", help="Use this number.", show_default=False)
     ] = None,
@@ -43,30 +64,46 @@ def import_(
 
     if not mac and not smbios_guid:
         raise UsageError("a device needs --mac, --smbios-guid, or both")
-    device = (
-        get(context).store().devices.add(NewDevice(name, tuple(mac or ()), smbios_guid or None, wanted_id))
+    store = get(context).store()
+    new = NewDevice(
+        name, tuple(mac or ()), smbios_guid or None, wanted_id, site, collections=tuple(collection or ())
     )
+    device = store.devices.add(new, _conflict(on_conflict))
     created(device.id, f"imported device {device.name} as", quiet)
+    tell_required(store, new.collections)
 
 
-@app.command("import-csv", epilog="Example: pxefast device import-csv machines.csv")
+@app.command("import-csv", epilog="Example: pxefast device import-csv machines.csv --collection 'rack 7'")
 def import_csv(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Columns name, mac, smbios-guid.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A device a line.")],
+    collection: Collection = None,
+    site: Site = None,
+    on_conflict: Conflict = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the ids alone.")] = False,
 ) -> None:
     """Import devices from a CSV file, all or none.
 
-    A first line with the names name, mac and smbios-guid gives the order of the columns; without one it is
-    that. Several MAC addresses of a device are parted by a blank or a semicolon.
+    A first line may title the columns: name, mac, smbios-guid, site, collection, variable:KEY. Without one a line is a
+    name, then MAC addresses and an SMBIOS GUID in any order. Several MAC addresses are parted by a blank or a
+    semicolon, several collections by a semicolon.
     """
-    devices = _read_csv(file)
-    imported = get(context).store().devices.add_many(devices, str(file))
+    from pxefast.cli.device_csv import read_devices
+
+    into = tuple(collection or ())
+    devices = [
+        new._replace(site=new.site or site, collections=(*new.collections, *into))
+        for new in read_devices(file)
+    ]
+    store = get(context).store()
+    with working(f"importing {len(devices)} devices"):
+        imported = store.devices.add_many(devices, str(file), _conflict(on_conflict))
     if quiet:
         for device in imported:
             print(device.id)
     else:
         print(f"imported {len(imported)} devices")
+    tell_required(store, dict.fromkeys(name for new in devices for name in new.collections))
 
 
 @app.command("list", epilog="Example: pxefast device list --json")
@@ -77,31 +114,32 @@ def list_(context: typer.Context, json: Json = False) -> None:
         print_json([_as_dict(device) for device in devices])
         return
     print_table(
-        ("ID", "NAME", "MAC", "SMBIOS GUID"),
-        [(device.id, device.name, " ".join(device.macs) or None, device.guid) for device in devices],
+        ("ID", "NAME", "MAC", "SMBIOS GUID", "SITE", "PROTECTED"),
+        [
+            (
+                device.id,
+                device.name,
+                " ".join(device.macs) or None,
+                device.guid,
+                device.site,
+                device.protected,
+            )
+            for device in devices
+        ],
     )
 
 
 @app.command(epilog="Example: pxefast device show web01")
-def show(
-    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")], json: Json = False
-) -> None:
+def show(context: typer.Context, name: Name, json: Json = False) -> None:
     """Show a device, the collections it is in, and what the ledger says it was given."""
-    from pxefast.site.snapshot import read_marks
-
     store = get(context).store()
     device = store.devices.get(name)
-    with store.read() as connection:
-        marks, _ = read_marks(connection)
-    offered = [
-        deployment_id
-        for deployment_id, mark_of in marks.items()
-        if device.id in mark_of and mark_of[device.id].state != "ARMED"
-    ]
+    states = store.devices.states(device.name)
     fields = {
         **_as_dict(device),
         "collections": store.devices.collections(device.name),
-        "offered": sorted(offered),
+        "deployments": states,
+        "offered": [number for number, state in states.items() if state != "ARMED"],
     }
     if json:
         print_json(fields)
@@ -109,13 +147,37 @@ def show(
         print_fields({name.replace("_", " "): value for name, value in fields.items()})
 
 
-@app.command(epilog="Example: pxefast device remove web01 --dry-run")
-def remove(
+@app.command("set", epilog="Example: pxefast device set web01 --protected")
+def set_(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    dry_run: DryRun = False,
-    yes: Yes = False,
+    name: Name,
+    site: Annotated[
+        str | None,
+        typer.Option("--site", metavar="AAA", help="Move it to this site.", show_default=False),
+    ] = None,
+    protected: Annotated[
+        bool | None,
+        typer.Option(
+            "--protected/--no-protected",
+            help="Never image it, whatever is deployed to it.",
+            show_default=False,
+        ),
+    ] = None,
+    new_name: Annotated[
+        str | None, typer.Option("--name", metavar="NEW", help="Another name.", show_default=False)
+    ] = None,
 ) -> None:
+    """Change a device. A running service follows within a second."""
+    if site is None and protected is None and new_name is None:
+        raise UsageError("nothing to set; give --site, --protected, --no-protected or --name")
+    store = get(context).store()
+    device = store.devices.set(name, site=site, protected=protected, new_name=new_name)
+    state = "protected" if device.protected else "not protected"
+    print(f"device {device.name} is of site {device.site} and {state}")
+
+
+@app.command(epilog="Example: pxefast device remove web01 --dry-run")
+def remove(context: typer.Context, name: Name, dry_run: DryRun = False, yes: Yes = False) -> None:
     """Remove a device.
 
     What it was given is remembered, and counts again if the same hardware is imported again.
@@ -129,49 +191,10 @@ def remove(
         print(f"removed device {device.name}")
 
 
-def _read_csv(file: Path) -> list[NewDevice]:
-    from pxefast.site.devices import NewDevice
+def _conflict(text: str | None) -> OnConflict | None:
+    from pxefast.site.devices import CONFLICTS
 
-    order = list(_COLUMNS)
-    devices: list[NewDevice] = []
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            first = True
-            for row in reader:
-                cells = [cell.strip() for cell in row]
-                if not any(cells):
-                    continue
-                if first:
-                    first = False
-                    header = [cell.lower().replace("_", "-").replace(" ", "-") for cell in cells]
-                    if "name" in header:
-                        order = _header(header, file, reader.line_num)
-                        continue
-                if len(cells) > len(order):
-                    raise Invalid(
-                        f"{file}: line {reader.line_num}: {len(cells)} columns; expected {', '.join(order)}"
-                    )
-                value = dict(zip(order, cells, strict=False))
-                macs = tuple(value.get("mac", "").replace(";", " ").split())
-                guid = value.get("smbios-guid") or None
-                devices.append(NewDevice(value.get("name", ""), macs, guid, line=reader.line_num))
-    except OSError as error:
-        raise CannotOpen(f"cannot read {file}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Invalid(f"{file}: not a CSV file in UTF-8: {error}") from None
-    if not devices:
-        raise Invalid(f"{file} holds no device")
-    return devices
-
-
-def _header(header: list[str], file: Path, line: int) -> list[str]:
-    for column in header:
-        if column not in _COLUMNS:
-            raise Invalid(f"{file}: line {line}: unknown column {column!r}; expected {', '.join(_COLUMNS)}")
-        if header.count(column) > 1:
-            raise Invalid(f"{file}: line {line}: column {column!r} is there twice")
-    return header
+    return None if text is None else choice("--on-conflict", text, CONFLICTS)
 
 
 def _as_dict(device: Device) -> dict[str, object]:
@@ -181,4 +204,5 @@ def _as_dict(device: Device) -> dict[str, object]:
         "macs": list(device.macs),
         "smbios_guid": device.guid,
         "site": device.site,
+        "protected": device.protected,
     }

@@ -1,4 +1,4 @@
-"""`pxefast dp`: the distribution point's own settings."""
+"""`pxefast dp`: the distribution points and their settings."""
 
 from __future__ import annotations
 
@@ -9,27 +9,69 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import Json
-from pxefast.cli.output import note, print_fields, print_json
+from pxefast.cli.options import DryRun, Json, Site, Yes, choice
+from pxefast.cli.output import confirmed, note, print_fields, print_json, print_table
 from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.decide.records import DistributionPoint
 
-app = typer.Typer(help="The distribution point's own settings.", no_args_is_help=True)
+app = typer.Typer(help="The distribution points and their settings.", no_args_is_help=True)
 
 _UNSET: dict[str, Any] = {"show_default": False}
 
 
+@app.command(epilog="Example: pxefast dp create dp2 --site AAA")
+def create(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its name, as its own pxefast.toml will say it.")
+    ],
+    site: Site = None,
+) -> None:
+    """Create a distribution point. It answers nobody before it is told to."""
+    point = get(context).store().dps.create(name, site)
+    print(f"created distribution point {point.name} of site {point.site}")
+
+
+@app.command("list", epilog="Example: pxefast dp list --json")
+def list_(context: typer.Context, json: Json = False) -> None:
+    """List the distribution points."""
+    points = get(context).store().dps.all()
+    if json:
+        print_json([_as_dict(point) for point in points])
+        return
+    print_table(
+        ("NAME", "SITE", "PXE", "ANSWERS", "UNKNOWN COMPUTERS"),
+        [
+            (point.name, point.site, point.enable_pxe, point.allow_pxe_response, point.unknown_computers)
+            for point in points
+        ],
+    )
+
+
 @app.command(epilog="Example: pxefast dp show --json")
-def show(context: typer.Context, json: Json = False) -> None:
+def show(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Another one than that of this home.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Show the settings."""
-    _print(get(context).store().dps.get(), json)
+    _print(get(context).store().dps.get(name), json)
 
 
 @app.command("set", epilog="Example: pxefast dp set --enable-pxe --allow-pxe-response --interface eth0")
 def set_(
     context: typer.Context,
+    dp: Annotated[
+        str | None, typer.Option("--dp", metavar="NAME", help="Another one than that of this home.", **_UNSET)
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="AAA", help="Move it to this site.", **_UNSET)
+    ] = None,
     enable_pxe: Annotated[
         bool | None, typer.Option("--enable-pxe/--no-enable-pxe", help="Be a PXE server.", **_UNSET)
     ] = None,
@@ -42,7 +84,11 @@ def set_(
     interface: Annotated[
         list[str] | None,
         typer.Option(
-            "--interface", metavar="IF", help="Answer on this interface only; repeat for several.", **_UNSET
+            "--interface",
+            metavar="IF",
+            help="Answer on this interface only, by its name or its MAC address; repeat for several. none: on no "
+            "interface, so to nobody.",
+            **_UNSET,
         ),
     ] = None,
     no_interface: Annotated[bool, typer.Option("--no-interface", help="Answer on every interface.")] = False,
@@ -57,6 +103,18 @@ def set_(
         typer.Option("--response-delay", metavar="S", help="Answer clients that waited S seconds.", **_UNSET),
     ] = None,
     no_response_delay: Annotated[bool, typer.Option("--no-response-delay", help="Answer at once.")] = False,
+    user_device_affinity: Annotated[
+        str | None,
+        typer.Option(
+            "--user-device-affinity",
+            metavar="HOW",
+            help="none, manual or automatic; it must equal the task sequence's SMSTSAssignUsersMode.",
+            **_UNSET,
+        ),
+    ] = None,
+    no_user_device_affinity: Annotated[
+        bool, typer.Option("--no-user-device-affinity", help="Use the default, none.")
+    ] = False,
     listen_on_dhcp_port: Annotated[
         bool | None,
         typer.Option(
@@ -97,12 +155,15 @@ def set_(
             ("allow_pxe_response", allow_pxe_response),
             ("unknown_computers", unknown_computers),
             ("listen_on_dhcp_port", listen_on_dhcp_port),
+            ("site", site),
         )
         if value is not None
     }
-    interfaces = None if interface is None else tuple(dict.fromkeys(interface))
+    interfaces = None if interface is None else () if interface == ["none"] else tuple(interface)
+    affinity = None if user_device_affinity is None else _affinity(user_device_affinity)
     file = None if mac_ignore_list_file is None else str(mac_ignore_list_file.absolute())
-    _value(changes, "interfaces", interfaces or None, no_interface, None)
+    _value(changes, "interfaces", interfaces, no_interface, None)
+    _value(changes, "user_device_affinity", affinity, no_user_device_affinity, 0)
     _value(changes, "response_delay", response_delay, no_response_delay, 0)
     _value(changes, "mac_ignore_list_file", file, no_mac_ignore_list_file, None)
     _value(changes, "ramdisk_tftp_block_size", ramdisk_tftp_block_size, no_ramdisk_tftp_block_size, 4096)
@@ -112,14 +173,28 @@ def set_(
     if file is not None:
         _check_exclusions(file)
     store = get(context).store()
-    before = store.dps.get()
-    after = store.dps.set(**changes)
-    for interface_name in after.interfaces or ():
-        if "interfaces" in changes and not Path("/sys/class/net", interface_name).exists():
-            note(f"there is no interface {interface_name} on this host now")
+    before = store.dps.get(dp)
+    after = store.dps.set(dp, **changes)
+    if "interfaces" in changes and after.name == store.point:
+        _check_interfaces(after.interfaces)
     if after.mac_ignore_list_file is None and before.mac_ignore_list_file is not None:
         note(f"the machines listed in {before.mac_ignore_list_file} are no longer excluded")
     _print(after, json=False)
+
+
+@app.command(epilog="Example: pxefast dp remove dp2 --dry-run")
+def remove(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The distribution point.")],
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Remove a distribution point that serves no more."""
+    store = get(context).store()
+    point = store.dps.get(name)
+    if confirmed([f"remove distribution point {point.name}"], dry_run=dry_run, yes=yes):
+        store.dps.remove(point.name)
+        print(f"removed distribution point {point.name}")
 
 
 def _value(changes: dict[str, object], name: str, value: object, no_value: bool, default: object) -> None:
@@ -131,6 +206,31 @@ def _value(changes: dict[str, object], name: str, value: object, no_value: bool,
         changes[name] = default if no_value else value
 
 
+def _affinity(text: str) -> int:
+    from pxefast.site.distribution_points import AFFINITIES
+
+    return AFFINITIES.index(choice("--user-device-affinity", text, AFFINITIES))
+
+
+def _check_interfaces(interfaces: tuple[str, ...] | None) -> None:
+    """Say what cannot be meant: an interface that this host does not have now, or none at all."""
+    if interfaces == ():
+        note("an empty list of interfaces: this distribution point answers nobody")
+    here = Path("/sys/class/net")
+    names = [path.name for path in here.iterdir()] if here.is_dir() else []
+    macs = {_mac_of(here / name) for name in names}
+    for interface in interfaces or ():
+        if interface not in names and interface not in macs:
+            note(f"there is no interface {interface} on this host now")
+
+
+def _mac_of(interface: Path) -> str:
+    try:
+        return (interface / "address").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def _check_exclusions(file: str) -> None:
     """Refuse a list that would not exclude what its author meant. Raises ExclusionError."""
     from pxefast.responder import exclusions
@@ -139,12 +239,18 @@ def _check_exclusions(file: str) -> None:
     note(f"{file} excludes {len(macs)} MAC addresses")
 
 
-def _print(dp: DistributionPoint, json: bool) -> None:
-    fields: dict[str, object] = asdict(dp)
+def _as_dict(point: DistributionPoint) -> dict[str, object]:
+    from pxefast.site.distribution_points import AFFINITIES
+
+    return {**asdict(point), "user_device_affinity": AFFINITIES[point.user_device_affinity]}
+
+
+def _print(point: DistributionPoint, json: bool) -> None:
+    fields = _as_dict(point)
     if json:
         print_json(fields)
         return
     words = {name.replace("_", " "): value for name, value in fields.items()}
-    if dp.interfaces is None:
+    if point.interfaces is None:
         words["interfaces"] = "all"
     print_fields(words)

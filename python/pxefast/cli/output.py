@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self, TypeVar
 
 import typer
@@ -20,6 +21,7 @@ __all__ = [
     "print_json",
     "print_table",
     "progress",
+    "working",
 ]
 
 Item = TypeVar("Item")
@@ -105,6 +107,18 @@ def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         yield from bar.track(items, total, description=what)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """While one long step lasts, a terminal shows that it does."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def confirmed(deeds: Sequence[str], *, dry_run: bool, yes: bool) -> bool:

@@ -131,6 +131,10 @@ class Library:
         found = (self._read_manifest(path) for path in sorted(self._images.glob("*.json")))
         return {published.id: published for published in found}
 
+    def validate(self, published: Published) -> list[str]:
+        """The names of those files of an image whose bytes are not there, or not what they were (CM-147)."""
+        return [file.name for file in published.files if self._hash(file) != file.sha256]
+
     def remove(self, image_id: str) -> bool:
         """Withdraw an image's files; False if it was not published."""
         with self._turn():
@@ -181,6 +185,13 @@ class Library:
                 return blob
         except OSError as error:
             raise ContentError(f"cannot publish {file.path}: {error.strerror}") from None
+
+    def _hash(self, file: PublishedFile) -> str | None:
+        try:
+            with (self.folder / file.blob).open("rb") as blob:
+                return hashlib.file_digest(blob, "sha256").hexdigest()
+        except OSError:
+            return None
 
     def _place(self, writer: int, temporary: Path, target: Path, mode: int) -> None:
         """Make a written file durable, then give it its name durably."""

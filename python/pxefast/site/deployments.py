@@ -74,10 +74,11 @@ class Plan(NamedTuple):
 class DeploymentStatus(NamedTuple):
     """A deployment's machines: members, and by name those left out, waiting for approval, and given it.
 
-    `states` counts the ledger's newest generations, of former members too.
+    `approval`: new members wait for it. `states` counts the ledger's newest generations, of former members too.
     """
 
     members: int
+    approval: bool
     protected: list[str]
     pending: list[str]
     given: list[str]
@@ -165,16 +166,18 @@ class Deployments:
             count = select(func.count()).where(m.collection_id == row.collection_id)
             members = int(connection.execute(count).scalar_one())
             if row.purpose == "available":
-                return DeploymentStatus(members, [], [], [], {})
+                return DeploymentStatus(members, False, [], [], [], {})
             protected = arming.targets(connection, row.collection_id).protected
             waiting = arming.pending(connection, row.id)
-            pending = waiting if read_policy(connection).decision.approve_new_members else []
+            approval = read_policy(connection).decision.approve_new_members
+            pending = waiting if approval else []
             states = _newest_states(connection, row.id)
             given = [number for number, state in states.items() if state not in _NOTHING_GIVEN]
             counts = {state: list(states.values()).count(state) for state in sorted(set(states.values()))}
             names = names_of(connection, [*pending, *given])
             return DeploymentStatus(
                 members,
+                approval,
                 protected,
                 sorted(names.get(number, f"number {number}") for number in pending),
                 sorted(names.get(number, f"number {number}") for number in given),

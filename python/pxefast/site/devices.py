@@ -77,6 +77,15 @@ class Devices:
             query = select(c.name).join_from(schema.collection_member, schema.collection)
             return list(connection.execute(query.where(m.device_id == device.id).order_by(c.name)).scalars())
 
+    def states(self, name: str) -> dict[str, str]:
+        """The state of the newest generation of each deployment that the ledger has of a device."""
+        k = schema.ledger.c
+        with self._store.read() as connection:
+            device = find_device(connection, name)
+            query = select(k.deployment_id, k.state).where(k.device_id == device.id)
+            rows = connection.execute(query.order_by(k.deployment_id, k.generation)).all()
+            return dict(rows)
+
     def set(
         self,
         name: str,
