@@ -44,13 +44,14 @@ class Service:
         home: Home,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = ("-m", "pxefast"),
+        arguments: Sequence[str] = (),
     ) -> None:
         self.home = home
         self._news = threading.Condition()
         self.lines: list[str] = []
         self.events: list[Event] = []
         self._process = subprocess.Popen(
-            [sys.executable, *program, "--home", str(home.folder), "serve"],
+            [sys.executable, *program, "--home", str(home.folder), "serve", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

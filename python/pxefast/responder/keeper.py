@@ -58,7 +58,8 @@ class Keeper:
     def stop(self, seconds: float) -> None:
         """End, waiting for at most so long: it may hang in a database that is gone."""
         self._ending.set()
-        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
 
     def problems(self) -> list[str]:
         """What of its work cannot be done at the moment."""
