@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_deployment"]
 
+# Reasons that let a machine boot, before what boots is chosen.
+_LETS = ("first_offer", "same_session", "returned", "available_deployment")
 # Reasons that take required deployments away from a machine without a record.
 _LEFT_OUT = ("required_not_for_unknown", "no_identity")
 
@@ -99,7 +101,8 @@ def _verdict(device: Device, asked: list[Request], deployment: str, point: Point
 def _through(device: Device, request: Request, deployment: str, point: Point) -> Verdict:
     decision = point.decide(request)
     if _boots(decision, deployment):
-        return Verdict(device.name, True, decision.action, decision.reasons[-1])
+        lets = (reason for reason in reversed(decision.reasons) if reason.code in _LETS)
+        return Verdict(device.name, True, decision.action, next(lets, decision.reasons[-1]))
     return Verdict(device.name, False, decision.action, _against(device, request, deployment, point))
 
 
