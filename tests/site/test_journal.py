@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pxefast.site.ledger import Ledger
 from pxefast.site.reconcile import find_lost, restore_lost
 from pxefast.site.store import Store
 
+from ..postgres import Postgres
 from .ledger_case import claim, code, launch, one
 
 
@@ -104,12 +104,36 @@ def test_a_deleted_record_turns_required_off_and_is_named(ready: Store, journal:
     assert "is missing" in problem
 
 
-def restored(ready: Store, journal: Journal, tmp_path: Path) -> Store:
-    """The database of before a launch, a claim and an import; the journal of after."""
+@pytest.fixture
+def restore(ready: Store, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Takes a backup now; called, it opens that backup, as somebody does who lost the database."""
+    opened: list[Store] = []
+    if ready.dialect == "sqlite":
+        copy = tmp_path / "backup.db"
+        with closing(sqlite3.connect(copy)) as backup, closing(sqlite3.connect(tmp_path / "site.db")) as live:
+            live.backup(backup)
+        where: Path | str = copy
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        with ready.read() as connection:
+            name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        ready.close()
+        where = postgres.fresh(str(name))
+
+    def restore() -> Store:
+        opened.append(Store.open(where))
+        return opened[0]
+
+    yield restore
+    for store in opened:
+        store.close()
+    if isinstance(where, str):
+        postgres.drop(where)
+
+
+def live_on(ready: Store, journal: Journal) -> None:
+    """web01 is launched, web02 claimed, and a new machine claimed; the journal has it all."""
     journal.catch_up(ready)
-    copy, source = tmp_path / "backup.db", ready.file
-    with closing(sqlite3.connect(copy)) as backup, closing(sqlite3.connect(source)) as live:
-        live.backup(backup)
     ledger = Ledger(ready, ready.point)
     one(ledger, claim(1, identities=("mac:00:11:22:33:44:01",)))
     launch(ledger, 1)
@@ -119,17 +143,13 @@ def restored(ready: Store, journal: Journal, tmp_path: Path) -> Store:
     Cases(ready).approve("PS120001")
     one(ledger, claim(new.id, identities=("mac:02:00:00:00:00:99",)))
     journal.catch_up(ready)
-    ready.close()
-    for path in source.parent.glob("site.db*"):
-        path.unlink()
-    shutil.copy(copy, source)
-    return Store.open(source, point=ready.point)
 
 
 def test_a_restored_backup_turns_required_off_until_it_is_reconciled(
-    ready: Store, journal: Journal, tmp_path: Path
+    ready: Store, journal: Journal, restore: Callable[[], Store]
 ) -> None:
-    with restored(ready, journal, tmp_path) as store:
+    live_on(ready, journal)
+    with restore() as store:
         journal = again(journal)
         problem = journal.check(store)
         assert problem is not None

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from pxefast.decide.records import State
 from pxefast.errors import Invalid, NotFound
 from pxefast.site import schema
-from pxefast.site.arming import arm_devices, check_confirmed, pending
+from pxefast.site.arming import check_confirmed, pending
 from pxefast.site.collections import find_collection, member_ids
 from pxefast.site.devices import device_names, find_device
 from pxefast.site.ledger_rows import Rows, chunks
@@ -198,14 +198,13 @@ def _waiting(connection: Connection, deployment: str, now: float) -> list[Waitin
 
 
 def _approve(connection: Connection, deployment: str, found: Sequence[Waiting], now: float) -> None:
-    arm_devices(connection, deployment, [item.device_id for item in found if item.why == "new"], now)
     limits = Limits(0.0, armed_hours=read_policy(connection).decision.armed_hours)
     rows = Rows(connection)
-    rows.load_devices(item.device_id for item in found if item.why == "expired")
+    rows.load_devices(item.device_id for item in found)
     for item in found:
         row = rows.get(item.device_id, deployment)
-        if row is not None:
-            rows.put(step(row, Approving(), now, limits)[0], "ledger approve")
+        armed = Row(item.device_id, deployment, 1, "ARMED", now)
+        rows.put(step(row, Approving(), now, limits)[0] if row else armed, "ledger approve")
     rows.save()
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from pxefast.decide.records import Policy, Reason, swapped_guid
+from pxefast.decide.records import Policy, Reason, pending_approval, swapped_guid
 from pxefast.site import schema
 from pxefast.site.ledger_rows import chunks
 from pxefast.site.protocol import Row
@@ -80,12 +80,7 @@ class Grounds:
         """The row of a device that has none of a deployment that reaches it, or why it gets none (R-58)."""
         armed_at = None if device_id in self._devices else self._objects.get(deployment_id)
         if armed_at is None and self._policy.approve_new_members:
-            return Reason(
-                "pending_approval",
-                f"the device came to required deployment {deployment_id} after it was made and nobody has "
-                "approved it; run: pxefast deployment approve",
-                "R-58",
-            )
+            return pending_approval(deployment_id)
         created = self._created[deployment_id]
         return Row(device_id, deployment_id, 1, "ARMED", created if armed_at is None else armed_at)
 

@@ -10,7 +10,7 @@ from pxefast.decide.records import Mark, Reason
 from pxefast.site import schema
 from pxefast.site.grounds import Grounds
 from pxefast.site.ledger_rows import Rows
-from pxefast.site.protocol import Launching, Limits, Row, step
+from pxefast.site.protocol import Launching, Limits, Row, same_file, step
 from pxefast.site.schema import LIVE
 
 __all__ = ["Launch", "LaunchResult", "find_session", "launched"]
@@ -103,4 +103,6 @@ def _is_stage(connection: Connection, deployment_id: str, name: str) -> bool:
     )
     programs = {firmware: f"SMSImages/{image}/{file}" for image, firmware, file in connection.execute(query)}
     last = programs.pop("ipxe", None)
-    return last is not None and name != last and name in programs.values()
+    if last is None or same_file(name, last):
+        return False
+    return any(same_file(name, program) for program in programs.values())

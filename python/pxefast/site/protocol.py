@@ -15,6 +15,7 @@ from pxefast.decide.records import (
     Reason,
     State,
     already_offered,
+    arming_expired,
     held,
     other_session,
     same_session,
@@ -36,6 +37,7 @@ __all__ = [
     "TimePassing",
     "Yielding",
     "offered",
+    "same_file",
     "step",
     "successor",
 ]
@@ -166,12 +168,6 @@ CLAIMED = Reason("claimed", "claimed in the ledger", "I1")
 _NOTHING = Outcome(True, Reason("unchanged", "nothing to do", ""))
 
 
-def arming_expired(deployment_id: str, since: float) -> Reason:
-    """Of a device that did not boot while its arming lasted."""
-    text = f"the arming of required deployment {deployment_id} for this device ended {time_text(since)}"
-    return Reason("arming_expired", f"{text}; to arm it again: pxefast deployment approve", "R-63")
-
-
 def step(row: Row, event: Event, now: float, limits: Limits) -> tuple[Row, Outcome]:
     """The row after an event, and what is to be said of it. A refused event may still have moved the row on by time."""
     match event:
@@ -192,6 +188,11 @@ def step(row: Row, event: Event, now: float, limits: Limits) -> tuple[Row, Outco
         case Clearing():
             return _clear(row, event.force)
     assert_never(event)
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two published names are one file, for those who type them in another case."""
+    return one.replace("\\", "/").casefold() == other.replace("\\", "/").casefold()
 
 
 def successor(row: Row, now: float) -> Row:
@@ -233,7 +234,7 @@ def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
 def _begin(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, Outcome]:
     """A new session of an armed row."""
     if now > row.armed_until(limits.armed_hours):
-        return row, Outcome(False, arming_expired(row.deployment_id, row.armed_until(limits.armed_hours)))
+        return row, Outcome(False, arming_expired(row.deployment_id, row.armed_at, limits.armed_hours))
     claimed = row._replace(
         state="CLAIMED",
         session=event.session,
@@ -259,12 +260,12 @@ def _launch(row: Row, event: Launching, now: float) -> tuple[Row, Outcome]:
         return row, Outcome(False, held(row.deployment_id, row.why or ""))
     if row.state != "CLAIMED":
         return row, Outcome(False, offered(row))
-    if row.launch != event.name:
-        text = f"{event.name} is not the launch file of the session of {row.deployment_id} ({row.launch or 'unknown'})"
-        return row, Outcome(False, Reason("not_launch_file", text, "I3"))
     if row.peer is not None and row.peer != event.peer:
         text = f"the session of {row.deployment_id} is at {row.peer}, not at {event.peer}"
         return row, Outcome(False, Reason("other_peer", text, "I3"))
+    if row.launch is None or not same_file(row.launch, event.name):
+        text = f"{event.name} is not the launch file of the session of {row.deployment_id} ({row.launch or 'unknown'})"
+        return row, Outcome(False, Reason("not_launch_file", text, "I3"))
     launched = row._replace(state="LAUNCHED", transfer=event.transfer, peer=event.peer, launched_at=now)
     return launched, Outcome(True, Reason("launched", f"{row.deployment_id} launched by {event.name}", "I3"))
 
