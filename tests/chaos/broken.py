@@ -1,8 +1,11 @@
-"""Services that are wrong on purpose: the oracle must see it, or it proves nothing."""
+"""Services that are wrong on purpose: the oracle must see it, or it proves nothing. And hurried ones, wrong clocks."""
 
 from __future__ import annotations
 
+import os
+import random
 import secrets
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,34 +22,57 @@ VARIANTS = {
 def install(variants: str) -> None:
     """Make this process wrong in the named ways, parted by commas."""
     for variant in filter(None, variants.split(",")):
-        {
-            "forgets-claims": _forgets_claims,
-            "answers-first": _answers_first,
-            "open-gate": _open_gate,
-            "forgets-launches": _forgets_launches,
-        }[variant]()
+        name, _, value = variant.partition("=")
+        if name == "clock":
+            _clock(float(value))
+        elif name == "sweeps":
+            _sweeps(float(value))
+        else:
+            _break(variant)
 
 
-def _forged_claims(claims: Sequence[Any]) -> list[Any]:
+def _break(variant: str) -> None:
+    {
+        "forgets-claims": _forgets_claims,
+        "answers-first": _answers_first,
+        "open-gate": _open_gate,
+        "forgets-launches": _forgets_launches,
+    }[variant]()
+
+
+def _sweeps(started_seconds: float) -> None:
+    """Sweep ten times a second, and hold what did not report its start so soon; a setting of its own in effect."""
+    from pxefast.responder import keeper
+    from pxefast.site.ledger import Ledger
+
+    sweep = Ledger.sweep
+    keeper._SWEEP_SECONDS = 0.1
+    Ledger.sweep = lambda ledger, now, _, *more: sweep(  # type: ignore[method-assign]
+        ledger, now, started_seconds, *more
+    )
+
+
+def _clock(seconds: float) -> None:
+    """The wall clock is wrong by this; that is no defect of the service's."""
+    import time
+
+    right = time.time
+    time.time = lambda: right() + seconds
+
+
+def _forged(claims: Sequence[Any]) -> list[Any]:
+    """What a ledger would say of these claims had it recorded them."""
     from pxefast.decide import Mark, Reason
     from pxefast.site.ledger import ClaimResult
 
-    reason = Reason("claimed", "claimed nowhere", "I1")
     results = []
     for claim in claims:
+        session = secrets.token_hex(16)
         mark = Mark(
-            claim.deployment_id, 1, "CLAIMED", claim.now, claim.now, claim.step, claim.xid,
-            secrets.token_hex(16), claim.now, True,
+            claim.deployment_id, 1, "CLAIMED", claim.now, claim.now, claim.step, claim.xid, session, claim.now, True
         )  # fmt: skip
-        result = ClaimResult._make([None] * len(ClaimResult._fields))
-        named = {
-            "ok": True,
-            "reason": reason,
-            "mark": mark,
-            "device_id": claim.device_id,
-            "token": mark.session,
-        }
-        results.append(result._replace(**{key: named[key] for key in named if key in ClaimResult._fields}))
+        reason = Reason("claimed", "claimed nowhere", "I1")
+        results.append(ClaimResult(True, reason, mark, claim.device_id, session))
     return results
 
 
@@ -54,50 +80,48 @@ def _forgets_claims() -> None:
     """Claims live in memory only."""
     from pxefast.site.ledger import Ledger
 
-    Ledger.claim = lambda _, claims: _forged_claims(claims)  # type: ignore[assignment,method-assign,misc]
+    commit = Ledger.commit
+    Ledger.commit = lambda ledger, claims, launches: (  # type: ignore[method-assign]
+        _forged(claims),
+        commit(ledger, (), launches)[1],
+    )
 
 
 def _answers_first() -> None:
     """The claim is written after the answer was sent, and each third time the service dies in between."""
-    import os
-    import random
-    import signal
-
-    from pxefast.responder.reply import Answers
     from pxefast.site.ledger import Ledger
 
-    claim, answer = Ledger.claim, Answers.answer
+    from . import failpoints
+
+    commit = Ledger.commit
     waiting: list[tuple[Any, Any]] = []
 
-    def later(ledger: Any, claims: Any) -> Any:
+    def later(ledger: Any, claims: Any, launches: Any) -> Any:
         waiting.append((ledger, claims))
-        return _forged_claims(claims)
+        return _forged(claims), commit(ledger, (), launches)[1]
 
-    def then(answers: Any, questions: Any) -> Any:
-        answered = answer(answers, questions)
+    def then(*_: object) -> None:
         while waiting:
             if random.random() < 0.3:
                 os.kill(os.getpid(), signal.SIGKILL)
             ledger, claims = waiting.pop()
-            claim(ledger, claims)
-        return answered
+            commit(ledger, claims, ())
 
-    Ledger.claim = later  # type: ignore[method-assign]
-    Answers.answer = then  # type: ignore[method-assign]
+    Ledger.commit = later  # type: ignore[method-assign]
+    failpoints.wrap_server("answer", after=then)
 
 
 def _open_gate() -> None:
     """The last block leaves without a record."""
+    from pxefast.decide import Reason
     from pxefast.site.ledger import LaunchResult, Ledger
 
-    def launch(_: Any, launches: Sequence[Any]) -> list[Any]:
-        results = []
-        for each in launches:
-            result = LaunchResult._make([None] * len(LaunchResult._fields))
-            results.append(result._replace(ok=True, session=each.session))
-        return results
-
-    Ledger.launch = launch  # type: ignore[method-assign]
+    commit = Ledger.commit
+    opened = LaunchResult(True, Reason("launched", "launched nowhere", "I3"), True)
+    Ledger.commit = lambda ledger, claims, launches: (  # type: ignore[method-assign]
+        commit(ledger, claims, ())[0],
+        [opened for _ in launches],
+    )
 
 
 def _forgets_launches() -> None:
@@ -105,8 +129,22 @@ def _forgets_launches() -> None:
     from pxefast.responder import reply
     from pxefast.site.ledger import Ledger
 
-    decide = reply.decide
-    reply.decide = lambda request, site, exclusions: decide(  # type: ignore[attr-defined]
-        request, replace(site, marks={}, live={}), exclusions
-    )
-    Ledger.claim = lambda _, claims: _forged_claims(claims)  # type: ignore[assignment,method-assign,misc]
+    decide, commit = reply.decide, Ledger.commit
+
+    def forgetful(ledger: Any, claims: Any, launches: Any) -> Any:
+        results, opened = commit(ledger, claims, launches)
+        forged = _forged(claims)
+        return [real if real.ok else made for real, made in zip(results, forged, strict=True)], opened
+
+    def without_memory(request: Any, site: Any, exclusions: Any) -> Any:
+        marks = {
+            deployment: {
+                device: replace(mark, state="ARMED", session="", claimed_at=0.0)
+                for device, mark in of_devices.items()
+            }
+            for deployment, of_devices in site.marks.items()
+        }
+        return decide(request, replace(site, marks=marks, live={}), exclusions)
+
+    reply.decide = without_memory  # type: ignore[attr-defined]
+    Ledger.commit = forgetful  # type: ignore[method-assign]

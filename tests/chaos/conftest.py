@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from ..firmware.net import Namespace
+from ..postgres import Postgres, binaries
 from .zygote import Zygote
 
 
@@ -33,3 +34,19 @@ def zygote(network: Namespace) -> Iterator[Zygote]:
     parent = Zygote()
     yield parent
     parent.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_of_chaos() -> Iterator[Postgres]:
+    """A server of these tests' own, reached by its Unix socket: that has no network namespace."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
+    with Postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_of_chaos: Postgres) -> Callable[[], str]:
+    """Makes an empty PostgreSQL database; returns its URL."""
+    return lambda: postgres_of_chaos.socket_url(postgres_of_chaos.fresh().rsplit("/", 1)[1])

@@ -13,7 +13,7 @@ import random
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import Engine, event
@@ -73,68 +73,88 @@ def _sometimes(action: Hook, chance: float) -> Hook:
 
 
 def _install(place: str, hook: Hook) -> None:
+    from pxefast.site.cases import Cases
     from pxefast.site.ledger import Ledger
 
     match place:
         case "f1":
-            _wrap(Ledger, "claim", before=hook)
+            _wrap(Ledger, "commit", before=_if_claims(hook))
         case "f2" | "f3":
-            _at_commit(Ledger, "claim", hook)
+            _at_commit(Ledger, "commit", hook, _claims)
         case "f4":
-            _wrap(Ledger, "claim", after=hook)
+            _wrap(Ledger, "commit", after=_if_claims(hook))
         case "f5":
-            _wrap_server("answer", before=_if_named(hook))
+            wrap_server("answer", before=_if_named(hook))
         case "f6":
-            _wrap_server("answer", after=_if_named(hook))
+            wrap_server("answer", after=_if_named(hook))
         case "f7":
-            _at_commit(Ledger, "launch", hook)
+            _at_commit(Ledger, "commit", hook, _launches)
         case "f8":
-            _wrap_server("open", before=lambda *_, **__: hook())
+            wrap_server("open", before=lambda *_, **__: hook())
         case "f9":
-            _wrap_server("open", after=lambda *_, **__: hook())
+            wrap_server("open", after=lambda *_, **__: hook())
         case "f10":
             _at_commit(Ledger, "report", hook)
         case "f11":
             _at_commit(Ledger, "sweep", hook)
         case "f12":
-            _at_commit(Ledger, "clear_device", hook)
+            _at_commit(Cases, "clear_device", hook)
         case _:
             raise ValueError(f"no such place: {place}; one of {', '.join(PLACES)}")
 
 
-def _wrap(owner: Any, name: str, before: Hook | None = None, after: Hook | None = None) -> None:
+def _claims(claims: Sequence[object], _: object = ()) -> bool:
+    return bool(claims)
+
+
+def _launches(_: object, launches: Sequence[object] = ()) -> bool:
+    return bool(launches)
+
+
+def _if_claims(hook: Hook) -> Callable[..., None]:
+    return lambda _, *arguments: hook() if _claims(*arguments) else None
+
+
+def _wrap(
+    owner: Any, name: str, before: Callable[..., None] | None = None, after: Callable[..., None] | None = None
+) -> None:
+    """Call `before` and `after` with the arguments of each call."""
     wrapped = getattr(owner, name)
 
     @functools.wraps(wrapped)
     def wrapper(*arguments: Any, **named: Any) -> Any:
         if before:
-            before()
+            before(*arguments, **named)
         result = wrapped(*arguments, **named)
         if after:
-            after()
+            after(*arguments, **named)
         return result
 
     setattr(owner, name, wrapper)
 
 
-def _at_commit(owner: Any, name: str, hook: Hook) -> None:
-    """Run `hook` before each COMMIT of a transaction that the function makes."""
+def _at_commit(
+    owner: Any, name: str, hook: Hook, concerns: Callable[..., bool] = lambda *_, **__: True
+) -> None:
+    """Run `hook` before each COMMIT of a transaction that the method makes, in calls with arguments of concern."""
     wrapped = getattr(owner, name)
 
     @functools.wraps(wrapped)
-    def wrapper(*arguments: Any, **named: Any) -> Any:
-        _here.function = name
+    def wrapper(self: Any, *arguments: Any, **named: Any) -> Any:
+        _here.hook = hook if concerns(*arguments, **named) else None
         try:
-            return wrapped(*arguments, **named)
+            return wrapped(self, *arguments, **named)
         finally:
-            _here.function = None
+            _here.hook = None
 
     setattr(owner, name, wrapper)
+    if not event.contains(Engine, "commit", _committing):
+        event.listen(Engine, "commit", _committing)
 
-    @event.listens_for(Engine, "commit")
-    def commit(_: object) -> None:
-        if getattr(_here, "function", None) == name:
-            hook()
+
+def _committing(_: object) -> None:
+    if hook := getattr(_here, "hook", None):
+        hook()
 
 
 def _if_named(hook: Hook) -> Callable[..., None]:
@@ -170,9 +190,10 @@ class ServerProxy:
         return method
 
 
-def _wrap_server(
+def wrap_server(
     name: str, before: Callable[..., None] | None = None, after: Callable[..., None] | None = None
 ) -> None:
+    """Call `before` and `after` with the arguments of each call of a method of the native server."""
     from pxefast import _native
 
     if not ServerProxy.hooks:

@@ -11,16 +11,18 @@ import contextlib
 import random
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 DISCOVER, REQUEST = 1, 3
 DHCP, BOOT, TFTP = 67, 4011, 69
 RRQ, DATA, ACK, ERROR, OACK = 1, 3, 4, 5, 6
 UEFI_X64 = 7
 # Real firmware waits 4 s and longer; these machines have less time.
-ANSWER_SECONDS, BLOCK_SECONDS, TRIES = 0.12, 0.12, 4
+ANSWER_SECONDS, TRIES = 0.12, 4
+BLOCK_SECONDS, BLOCK_TRIES = 0.12, 8
 
 Address = tuple[str, int]
 Outcome = Literal["imaged", "silence", "cut", "refused", "rebooted"]
@@ -103,6 +105,7 @@ class Machine:
         self.guid = uuid.uuid5(uuid.NAMESPACE_DNS, self.name)
         self.address = f"127.1.{self.number >> 8}.{self.number & 255}"
         self._xid = 0
+        self._server = ""
         self._port: Port | None = None
 
     async def boot(self) -> Outcome:
@@ -119,15 +122,37 @@ class Machine:
             if named is None:
                 return "silence"
             server, file = named
-            if (program := await self._fetch(server, file)) is not None:
-                return program
             folder = file.rsplit("/", 1)[0]
-            if (launch := await self._fetch(server, f"{folder}/{self.launch_file}")) is not None:
-                return launch
+            for needed in (file, f"{folder}/{self.launch_file}"):
+                fetched = await self._fetch(server, needed)
+                if isinstance(fetched, str):
+                    return fetched
             self.imaged.append(file)
+            self._server = server
             return "imaged"
         except SwitchedOffError:
             return "rebooted"
+
+    async def environment(self) -> dict[str, str]:
+        """What the server tells the boot environment: `session.env` of its newest boot."""
+        fetched = await self._fetch(self._server, "session.env")
+        assert isinstance(fetched, bytes), fetched
+        return dict(line.split("=", 1) for line in fetched.decode().splitlines())
+
+    async def report(self, environment: Mapping[str, str], kind: str) -> int | None:
+        """Say `started`, `done` or `failed`; the HTTP status, None where no answer came."""
+        url = urlsplit(environment["PXEFAST_REPORT_URL"])
+        try:
+            reader, writer = await asyncio.open_connection(
+                url.hostname, url.port, local_addr=(self.address, 0)
+            )
+            head = f"POST {url.path}/{kind} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 0\r\n"
+            writer.write(f"{head}Authorization: Bearer {environment['PXEFAST_TOKEN']}\r\n\r\n".encode())
+            status = await reader.readline()
+            writer.close()
+        except OSError:
+            return None
+        return int(status.split()[1]) if status else None
 
     def close(self) -> None:
         if self._port is not None:
@@ -171,8 +196,8 @@ class Machine:
                             return server, named
         return None
 
-    async def _fetch(self, server: str, file: str) -> Outcome | None:
-        """Read a file by TFTP; None when it is here whole."""
+    async def _fetch(self, server: str, file: str) -> bytes | Outcome:
+        """Read a file by TFTP, or what came of it."""
         self._may_reboot()
         port = await Port.open((self.address, 0), self.network, self.numbers)
         try:
@@ -180,7 +205,7 @@ class Machine:
         finally:
             port.close()
 
-    async def _transfer(self, port: Port, server: str, file: str) -> Outcome | None:
+    async def _transfer(self, port: Port, server: str, file: str) -> bytes | Outcome:
         size, window = self.numbers.choice((512, 700, 1024, 1432)), self.numbers.choice((1, 1, 2, 4, 16))
         words = [file, "octet", "blksize", str(size), "windowsize", str(window)]
         if self.numbers.random() < 0.5:
@@ -188,10 +213,10 @@ class Machine:
         if self.numbers.random() < 0.2:
             words, size, window = words[:2], 512, 1
         last = struct.pack("!H", RRQ) + b"".join(word.encode() + b"\0" for word in words)
-        peer, block = (server, TFTP), 0
-        silent = 0
+        peer, block, silent = (server, TFTP), 0, 0
+        content = bytearray()
         port.send(last, peer)
-        while silent < TRIES:
+        while silent < BLOCK_TRIES:
             try:
                 async with asyncio.timeout(BLOCK_SECONDS):
                     packet, source = await port.received.get()
@@ -214,12 +239,13 @@ class Machine:
                 ends = len(packet) < size + 4
                 if number == (block + 1) & 0xFFFF:
                     block += 1
+                    content += packet[4:]
                     self._may_reboot()
                     last = struct.pack("!HH", ACK, block & 0xFFFF)
                     if ends or block % window == 0:
                         port.send(last, peer)
                     if ends:
-                        return None
+                        return bytes(content)
         return "cut"
 
 

@@ -55,8 +55,8 @@ def judge(sightings: Iterable[Sighting], final: Sequence[Row], macs: Mapping[str
                     verdict.named += 1
                     _named(verdict, seen, history)
                 launched = completed[seen.mac].get(_generation(history, seen.time))
-                if launched and question > launched.time:
-                    verdict.wrong("I4", seen.mac, seen.time, f"answered with {seen.file!r} after the launch")
+                if seen.file and launched and question > launched.time:
+                    verdict.wrong("I4", seen.mac, seen.time, f"{seen.file} named after the launch")
             case Completion():
                 mac = macs[seen.client[0]]
                 history = histories.get(mac, [])
@@ -96,7 +96,7 @@ def _named(verdict: Verdict, reply: Reply, final: Sequence[Row]) -> None:
             continue
         place = _generation(rows, reply.time)
         row = rows[place] if place >= 0 else None
-        if row is None or row.claimed_at is None or row.state == "ARMED":
+        if row is None or row.state == "ARMED":
             verdict.wrong("I1", reply.mac, reply.time, f"{reply.file} named, and {when} the row was {row}")
         elif when == "then":
             if len([other for other in rows if other.state in LIVE]) > 1:
@@ -107,13 +107,16 @@ def _named(verdict: Verdict, reply: Reply, final: Sequence[Row]) -> None:
 
 
 def _completed(verdict: Verdict, mac: str, seen: Completion, final: Sequence[Row]) -> None:
-    """I3: a durable row says LAUNCHED, by this transfer."""
+    """I3: a durable row says LAUNCHED, by one transfer for ever."""
+    transfers = set()
     for when, rows in (("then", seen.rows), ("at the end", final)):
         if rows is None:
             continue
         place = _generation(rows, seen.time)
         row = rows[place] if place >= 0 else None
-        if row is None or row.state not in RAN or row.launched_at is None or row.launched_at > seen.time:
+        if row is None or row.state not in RAN or row.launched_at is None:
             verdict.wrong("I3", mac, seen.time, f"launch file completed, and {when} the row was {row}")
-        elif row.transfer is None or f"{seen.client[0]}:{seen.client[1]}" not in row.transfer:
-            verdict.wrong("I3", mac, seen.time, f"completed by {seen.transfer}, the row names {row.transfer}")
+        else:
+            transfers.add(row.transfer)
+    if len(transfers) > 1 or None in transfers:
+        verdict.wrong("I3", mac, seen.time, f"the row named the transfers {transfers}")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import re
+import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
 
 from ..loopback.home import Home, Sections, write_files
 from .database import Database
-from .machine import Machine
+from .machine import GOOD, Machine
 
 # The last byte of the launch file is in no other file, and nowhere else in it (sniffer).
 LAUNCH_FILE, PROGRAM = "launch.bin", "boot.efi"
@@ -26,12 +34,15 @@ class Point:
 class ChaosSite:
     """`addresses` of its distribution points; more than one need a PostgreSQL `url`. Machines have numbers from 1."""
 
-    def __init__(self, folder: Path, addresses: Sequence[str], machines: int, url: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, addresses: Sequence[str], machines: int, url: str | None = None,
+        session_seconds: int = 900,
+    ) -> None:  # fmt: skip
         self.folder = folder
         image_folder = write_files(folder / "image", FILES)
         self.points: list[Point] = []
         for number, address in enumerate(addresses, start=1):
-            settings = _settings(address, url, number)
+            settings = _settings(address, url, number, session_seconds)
             made = ["--database", url, "--dp", f"dp{number}"] if url else []
             self.points.append(Point(Home(folder / f"home{number}", settings, made), address))
         self.home = self.points[0].home
@@ -42,14 +53,61 @@ class ChaosSite:
                               "--boot-program", f"uefi={PROGRAM}", "--launch-file", LAUNCH_FILE, "--quiet")  # fmt: skip
         for point in self.points:
             point.home.run("content", "distribute", image)
-        self.home.run("setting", "set", "confirm_above", "100000")
-        self.home.run("setting", "set", "budget_claims", "0")
+        self.home.run("setting", "set", "budget_claims", str(1000 * machines))
         numbers = range(1, machines + 1)
         known = [machine(number, []) for number in numbers]
         listed = folder / "devices.csv"
         listed.write_text("name,mac,smbios-guid\n" + "".join(f"{m.name},{m.mac},{m.guid}\n" for m in known))
         self.home.run("device", "import-csv", str(listed))
-        self.deployment = self.home.deploy(image, [m.name for m in known]).id
+        self._deploy(image, [m.name for m in known])
+
+    def _deploy(self, image: str, devices: Sequence[str]) -> None:
+        """As an operator who reads what is asked, and says yes to that list."""
+        sequence = self.home.run(
+            "task-sequence", "create", "--name", "work", "--boot-image", image, "--quiet"
+        )
+        self.home.run("collection", "create", "all of them")
+        self.home.run("collection", "add", "all of them", *devices)
+        wanted = ["deployment", "create", "--task-sequence", sequence, "--collection", "all of them",
+                  "--purpose", "required", "--make-available-to", "media-pxe", "--quiet"]  # fmt: skip
+        outcome = self.home.command(*wanted)
+        if confirm := re.search(r"--confirm ([0-9a-f]{12})", outcome.error):
+            assert f"{len(devices)} " in outcome.error
+            self.home.run(*wanted, "--confirm", confirm[1])
+        else:
+            assert outcome.code == 0, outcome
+
+    def save(self) -> Path | str:
+        """A backup of the database, while no service runs: a file, or the name of a PostgreSQL database."""
+        self.database.close()
+        if isinstance(self.database.place, Path):
+            backup = self.folder / "backup.db"
+            backup.unlink(missing_ok=True)
+            with closing(sqlite3.connect(self.database.place)) as source:
+                source.execute("VACUUM INTO ?", (str(backup),))
+            return backup
+        return self._copy(self._name, "backup")
+
+    def restore(self, backup: Path | str) -> None:
+        """Put a backup in the database's place."""
+        self.database.close()
+        if isinstance(self.database.place, Path):
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.database.place}{suffix}").unlink(missing_ok=True)
+            shutil.copyfile(str(backup), self.database.place)
+        else:
+            self._copy(str(backup), self._name)
+
+    @property
+    def _name(self) -> str:
+        return urlsplit(str(self.database.place)).path[1:]
+
+    def _copy(self, name: str, to: str) -> str:
+        url = str(self.database.place).replace(f"/{self._name}?", "/postgres?")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {to}".encode())
+            connection.execute(f"CREATE DATABASE {to} TEMPLATE {name}".encode())
+        return to
 
     @property
     def addresses(self) -> list[str]:
@@ -58,15 +116,11 @@ class ChaosSite:
 
 def machine(number: int, servers: Sequence[str], **more: object) -> Machine:
     """A machine of a site by its number; numbers make all of its identity."""
-    import random
-
-    from .machine import GOOD
-
     known = {"network": GOOD, "numbers": random.Random(number), **more}
     return Machine(number, servers, LAUNCH_FILE, **known)  # type: ignore[arg-type]
 
 
-def _settings(address: str, url: str | None, number: int) -> Sections:
+def _settings(address: str, url: str | None, number: int, session_seconds: int) -> Sections:
     database: dict[str, object] = {"busy_seconds": 5}
     sections: dict[str, dict[str, object]] = {
         "listen": {"address": address},
@@ -78,6 +132,7 @@ def _settings(address: str, url: str | None, number: int) -> Sections:
         },
         "log": {"format": "json"},
         "report": {"address": address},
+        "session": {"seconds": session_seconds},
         "database": database,
     }
     if url:

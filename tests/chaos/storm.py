@@ -7,13 +7,14 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .broken import VARIANTS
 from .database import Database
-from .machine import BAD, GOOD, Machine
+from .machine import BAD, GOOD, Machine, SwitchedOffError
 from .oracle import Verdict, judge
 from .site import ChaosSite, Point, machine
 from .sniffer import Sniffer
@@ -70,15 +71,16 @@ def watched(site: ChaosSite, machines: Sequence[Machine]) -> Iterator[Callable[[
 class Storm:
     """One storm over a site; `numbers` are those of its machines, which nobody else uses.
 
-    `fail` is what services are started with (`failpoints`), `broken` makes them wrong (`broken`).
+    `fail` is what services are started with (`failpoints`), `broken` makes them wrong (`broken`). With `reports`
+    machines that were imaged say so.
     """
 
     def __init__(
         self, zygote: Zygote, site: ChaosSite, numbers: Sequence[int], seed: int, fail: str = "",
-        broken: str = "", reboots: float = 0.05,
+        broken: str = "", reboots: float = 0.05, reports: bool = False,
     ) -> None:  # fmt: skip
         self._zygote, self._site, self._seed = zygote, site, seed
-        self._fail, self._broken = fail, broken
+        self._fail, self._broken, self._reports = fail, broken, reports
         self._random = random.Random(seed)
         self.machines = [
             machine(
@@ -91,21 +93,29 @@ class Storm:
         self.report = Report()
         self._raging = True
 
-    def run(self, kills: int, seconds: float) -> Report:
-        """Until so many services were killed, but no longer than `seconds`; then until each machine has been imaged."""
+    def run(
+        self, kills: int, seconds: float, meanwhile: Callable[[], Awaitable[None]] | None = None
+    ) -> Report:
+        """Until so many services were killed, but no longer than `seconds`, or until `meanwhile` is over.
+
+        Then until each machine has been imaged once more.
+        """
         began = time.monotonic()
         with watched(self._site, self.machines) as verdict:
-            asyncio.run(self._run(kills, seconds))
+            asyncio.run(self._run(kills, seconds, meanwhile))
             self.report.verdict = verdict()
         self.report.imaged = Counter({each.mac: len(each.imaged) for each in self.machines})
         self.report.seconds = time.monotonic() - began
         return self.report
 
-    async def _run(self, kills: int, seconds: float) -> None:
+    async def _run(self, kills: int, seconds: float, meanwhile: Callable[[], Awaitable[None]] | None) -> None:
         services = [asyncio.create_task(self._serve(point)) for point in self._site.points]
         boots = [asyncio.create_task(self._boots(each)) for each in self.machines]
         try:
             deadline = time.monotonic() + seconds
+            if meanwhile:
+                await meanwhile()
+                kills = 0
             while self.report.kills < kills and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)
                 for task in (*services, *boots):
@@ -119,6 +129,7 @@ class Storm:
             await asyncio.gather(*services, *boots, return_exceptions=True)
             for each in self.machines:
                 each.close()
+            await self._zygote.kill_all()
 
     async def _serve(self, point: Point) -> None:
         """Serve, and serve again whenever it was killed; without failpoints once the storm is over."""
@@ -151,16 +162,27 @@ class Storm:
         while self._raging:
             outcome = await each.boot()
             self.report.outcomes[outcome] += 1
+            if outcome == "imaged" and self._reports:
+                await self._report(each)
             if outcome == "silence" or (outcome == "imaged" and self._random.random() < 0.7):
                 await self._clear(each)
         before, deadline = len(each.imaged), time.monotonic() + PATIENCE
         each.network, each.reboots = GOOD, 0.0
-        await self._clear(each)
-        while len(each.imaged) == before and not self._broken:
+        while len(each.imaged) == before and self._broken not in VARIANTS:
             assert time.monotonic() < deadline, (
                 f"{each.name} does not boot any more: {self._site.database.rows(each.mac)}"
             )
+            await self._clear(each)
             self.report.outcomes[await each.boot()] += 1
+
+    async def _report(self, each: Machine) -> None:
+        """Say `started`, again and again until somebody heard it."""
+        with suppress(AssertionError, SwitchedOffError):
+            environment = await each.environment()
+            for _ in range(5):
+                if await each.report(environment, "started") is not None:
+                    return
+                await asyncio.sleep(0.1)
 
     async def _clear(self, each: Machine) -> None:
         """Let it be imaged once more, if a person has to: it was, or it may have been."""
@@ -185,10 +207,12 @@ def tail(log: Path, lines: int = 12) -> str:
     return "\n".join(line[:400] for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
-async def served(zygote: Zygote, site: ChaosSite) -> list[Life]:
+async def served(zygote: Zygote, site: ChaosSite, fail: str = "", broken: str = "") -> list[Life]:
     """Services of all points, ready."""
     lives = [
-        zygote.fork(["--home", str(point.home.folder), "serve"], point.home.folder / "service.log")
+        zygote.fork(
+            ["--home", str(point.home.folder), "serve"], point.home.folder / "service.log", fail, broken
+        )
         for point in site.points
     ]
     for life, point in zip(lives, site.points, strict=True):

@@ -37,6 +37,7 @@ class Zygote:
                 env={**os.environ, "PXEFAST_FAIL": "", **(environment or {})},
             )
         assert self._receive() == "ready"
+        self._lives: list[Life] = []
 
     def _receive(self) -> Any:
         return json.loads(self._socket.recv(65536))
@@ -50,7 +51,9 @@ class Zygote:
         try:
             order = {"run": list(arguments), "fail": fail, "patches": patches, "seed": seed}
             socket.send_fds(self._socket, [json.dumps(order).encode()], [writable, errors])
-            return Life(self, self._receive(), readable)
+            life = Life(self, self._receive(), readable)
+            self._lives.append(life)
+            return life
         finally:
             os.close(writable)
             os.close(errors)
@@ -61,6 +64,12 @@ class Zygote:
         code = self._receive()
         assert isinstance(code, int)
         return code
+
+    async def kill_all(self) -> None:
+        """End whatever a test that failed left behind."""
+        for life in self._lives:
+            await life.end(signal.SIGKILL)
+        self._lives.clear()
 
     def close(self) -> None:
         """End it. Whatever it forked ends with it."""

@@ -19,6 +19,7 @@ from .net import PXE_SERVER
 PAYLOAD_BYTES = 20 * 1024 * 1024 + 12_345  # over 20 MB; the last block is a short one
 IPXE_BOOT_PROGRAM = Path("/usr/lib/ipxe/snponly.efi")
 MODULES = ["tftp", "normal", "configfile", "echo", "cat", "hashsum", "gcry_sha256", "serial", "halt"]
+PAYLOAD, TOKEN = "payload.bin", "token.txt"
 BIOS_PROGRAM, UEFI_PROGRAM, IPXE_SCRIPT = "grub.0", "grubx64.efi", "boot.ipxe"
 
 GRUB_SCRIPT = """\
@@ -58,13 +59,17 @@ sleep 600
 
 @dataclass(frozen=True)
 class Image:
-    """A folder that pxefast can publish; `token` and `sha256` are what a machine that read it prints."""
+    """A folder that pxefast can publish; `token` and `sha256` are what a machine that read it prints.
+
+    `launch_file` is what the machine reads last before its marker.
+    """
 
     name: str
     folder: Path
     token: str
     sha256: str
     programs: dict[str, str]
+    launch_file: str
 
     @property
     def marker(self) -> str:
@@ -79,14 +84,14 @@ def build(name: str, folder: Path, seed: int) -> Image:
     payload = numbers.randbytes(PAYLOAD_BYTES)
     (folder / "grub").mkdir(parents=True)
     (folder / "grub" / "grub.cfg").write_text(GRUB_SCRIPT.format(name=name))
-    (folder / "token.txt").write_text(token + "\n")
-    (folder / "payload.bin").write_bytes(payload)
+    (folder / TOKEN).write_text(token + "\n")
+    (folder / PAYLOAD).write_bytes(payload)
     early = folder.parent / f"{name}-early.cfg"
     early.write_text(EFI_EARLY_SCRIPT)
     _grub("i386-pc-pxe", folder / BIOS_PROGRAM, ["--prefix=(pxe)/grub", "pxe", *MODULES])
     _grub("x86_64-efi", folder / UEFI_PROGRAM, ["--prefix=/grub", f"--config={early}", "efinet", *MODULES])
     programs = {"bios": BIOS_PROGRAM, "uefi": UEFI_PROGRAM}
-    return Image(name, folder, token, hashlib.sha256(payload).hexdigest(), programs)
+    return Image(name, folder, token, hashlib.sha256(payload).hexdigest(), programs, PAYLOAD)
 
 
 def build_ipxe(name: str, folder: Path, seed: int) -> Image:
@@ -96,8 +101,9 @@ def build_ipxe(name: str, folder: Path, seed: int) -> Image:
     shutil.copy(IPXE_BOOT_PROGRAM, folder / IPXE_BOOT_PROGRAM.name)
     (folder / IPXE_SCRIPT).write_text(IPXE_FIRST_SCRIPT)
     (folder / "second.ipxe").write_text(IPXE_SECOND_SCRIPT.format(name=name, token=token))
-    (folder / "token.txt").write_text(token + "\n")
-    return Image(name, folder, token, "", {"uefi": IPXE_BOOT_PROGRAM.name, "ipxe": IPXE_SCRIPT})
+    (folder / TOKEN).write_text(token + "\n")
+    programs = {"uefi": IPXE_BOOT_PROGRAM.name, "ipxe": IPXE_SCRIPT}
+    return Image(name, folder, token, "", programs, TOKEN)
 
 
 def _grub(target: str, output: Path, arguments: list[str]) -> None:

@@ -11,6 +11,13 @@ from typing import Literal
 from .net import Namespace
 from .process import GoneError, Program, printable
 
+# A disk's first sector that prints this on the serial port, and stops.
+DISK_MARKER = "rig: disk"
+BOOT_SECTOR = (
+    bytes.fromhex("31c0 8ed8 be147c baf803 ac 84c0 7403 ee ebf8 ebfe") + DISK_MARKER.encode() + b"\r\n\0"
+)
+SECTOR = 512
+
 OVMF_CODE, OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 Firmware = Literal["bios", "uefi"]
 
@@ -26,12 +33,19 @@ class Machine:
     namespace: Namespace
     tap: str
 
-    def start(self, folder: Path) -> Start:
-        """Switch on. `folder` takes the firmware's variables, fresh at every start."""
+    def start(self, folder: Path, disk: bool = False) -> Start:
+        """Switch on. `folder` takes the firmware's variables, fresh at every start.
+
+        With a `disk` it comes second in the boot order of BIOS, and says DISK_MARKER when it is booted from.
+        """
         argv = ["qemu-system-x86_64", "-name", self.name, "-uuid", self.guid, "-accel", "tcg", "-m", "256"]
-        argv += ["-nodefaults", "-nographic", "-serial", "stdio", "-boot", "n", "-no-reboot"]
+        argv += ["-nodefaults", "-nographic", "-serial", "stdio", "-boot", "nc", "-no-reboot"]
         argv += ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no"]
         nic = f"virtio-net-pci,netdev=net,mac={self.mac}"
+        if disk:
+            image = folder / f"{self.name}.disk"
+            image.write_bytes(BOOT_SECTOR.ljust(SECTOR - 2, b"\0") + b"\x55\xaa" + bytes(2047 * SECTOR))
+            argv += ["-drive", f"if=ide,format=raw,file={image}"]
         if self.firmware == "bios":
             argv += ["-machine", "pc", "-device", nic]
         else:

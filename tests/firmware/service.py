@@ -46,7 +46,7 @@ class Service:
     def publish(self, image: Image) -> str:
         """Add an x64 boot image of kind `files` and distribute it; returns its id."""
         programs = [f"--boot-program={firmware}={file}" for firmware, file in image.programs.items()]
-        named = ["--name", image.name, "--arch", "x64", *programs]
+        named = ["--name", image.name, "--arch", "x64", *programs, "--launch-file", image.launch_file]
         identity = self.run("boot-image", "add", str(image.folder), *named, "--quiet")
         self.run("content", "distribute", identity)
         return identity
