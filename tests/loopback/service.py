@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -48,6 +49,8 @@ class Service:
     ) -> None:
         self.home = home
         self._news = threading.Condition()
+        self._reading = threading.Event()
+        self._reading.set()
         self.lines: list[str] = []
         self.events: list[Event] = []
         self._process = subprocess.Popen(
@@ -71,6 +74,7 @@ class Service:
 
     def _read(self, pipe: IO[str]) -> None:
         for line in pipe:
+            self._reading.wait()
             with self._news:
                 if line.startswith("{"):
                     self.events.append(json.loads(line))
@@ -143,6 +147,15 @@ class Service:
         self._process.stdout.close()
         self._process.stderr.close()
         return code
+
+    @contextmanager
+    def unread_log(self) -> Iterator[None]:
+        """Nobody reads what it prints for a while, so that its pipe fills up."""
+        self._reading.clear()
+        try:
+            yield
+        finally:
+            self._reading.set()
 
     def close_log(self) -> None:
         """Read no more of what it prints, as when the reader of a pipe dies."""

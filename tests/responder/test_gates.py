@@ -1,4 +1,4 @@
-"""The launch barrier from outside: the last byte of a launch file leaves once, and the ledger knew before (B2, I3, I4)."""
+"""The launch barrier from outside: a launch file's last byte leaves once, and the ledger knew before (B2, I3, I4)."""
 
 from __future__ import annotations
 
@@ -104,7 +104,11 @@ def test_who_was_never_offered_a_launch_file_does_not_get_its_last_byte(point: P
     refused = fetched(stranger, point.name("boot.efi"))
     assert (refused.opcode, refused.number) == (ERROR, 2)
     event = launch(point, stranger, after)
-    assert (event["result"], event["reasons"][0]["code"], event["level"]) == ("refused", "no_session", "warning")
+    assert (event["result"], event["reasons"][0]["code"], event["level"]) == (
+        "refused",
+        "no_session",
+        "warning",
+    )
     assert fetched(stranger, point.name("big.wim")).opcode == DATA, "other files are free to read"
 
 

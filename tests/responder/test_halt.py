@@ -74,7 +74,9 @@ def test_under_fire_nothing_required_leaves_after_the_halt(point: Point) -> None
     stopped = 0.0
     try:
         for number in range(1, 2000):
-            machine.socket.sendto(machine.packet(REQUEST, 0x70000 + number), ("127.0.0.1", point.service.ports["boot"]))
+            machine.socket.sendto(
+                machine.packet(REQUEST, 0x70000 + number), ("127.0.0.1", point.service.ports["boot"])
+            )
             if number == 1000:
                 file.touch()
                 stopped = time.time()
@@ -109,7 +111,11 @@ def test_a_halt_needs_neither_database_nor_service_nor_right_settings(tmp_path: 
 
 def test_a_dry_run_decides_the_same_and_answers_nobody(tmp_path: Path) -> None:
     with Point(tmp_path) as point:
-        required, available, idle = point.machine(), point.machine("available"), point.machine(None, architecture=0)
+        required, available, idle = (
+            point.machine(),
+            point.machine("available"),
+            point.machine(None, architecture=0),
+        )
         point.service.end()
         before = contents(point)
         service = Service(point.home, arguments=("--dry-run",))

@@ -68,6 +68,8 @@ class Feed:
             os.fchmod(self._listener.fileno(), _MODE)
             with _address(self._file) as address:
                 self._listener.bind(address)
+            # What the umask took away: a group that may read the home may watch it.
+            self._file.chmod(_MODE)
             self._listener.listen(_MOST_SUBSCRIBERS)
         except OSError as error:
             self._listener.close()
