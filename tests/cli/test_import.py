@@ -137,7 +137,7 @@ def test_every_registry_name_of_a_pxe_point_is_taken_over_or_named(
     assert told["applied"] is True
     assert {change["registry"]: change["after"] for change in told["changes"]} == {
         "SupportUnknownMachines": True,
-        "UdaSetting": 2,
+        "UdaSetting": "automatic",
         "BindPolicy": ["00:11:22:33:44:55", "aa:bb:cc:dd:ee:ff"],
         "ResponseDelay": 4,
         "RamDiskTFTPBlockSize": 8192,

@@ -238,7 +238,7 @@ def _print(
     before: DistributionPoint, changed: Iterable[Setting], ignored: Iterable[Ignored], dry_run: bool
 ) -> None:
     rows = [
-        (setting.registry.name, setting.name.replace("_", " "), getattr(before, setting.name), setting.value)
+        (setting.registry.name, setting.name.replace("_", " "), *_before_and_after(before, setting))
         for setting in changed
     ]
     if rows:
@@ -250,6 +250,16 @@ def _print(
         print(f"ignored {item.registry.name} (line {item.registry.line}): {item.why}")
 
 
+def _before_and_after(before: DistributionPoint, setting: Setting) -> tuple[object, object]:
+    """Both values as `dp show` says them."""
+    from pxefast.site.distribution_points import AFFINITIES
+
+    old = getattr(before, setting.name)
+    if setting.name == "user_device_affinity" and isinstance(setting.value, int):
+        return AFFINITIES[old], AFFINITIES[setting.value]
+    return old, setting.value
+
+
 def _as_dict(
     before: DistributionPoint, changed: Iterable[Setting], ignored: Iterable[Ignored], dry_run: bool
 ) -> dict[str, object]:
@@ -259,10 +269,11 @@ def _as_dict(
             {
                 "registry": setting.registry.name,
                 "setting": setting.name,
-                "before": getattr(before, setting.name),
-                "after": setting.value,
+                "before": old,
+                "after": new,
             }
             for setting in changed
+            for old, new in [_before_and_after(before, setting)]
         ],
         "ignored": [
             {"registry": item.registry.name, "line": item.registry.line, "why": item.why} for item in ignored

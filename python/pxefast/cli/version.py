@@ -9,7 +9,7 @@ from pxefast.cli.output import print_fields, print_json
 
 
 def version(json: Json = False) -> None:
-    """Show the version, the build profile, whether decide is compiled, and what the kernel offers."""
+    """Show the version, how it was built, and what the kernel offers."""
     from pxefast import __version__, _native, decide
 
     facts: dict[str, object] = {
