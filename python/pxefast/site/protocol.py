@@ -165,6 +165,7 @@ class Outcome(NamedTuple):
 
 
 CLAIMED = Reason("claimed", "claimed in the ledger", "I1")
+_NO_SESSION = Reason("unknown_session", "there is no such session now", "I2")
 _NOTHING = Outcome(True, Reason("unchanged", "nothing to do", ""))
 
 
@@ -202,6 +203,10 @@ def successor(row: Row, now: float) -> Row:
 
 def offered(row: Row) -> Reason:
     """Why a device is not given what the row says it was given."""
+    if row.state == "ARMED" or row.state == "CLEARED":
+        return _NO_SESSION
+    if row.state == "HOLD":
+        return held(row.deployment_id, row.why or "")
     since = row.claimed_at if row.state == "CLAIMED" else row.launched_at
     return already_offered(row.deployment_id, row.state, since or 0.0)
 
@@ -222,10 +227,7 @@ def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
                 owner=event.owner, peer=event.peer or row.peer, launch=event.launch or row.launch
             )
             return known, Outcome(True, same_session(row.deployment_id))
-        case "worn" | "hold":
-            row = _age(row, now, limits)
-            return row, Outcome(False, held(row.deployment_id, row.why or ""))
-        case "given":
+        case "worn" | "hold" | "given":
             row = _age(row, now, limits)
             return row, Outcome(False, offered(row))
     assert_never(standing)
@@ -256,8 +258,6 @@ def _returned(row: Row) -> Row:
 
 
 def _launch(row: Row, event: Launching, now: float) -> tuple[Row, Outcome]:
-    if row.state == "HOLD":
-        return row, Outcome(False, held(row.deployment_id, row.why or ""))
     if row.state != "CLAIMED":
         return row, Outcome(False, offered(row))
     if row.peer is not None and row.peer != event.peer:
@@ -272,6 +272,8 @@ def _launch(row: Row, event: Launching, now: float) -> tuple[Row, Outcome]:
 
 def _report(row: Row, event: Reporting, now: float) -> tuple[Row, Outcome]:
     wanted: State = "STARTED" if event.kind == "started" else "DONE" if event.kind == "done" else "FAILED"
+    if row.session is None:
+        return row, Outcome(False, _NO_SESSION)
     said = Outcome(True, Reason("reported", f"{row.deployment_id} is reported {event.kind}", "G3"))
     match row.state:
         case "DONE" | "FAILED":
@@ -296,7 +298,7 @@ def _report(row: Row, event: Reporting, now: float) -> tuple[Row, Outcome]:
             text = f"{row.deployment_id} was cleared for this device; this report is of its former run"
             return row, Outcome(False, Reason("cleared", text, "I5"))
         case "ARMED":
-            return row, Outcome(False, Reason("unknown_session", "there is no such session", "I2"))
+            return row, Outcome(False, _NO_SESSION)
     assert_never(row.state)
 
 
