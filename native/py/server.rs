@@ -26,8 +26,8 @@ use crate::wire::pxe::{guid_text, Ask, Door, Reading};
 
 /// The longest session file, in bytes.
 const LONGEST_SESSION_FILE: usize = 8192;
-/// The longest words that a refused client is told, in characters.
-const LONGEST_REFUSAL: usize = 120;
+/// The longest words that a refused client is told, in bytes: a one-line answer to a request that may be forged.
+const LONGEST_REFUSAL: usize = 255;
 /// The longest reply: one Ethernet frame's UDP payload.
 const REPLY: usize = 1472;
 
@@ -129,7 +129,8 @@ impl Server {
 
     /// Ends this transfer with an error of these words.
     fn refuse(&self, gate: &Gate, text: &str) {
-        let words = text.chars().take(LONGEST_REFUSAL).collect();
+        let fits = |&(at, letter): &(usize, char)| at + letter.len_utf8() <= LONGEST_REFUSAL;
+        let words = text.char_indices().take_while(fits).map(|(_, letter)| letter).collect();
         self.control.answer(gate.0.transfer, Verdict::Refuse(words));
     }
 

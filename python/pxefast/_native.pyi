@@ -111,7 +111,7 @@ class Server:
         Nothing happens if the transfer has ended meanwhile, or does not wait any more.
         """
     def refuse(self, gate: Gate, text: str) -> None:
-        """End the transfer with ERROR 2 and `text`, of which the client is told the first 120 characters."""
+        """End the transfer with ERROR 2 and `text`, of which the client is told the first 255 bytes."""
     def transfers(self) -> list[Transfer]:
         """The transfers that ended since the last call; at most the newest 4096."""
     def counters(self) -> dict[str, int]:

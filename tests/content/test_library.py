@@ -59,14 +59,14 @@ def test_names_are_served_below_the_images_id_in_the_publishers_spelling(
     library: Library, source: Path
 ) -> None:
     library.distribute(image(), source)
-    names = namespace.build(library)
-    assert [name for name, _, _, _ in names] == [
-        "SMSImages/PS100001/empty",
-        "SMSImages/PS100001/grub/Grub.cfg",
-        "SMSImages/PS100001/grubx64.efi",
+    served = namespace.build(library, {"smsimages/ps100001/grubx64.efi"})
+    assert [(file.name, file.gated) for file in served if namespace.image_of(file.name) == "PS100001"] == [
+        ("SMSImages/PS100001/empty", False),
+        ("SMSImages/PS100001/grub/Grub.cfg", False),
+        ("SMSImages/PS100001/grubx64.efi", True),
     ]
-    for _, blob, size, _ in names:
-        assert (library.folder / blob).stat().st_size == size
+    for file in served:
+        assert (library.folder / file.path).stat().st_size == file.size
 
 
 def test_equal_files_are_stored_once(library: Library, source: Path) -> None:

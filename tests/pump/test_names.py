@@ -165,9 +165,9 @@ def test_a_machine_sees_its_own_images_folder_as_root_once_it_was_told_what_to_b
     for _ in range(2):
         assert read(point, "127.0.0.12", "/grub/grub.cfg") == b"the first's menu"
         assert read(point, "127.0.0.13", "\\Grub\\GRUB.cfg") == b"the second's menu"
-        assert read(point, "127.0.0.12", "boot.efi") == b"the boot program for uefi\n"
-        assert read(point, "127.0.0.13", "boot.efi") == b"the second's program"
         assert read(point, "127.0.0.14", "/grub/grub.cfg") is None
+    assert read(point, "127.0.0.12", "boot.efi") == b"the boot program for uefi\n"
+    assert read(point, "127.0.0.13", "boot.efi") == b"the second's program"
 
 
 def test_a_machine_that_asks_by_a_full_name_sees_that_images_folder_from_then_on(
@@ -175,16 +175,16 @@ def test_a_machine_that_asks_by_a_full_name_sees_that_images_folder_from_then_on
 ) -> None:
     address = "127.0.0.15"
     assert read(point, address, "/grub/grub.cfg") is None
-    assert read(point, address, point.name("boot.efi")) is not None
+    assert read(point, address, point.name("grub/grub.cfg")) == b"the first's menu"
     assert read(point, address, "/grub/grub.cfg") == b"the first's menu"
-    assert read(point, address, f"SMSImages/{second}/boot.efi") is not None
+    assert read(point, address, f"SMSImages/{second}/grub/grub.cfg") == b"the second's menu"
     assert read(point, address, "/grub/grub.cfg") == b"the second's menu"
 
 
 def test_a_full_name_that_is_no_file_changes_nobodys_root(point: Point) -> None:
     address = "127.0.0.16"
-    assert read(point, address, point.name("boot.efi")) is not None
-    assert read(point, address, "SMSImages/PS1FFFFF/boot.efi") is None
+    assert read(point, address, point.name("grub/grub.cfg")) == b"the first's menu"
+    assert read(point, address, "SMSImages/PS1FFFFF/grub/grub.cfg") is None
     assert read(point, address, "/grub/grub.cfg") == b"the first's menu"
 
 
