@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -59,7 +59,7 @@ class World:
     GUID = "11223344-5566-7788-99aa-bbccddeeff00"
     NOW = 1_700_000_000.0
     X64_UEFI = 7
-    UNKNOWN = {"x86": 901, "x64": 902, "arm64": 903}
+    UNKNOWN: ClassVar = {"x86": 901, "x64": 902, "arm64": 903}
 
     def __init__(self, decide: ModuleType) -> None:
         self.decide = decide

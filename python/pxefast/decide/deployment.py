@@ -137,29 +137,24 @@ def not_in_force(deployment: Deployment, now: float, policy: Policy) -> Reason |
 
 def _left_out(deployments: Iterable[Deployment]) -> list[Reason]:
     """Why none of these is given by PXE: a reason a kind, the last one NO_DEPLOYMENT."""
+    clients, imageless, hidden = [], [], []
+    for deployment in deployments:
+        if deployment.audience == "clients":
+            clients.append(deployment.id)
+        elif deployment.boot_image_id is None:
+            imageless.append(deployment.id)
+        else:
+            hidden.append(deployment.id)
     reasons = []
-    for code, rule, which, why in (
-        (
-            "clients_only",
-            "CM-67",
-            [d.id for d in deployments if d.audience == "clients"],
-            "made available to clients only",
-        ),
-        (
-            "no_boot_image_named",
-            "CM-71",
-            [d.id for d in deployments if d.audience != "clients" and d.boot_image_id is None],
-            "of a task sequence without a boot image",
-        ),
-        (
-            "hidden",
-            "CM-69",
-            [d.id for d in deployments if d.audience == "media-pxe-hidden" and d.boot_image_id is not None],
-            "hidden: only the variable SMSTSPreferredAdvertID starts it",
-        ),
-    ):
-        if which:
-            reasons.append(Reason(code, f"deployment {', '.join(sorted(which))} is {why}", rule))
+    if clients:
+        text = f"made available to clients only: {', '.join(clients)}"
+        reasons.append(Reason("clients_only", text, "CM-67"))
+    if imageless:
+        text = f"of a task sequence without a boot image: {', '.join(imageless)}"
+        reasons.append(Reason("no_image_named", text, "CM-71"))
+    if hidden:
+        text = f"hidden, so that only the variable SMSTSPreferredAdvertID starts it: {', '.join(hidden)}"
+        reasons.append(Reason("hidden", text, "CM-69"))
     return [*reasons, NO_DEPLOYMENT]
 
 

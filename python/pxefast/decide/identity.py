@@ -19,7 +19,8 @@ def identify(
     """
     mac = request.mac
     if mac in site.duplicate_macs:
-        reasons.append(_left_out(f"MAC {mac}", "duplicate_mac", "CM-61"))
+        text = f"MAC {mac} is on the list of duplicate hardware identifiers; it is left out"
+        reasons.append(Reason("duplicate_mac", text, "CM-61"))
         mac = ""
     guid = request.guid
     if guid is not None:
@@ -28,7 +29,8 @@ def identify(
             reasons.append(Reason("placeholder_guid", text, "T17"))
             guid = None
         elif guid in site.duplicate_guids:
-            reasons.append(_left_out(f"SMBIOS GUID {guid}", "duplicate_guid", "CM-62"))
+            text = f"SMBIOS GUID {guid} is on the list of duplicate hardware identifiers; it is left out"
+            reasons.append(Reason("duplicate_guid", text, "CM-62"))
             guid = None
 
     by_mac = site.devices_by_mac.get(mac) if mac else None
@@ -91,10 +93,6 @@ def hardware_conflict(mac: str, guid: str | None) -> Reason:
         f"MAC {mac} and SMBIOS GUID {guid} were seen on two different machines; import this one as a device",
         "R-56",
     )
-
-
-def _left_out(what: str, code: str, rule: str) -> Reason:
-    return Reason(code, f"{what} is on the list of duplicate hardware identifiers; it is left out", rule)
 
 
 def _own(what: str) -> Reason:
