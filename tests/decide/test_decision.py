@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ def test_a_known_device_with_a_required_deployment_boots_and_must_be_claimed(wor
         "CM-101",
         "CM-90",
     ]
+    assert decision.identities == (f"mac:{MAC}", f"guid:{GUID}")
 
 
 def test_the_dictionary_has_exactly_the_promised_shape(world: World) -> None:
@@ -77,10 +79,36 @@ def test_a_bound_interface_answers(world: World) -> None:
     assert world.ask(interface="eth0").action == "boot"
 
 
+def test_an_interface_is_bound_by_its_name_or_by_its_mac(world: World) -> None:
+    world.dp["interfaces"] = ("eth1", "02:ff:00:00:00:01")
+    assert world.ask(interface="eth1").action == "boot"
+    assert world.ask(interface="eth0", interface_mac="02:ff:00:00:00:01").action == "boot"
+    assert refused(world.ask(interface="eth0", interface_mac="02:ff:00:00:00:02"), "interface_not_bound")
+    assert refused(world.ask(interface="", interface_mac=""), "interface_not_bound")
+
+
 def test_an_excluded_mac_gets_nothing_whatever_is_deployed(world: World) -> None:
     world.exclusions = world.decide.Exclusions(frozenset({MAC}))
+    world.policy = {"identity_conflict": "lenient"}
     for door in ("discover", "request"):
         assert refused(world.ask(door=door), "excluded")
+
+
+@pytest.mark.parametrize(
+    "own", [f"mac:{MAC}", f"guid:{GUID}", "mac:02:00:00:00:00:77"], ids=["mac", "guid", "its other card"]
+)
+def test_the_machine_that_pxefast_runs_on_gets_nothing(world: World, own: str) -> None:
+    world.devices = [world.device(macs=[MAC, "02:00:00:00:00:77"])]
+    world.own = frozenset({own})
+    assert refused(world.ask(), "own_machine")
+
+
+def test_a_protected_device_gets_nothing_whatever_is_deployed(world: World) -> None:
+    world.devices = [world.device(protected=True)]
+    world.deployments[1].append(world.deployment("PS120002", purpose="available"))
+    decision = world.ask()
+    assert refused(decision, "protected")
+    assert (decision.device, decision.device_id) == ("web01", 1)
 
 
 def test_the_response_delay_drops_early_discovers_only(world: World) -> None:
@@ -134,6 +162,30 @@ def test_a_known_mac_with_another_guid_is_not_imaged(world: World) -> None:
     assert refused(world.ask(guid="99999999-0000-0000-0000-000000000001"), "identity_mismatch")
 
 
+OTHER_MAC, OTHER_GUID = "02:00:00:00:00:02", "99999999-0000-0000-0000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("mac", "guid", "device", "told"),
+    [
+        (MAC, GUID, "web01", "by MAC and SMBIOS GUID"),
+        (MAC, OTHER_GUID, "web02", "web01 loses"),
+        (MAC, None, "web01", "by MAC"),
+        (MAC, "99999999-0000-0000-0000-000000000005", "web01", "the MAC counts"),
+        ("02:00:00:00:00:09", OTHER_GUID, "web02", "by SMBIOS GUID"),
+    ],
+)
+def test_the_lenient_order_is_both_then_guid_then_mac_and_names_who_loses(
+    world: World, mac: str, guid: str | None, device: str, told: str
+) -> None:
+    world.policy = {"identity_conflict": "lenient"}
+    world.devices.append(world.device(2, "web02", [OTHER_MAC], OTHER_GUID))
+    world.deployments[2] = [world.deployment("PS120001")]
+    decision = world.ask(mac=mac, guid=guid)
+    assert (decision.action, decision.device) == ("boot", device)
+    assert told in decision.reasons[0].text
+
+
 @pytest.mark.parametrize(
     "guid", ["03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009"]
 )
@@ -145,14 +197,35 @@ def test_a_placeholder_guid_is_no_guid(world: World, guid: str) -> None:
 
 def test_a_duplicate_mac_is_left_out_of_the_search(world: World) -> None:
     world.duplicate_macs = frozenset({MAC})
-    assert world.ask().device == "web01"
+    decision = world.ask()
+    assert (decision.device, codes(decision)[0], decision.reasons[0].rule) == (
+        "web01",
+        "duplicate_mac",
+        "CM-61",
+    )
+    assert decision.identities == (f"guid:{GUID}",)
     assert refused(world.ask(guid=None), "unknown_computers_off")
 
 
 def test_a_duplicate_guid_is_left_out_of_the_search(world: World) -> None:
-    world.duplicate_guids = frozenset({GUID})
-    assert world.ask(guid=GUID).device == "web01"
+    world.duplicate_guids = frozenset({GUID, "44332211-6655-8877-99aa-bbccddeeff00"})
+    for guid in (GUID, "44332211-6655-8877-99aa-bbccddeeff00"):
+        decision = world.ask(guid=guid)
+        assert (decision.device, codes(decision)[0]) == ("web01", "duplicate_guid")
+        assert decision.identities == (f"mac:{MAC}",)
     assert refused(world.ask(mac="02:00:00:00:00:09"), "unknown_computers_off")
+
+
+def test_where_both_identifiers_are_duplicates_the_machine_is_unknown(world: World) -> None:
+    world.duplicate_macs, world.duplicate_guids = frozenset({MAC}), frozenset({GUID})
+    world.dp["unknown_computers"] = True
+    world.unknown = {"x64": (world.deployment("PS120002", purpose="available"),)}
+    decision = world.ask()
+    assert (decision.action, decision.device, decision.deployment) == ("prompt", None, "PS120002")
+    world.policy = {"required_for_unknown": True}
+    world.unknown = {"x64": (world.deployment("PS120002"),)}
+    assert "no_identity" in codes(world.ask())
+    assert world.ask().action == "ignore"
 
 
 def test_two_network_cards_of_one_device_share_its_ledger(world: World) -> None:
@@ -189,6 +262,67 @@ def test_a_known_device_never_falls_back_to_unknown_deployments(world: World) ->
     assert refused(world.ask(), "no_deployment")
 
 
+NEW = {"mac": "02:00:00:00:00:09", "guid": "99999999-0000-0000-0000-000000000009"}
+
+
+def unknown_required(world: World) -> World:
+    world.dp["unknown_computers"] = True
+    world.policy = {"required_for_unknown": True}
+    world.unknown = {"x64": (world.deployment("PS120002"),)}
+    return world
+
+
+def test_required_for_unknown_computers_is_a_setting_and_claimed_for_the_hardware(world: World) -> None:
+    decision = unknown_required(world).ask(**NEW)
+    assert (decision.action, decision.claim, decision.device, decision.device_id) == (
+        "boot",
+        True,
+        None,
+        None,
+    )
+    assert decision.identities == (f"mac:{NEW['mac']}", f"guid:{NEW['guid']}")
+    world.hardware = {f"mac:{NEW['mac']}": 77}
+    assert world.ask(**NEW).device_id == 77
+    world.marks = {(77, "PS120002"): world.mark("PS120002", "DONE")}
+    assert refused(world.ask(**NEW), "already_offered")
+    world.marks = {(77, "PS120001"): world.mark("PS120001", "LAUNCHED")}
+    assert refused(world.ask(**NEW), "already_offered")
+
+
+def test_an_unknown_computer_is_armed_by_the_unknown_computer_object(world: World) -> None:
+    unknown_required(world).armed = False
+    assert refused(world.ask(**NEW), "pending_approval")
+    world.marks = {(world.UNKNOWN["x64"], "PS120002"): world.mark("PS120002", "ARMED")}
+    assert world.ask(**NEW).action == "boot"
+
+
+def test_hardware_seen_as_two_machines_is_nobody_unless_lenient(world: World) -> None:
+    unknown_required(world).hardware = {f"mac:{NEW['mac']}": 77, f"guid:{NEW['guid']}": 78}
+    assert refused(world.ask(**NEW), "ambiguous_identity")
+    world.policy["identity_conflict"] = "lenient"
+    assert world.ask(**NEW).device_id == 78
+    world.marks = {(77, "PS120001"): world.mark("PS120001", "LAUNCHED")}
+    assert refused(world.ask(**NEW), "already_offered")
+
+
+def test_an_unknown_computer_is_never_told_to_abort(world: World) -> None:
+    world.policy = {"no_deployment_bios": "abort", "no_deployment_uefi": "abort"}
+    assert refused(world.ask(**NEW), "unknown_computers_off")
+    world.dp["unknown_computers"] = True
+    assert refused(world.ask(**NEW), "no_deployment")
+    world.unknown = {"x64": ()}
+    assert refused(world.ask(**NEW), "no_deployment")
+
+
+def test_a_protected_unknown_computer_object_gives_nothing(world: World) -> None:
+    world.dp["unknown_computers"] = True
+    world.unknown = {"x64": (world.deployment("PS120002", purpose="available"),)}
+    site = world.site()
+    guarded = replace(site, unknown={"x64": replace(site.unknown["x64"], protected=True)})
+    decision = world.decide.decide(world.request(**NEW), guarded, world.exclusions)
+    assert refused(decision, "protected")
+
+
 # Which deployment.
 
 
@@ -197,10 +331,67 @@ def test_a_deployment_for_clients_only_is_invisible_to_pxe(world: World) -> None
     assert refused(world.ask(), "no_deployment")
 
 
-@pytest.mark.parametrize("audience", ["clients-media-pxe", "media-pxe", "media-pxe-hidden"])
-def test_the_other_audiences_see_it(world: World, audience: str) -> None:
+AUDIENCES = [
+    # audience, policy hidden_deployments, is the preferred id, boots
+    ("clients", "preferred", False, False),
+    ("clients", "listed", False, False),
+    ("clients", "listed", True, False),
+    ("clients-media-pxe", "preferred", False, True),
+    ("clients-media-pxe", "preferred", True, True),
+    ("media-pxe", "preferred", False, True),
+    ("media-pxe", "preferred", True, True),
+    ("media-pxe-hidden", "preferred", False, False),
+    ("media-pxe-hidden", "preferred", True, True),
+    ("media-pxe-hidden", "listed", False, True),
+    ("media-pxe-hidden", "listed", True, True),
+]
+
+
+@pytest.mark.parametrize(("audience", "hidden", "preferred", "boots"), AUDIENCES)
+def test_who_sees_which_audience(
+    world: World, audience: str, hidden: str, preferred: bool, boots: bool
+) -> None:
+    world.policy = {"hidden_deployments": hidden}
+    world.devices = [world.device(preferred="PS120001" if preferred else None)]
     world.deployments = {1: [world.deployment("PS120001", audience=audience)]}
-    assert world.ask().action == "boot"
+    assert (world.ask().action == "boot") == boots
+    if not boots:
+        said = codes(world.ask())
+        assert said[-1] == "no_deployment"
+        assert ("clients_only" if audience == "clients" else "hidden") in said
+
+
+def test_the_preferred_deployment_goes_before_required_ones_and_nothing_follows_it(world: World) -> None:
+    world.devices = [world.device(preferred="PS120000")]
+    world.deployments[1].append(
+        world.deployment("PS120000", purpose="available", audience="media-pxe-hidden")
+    )
+    decision = world.ask()
+    assert (decision.action, decision.deployment) == ("prompt", "PS120000")
+    assert decision.reasons[1].rule == "CM-70"
+    world.deployments[1][1] = world.deployment("PS120000")
+    world.marks = {(1, "PS120000"): world.mark("PS120000", "DONE")}
+    assert refused(world.ask(), "already_offered")
+
+
+@pytest.mark.parametrize("why", ["another id", "clients only", "no boot image"])
+def test_a_preferred_id_that_reaches_nobody_is_named_and_left(world: World, why: str) -> None:
+    world.devices = [world.device(preferred="PS120009")]
+    if why == "clients only":
+        world.deployments[1].append(world.deployment("PS120009", audience="clients"))
+    if why == "no boot image":
+        world.deployments[1].append(world.deployment("PS120009", None))
+    decision = world.ask()
+    assert (decision.action, decision.deployment) == ("boot", "PS120001")
+    assert "PS120009" in next(r.text for r in decision.reasons if r.code == "preferred_not_found")
+
+
+def test_a_task_sequence_without_a_boot_image_never_counts(world: World) -> None:
+    world.deployments[1].append(world.deployment("PS120009", None))
+    assert world.ask().deployment == "PS120001"
+    world.deployments = {1: [world.deployment("PS120009", None)]}
+    assert refused(world.ask(), "no_deployment")
+    assert "no_image_named" in codes(world.ask())
 
 
 def test_an_available_deployment_asks_and_claims_nothing(world: World) -> None:
@@ -244,7 +435,7 @@ def test_no_older_required_takes_the_place_of_one_already_offered(world: World) 
 
 def test_an_available_one_may_follow_a_required_one_already_offered(world: World) -> None:
     world.deployments[1].append(world.deployment("PS120000", purpose="available"))
-    world.marks = {(1, "PS120001"): world.mark()}
+    world.marks = {(1, "PS120001"): world.mark(state="DONE")}
     decision = world.ask()
     assert (decision.action, decision.deployment, decision.claim) == ("prompt", "PS120000", False)
     assert "already_offered" in codes(decision)
@@ -252,8 +443,209 @@ def test_an_available_one_may_follow_a_required_one_already_offered(world: World
 
 def test_a_new_required_deployment_boots_without_clearing(world: World) -> None:
     world.deployments[1].append(world.deployment("PS120002"))
-    world.marks = {(1, "PS120001"): world.mark()}
+    world.marks = {(1, "PS120001"): world.mark(state="DONE")}
     assert world.ask().deployment == "PS120002"
+
+
+OLD = {"claimed_at": NOW - 901}
+STATES = [
+    # state and fields of the mark, whether it is a new start, action, code
+    ("ARMED", {}, True, "boot", "first_offer"),
+    ("CLAIMED", {}, False, "boot", "same_session"),
+    ("CLAIMED", {}, True, "abort", "already_offered"),
+    ("CLAIMED", OLD, True, "abort", "already_offered"),
+    ("CLAIMED", {"returnable": True}, False, "boot", "same_session"),
+    ("CLAIMED", {"returnable": True}, True, "boot", "same_session"),
+    ("CLAIMED", {"returnable": True, **OLD}, True, "boot", "returned"),
+    ("CLAIMED", {"returnable": True, "returns": 4, **OLD}, True, "boot", "returned"),
+    ("CLAIMED", {"returnable": True, "returns": 5, **OLD}, True, "abort", "hold"),
+    ("CLAIMED", {"returnable": True, "returns": 5}, True, "boot", "same_session"),
+    ("LAUNCHED", {}, False, "abort", "already_offered"),
+    ("LAUNCHED", {"returnable": True}, True, "abort", "already_offered"),
+    ("STARTED", {}, False, "abort", "already_offered"),
+    ("DONE", {}, False, "abort", "already_offered"),
+    ("FAILED", {}, True, "abort", "already_offered"),
+    ("HOLD", {"why": "no started report"}, False, "abort", "hold"),
+]
+
+
+@pytest.mark.parametrize(("state", "fields", "new", "action", "code"), STATES)
+def test_what_each_state_of_the_ledger_leaves_to_its_deployment(
+    world: World, state: str, fields: dict[str, Any], new: bool, action: str, code: str
+) -> None:
+    world.policy = {"no_deployment_uefi": "abort"}
+    world.marks = {(1, "PS120001"): world.mark(state=state, step=0, **fields)}
+    decision = world.ask(door="discover" if new else "request", xid=8)
+    assert (decision.action, decision.deployment) == (action, "PS120001")
+    assert code in codes(decision)
+    if action != "boot":
+        assert decision.reasons[-1].code == code
+        assert "pxefast deployment clear" in decision.reasons[-1].text
+    if state == "HOLD":
+        assert "no started report" in decision.reasons[-1].text
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "required", "available"),
+    [
+        ("CLAIMED", {"returnable": True}, "boot", "prompt"),
+        ("CLAIMED", {}, "other_session", "other_session"),
+        ("CLAIMED", OLD, "already_offered", "already_offered"),
+        ("LAUNCHED", {}, "already_offered", "already_offered"),
+        ("STARTED", {}, "already_offered", "already_offered"),
+        ("DONE", {}, "boot", "prompt"),
+        ("FAILED", {}, "boot", "prompt"),
+        ("HOLD", {}, "boot", "prompt"),
+    ],
+)
+def test_what_each_state_of_the_ledger_leaves_to_another_deployment(
+    world: World, state: str, fields: dict[str, Any], required: str, available: str
+) -> None:
+    world.marks = {(1, "PS120009"): world.mark("PS120009", state, **fields)}
+    for purpose, outcome in (("required", required), ("available", available)):
+        world.deployments = {1: [world.deployment("PS120001", purpose=purpose)]}
+        decision = world.ask()
+        assert outcome in (decision.action, decision.reasons[-1].code)
+        assert decision.deployment == ("PS120001" if outcome == decision.action else "PS120009")
+
+
+@pytest.mark.parametrize("change", ["enabled", "arming", "pending", "hold"])
+def test_no_older_required_deployment_takes_the_place_of_the_newest(world: World, change: str) -> None:
+    world.deployments[1].append(world.deployment("PS120002", enabled=change != "enabled"))
+    if change == "arming":
+        world.marks = {(1, "PS120002"): world.mark("PS120002", "ARMED", armed_at=NOW - 90_000)}
+    if change == "hold":
+        world.marks = {(1, "PS120002"): world.mark("PS120002", "HOLD")}
+    if change == "pending":
+        world.armed = False
+        world.marks = {(1, "PS120001"): world.mark(state="ARMED")}
+    decision = world.ask()
+    assert (decision.action, decision.deployment) == ("ignore", "PS120002")
+
+
+# Armed, in time, enabled.
+
+
+@pytest.mark.parametrize(
+    ("policy", "armed", "created", "outcome"),
+    [
+        ({}, 3600, 0, "boot"),
+        ({}, 86399, 0, "boot"),
+        ({}, 86400, 0, "arming_expired"),
+        ({"armed_hours": 1}, 3600, 0, "arming_expired"),
+        ({"armed_hours": 0}, 10_000_000, 0, "boot"),
+        ({}, -60, 0, "boot"),
+        ({}, -61, 0, "clock_behind"),
+        ({}, None, 0, "pending_approval"),
+        ({"approve_new_members": False}, None, 86399, "boot"),
+        ({"approve_new_members": False}, None, 86400, "arming_expired"),
+        ({"approve_new_members": False, "armed_hours": 0}, None, 86400, "boot"),
+    ],
+)
+def test_when_a_required_deployment_is_armed(
+    world: World, policy: dict[str, Any], armed: float | None, created: float, outcome: str
+) -> None:
+    world.policy = policy
+    world.armed = False
+    world.deployments = {1: [world.deployment("PS120001", created_at=NOW - created)]}
+    if armed is not None:
+        world.marks = {(1, "PS120001"): world.mark(state="ARMED", armed_at=NOW - armed)}
+    decision = world.ask()
+    assert decision.action == "boot" if outcome == "boot" else refused(decision, outcome)
+    if outcome in ("arming_expired", "pending_approval"):
+        assert "pxefast deployment approve PS120001" in decision.reasons[-1].text
+
+
+@pytest.mark.parametrize("purpose", ["required", "available"])
+@pytest.mark.parametrize(
+    ("schedules", "available", "expires", "code"),
+    [
+        ("ignore", NOW + 1, None, None),
+        ("ignore", None, NOW - 1, None),
+        ("enforce", None, None, None),
+        ("enforce", NOW + 1, None, "not_yet_available"),
+        ("enforce", NOW, NOW + 1, None),
+        ("enforce", None, NOW, "expired"),
+    ],
+)
+def test_availability_and_expiry_count_only_where_they_are_enforced(
+    world: World, purpose: str, schedules: str, available: Any, expires: Any, code: str | None
+) -> None:
+    world.policy = {"schedules": schedules}
+    times = {"available_at": available, "expires_at": expires}
+    world.deployments = {1: [world.deployment("PS120001", purpose=purpose, **times)]}
+    decision = world.ask()
+    assert (
+        decision.action == {"required": "boot", "available": "prompt"}[purpose]
+        if code is None
+        else refused(decision, code)
+    )
+
+
+@pytest.mark.parametrize("purpose", ["required", "available"])
+def test_a_disabled_deployment_boots_nobody(world: World, purpose: str) -> None:
+    world.deployments = {1: [world.deployment("PS120001", purpose=purpose, enabled=False)]}
+    assert refused(world.ask(), "deployment_disabled")
+
+
+def test_an_available_one_that_is_disabled_leaves_its_place_to_the_next(world: World) -> None:
+    world.deployments = {
+        1: [
+            world.deployment("PS120002", purpose="available", enabled=False),
+            world.deployment("PS120001", purpose="available"),
+        ]
+    }
+    assert world.ask().deployment == "PS120001"
+
+
+# What a machine is told for which there is nothing.
+
+
+@pytest.mark.parametrize(("code", "firmware"), [(0, "bios"), (7, "uefi")])
+@pytest.mark.parametrize("action", ["abort", "ignore"])
+def test_a_known_device_without_anything_to_boot_is_told_what_the_setting_says(
+    world: World, code: int, firmware: str, action: str
+) -> None:
+    other = "ignore" if action == "abort" else "abort"
+    world.policy = {
+        "no_deployment_bios": other,
+        "no_deployment_uefi": other,
+        f"no_deployment_{firmware}": action,
+    }
+    world.deployments = {}
+    assert world.ask(architecture=code).action == action
+    world.deployments = {1: [world.deployment("PS120001")]}
+    for state in ("DONE", "HOLD", "LAUNCHED"):
+        world.marks = {(1, "PS120001"): world.mark(state=state)}
+        assert world.ask(architecture=code).action == action
+    assert world.ask(architecture=code).boot_program is None
+
+
+def test_by_default_bios_is_sent_on_and_uefi_is_not_answered(world: World) -> None:
+    world.deployments = {}
+    assert [world.ask(architecture=code).action for code in (0, 7)] == ["abort", "ignore"]
+
+
+def test_an_abort_is_never_sent_where_another_server_may_know_better(world: World) -> None:
+    world.policy = {"no_deployment_bios": "abort", "no_deployment_uefi": "abort"}
+    reason = world.decide.Reason("halted", "halted", "D8")
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("excluded", {"exclusions": world.decide.Exclusions(frozenset({MAC}))}),
+        ("halted", {"exclusions": world.decide.Exclusions(paused=reason)}),
+        ("other_site", {"devices": [world.device(site="ABC")]}),
+        ("protected", {"devices": [world.device(protected=True)]}),
+        ("own_machine", {"own": frozenset({f"mac:{MAC}"})}),
+        ("interface_not_bound", {"dp": {**world.dp, "interfaces": ()}}),
+        ("responses_not_allowed", {"dp": {**world.dp, "allow_pxe_response": False}, "deployments": {}}),
+        ("boot_image_not_distributed", {"images": [world.image("PS100001", here=False)]}),
+        ("no_boot_image", {"images": []}),
+    ]
+    for code, changes in cases:
+        other = type(world)(world.decide)
+        other.policy = world.policy
+        for name, value in changes.items():
+            setattr(other, name, value)
+        assert refused(other.ask(), code)
 
 
 def test_the_mark_of_one_device_says_nothing_of_another(world: World) -> None:
@@ -293,17 +685,22 @@ def test_only_later_stages_and_repeats_belong_to_the_boot_that_claimed(
     assert ("same_session" if same else "already_offered") in codes(decision)
 
 
-def test_required_is_held_while_the_exclusion_list_cannot_be_trusted(world: World) -> None:
-    world.exclusions = world.decide.Exclusions(paused="the list is gone")
+def test_while_required_is_off_its_reason_is_given_and_nothing_takes_its_place(world: World) -> None:
+    reason = world.decide.Reason("halted", "somebody said stop", "D8")
+    world.exclusions = world.decide.Exclusions(paused=reason)
     decision = world.ask()
-    assert refused(decision, "required_paused")
-    assert "the list is gone" in decision.reasons[-1].text
+    assert refused(decision, "halted")
+    assert decision.reasons[-1] == reason
+    assert (decision.device, decision.device_id, decision.deployment) == ("web01", 1, "PS120001")
     world.deployments[1].append(world.deployment("PS120002", purpose="available"))
-    assert refused(world.ask(), "required_paused")
+    assert refused(world.ask(), "halted")
 
 
-def test_an_available_deployment_is_not_held(world: World) -> None:
-    world.exclusions = world.decide.Exclusions(paused="the list is gone")
+def test_while_required_is_off_available_deployments_go_on(world: World) -> None:
+    world.exclusions = world.decide.Exclusions(paused=world.decide.Reason("halted", "stop", "D8"))
+    world.deployments[1].append(world.deployment("PS120002", purpose="available"))
+    world.marks = {(1, "PS120001"): world.mark(state="DONE")}
+    assert world.ask().action == "prompt"
     world.deployments = {1: [world.deployment("PS120001", purpose="available")]}
     assert world.ask().action == "prompt"
 
@@ -357,6 +754,69 @@ def test_no_client_ever_gets_a_program_of_another_architecture(
     assert (decision.action == "boot") == compatible
     if not compatible:
         assert refused(decision, "no_boot_image")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "image", "boots"),
+    [
+        (text, code, image, image == own or (text == "older" and code == 0 and image == "x86"))
+        for text in ("older", "current")
+        for code, own, _ in ARCHITECTURES
+        for image in ("x86", "x64", "arm64")
+    ],
+)
+def test_both_texts_of_the_page_are_one_setting(
+    world: World, text: str, code: int, image: str, boots: bool
+) -> None:
+    world.policy = {"compatible_architectures": text}
+    world.images = [world.image("PS100001", image)]
+    assert (world.ask(architecture=code).action == "boot") == boots
+
+
+@pytest.mark.parametrize(
+    ("image", "warned"),
+    [({}, False), ({"pxe": False}, True), ({"here": False}, True), ({"architecture": "arm64"}, True)],
+)
+def test_an_x64_bios_client_boots_without_an_x86_image_but_it_is_said(
+    world: World, image: dict[str, Any], warned: bool
+) -> None:
+    world.images.append(world.image("PS100002", **{"architecture": "x86", **image}))
+    decision = world.ask(architecture=0)
+    assert decision.action == "boot"
+    assert ("no_x86_boot_image" in codes(decision)) == warned
+    assert "no_x86_boot_image" not in codes(world.ask(architecture=7))
+
+
+def test_the_image_of_the_highest_id_of_all_is_a_setting(world: World) -> None:
+    world.policy = {"boot_image_of": "highest-id"}
+    world.images = [world.image("PS100001"), world.image("PS100002")]
+    world.deployments[1].append(world.deployment("PS120009", "PS100002", "available"))
+    decision = world.ask()
+    assert (decision.action, decision.deployment, decision.boot_image) == ("boot", "PS120001", "PS100002")
+    assert "boot_image_of_highest_id" in codes(decision)
+    world.deployments[1][1] = world.deployment("PS120009", "PS100002", "available", enabled=False)
+    decision = world.ask()
+    assert refused(decision, "deployment_disabled")
+    assert decision.deployment == "PS120001"
+
+
+LAUNCHES = [
+    # declared, programs, ipxe client, launch file
+    ("boot.wim", {"uefi": "a.efi"}, False, "boot.wim"),
+    ("boot.wim", {"uefi": "a.efi", "ipxe": "b.ipxe"}, True, "boot.wim"),
+    (None, {"uefi": "a.efi"}, False, "a.efi"),
+    (None, {"uefi": "a.efi"}, True, "a.efi"),
+    (None, {"uefi": "a.efi", "ipxe": "b.ipxe"}, False, None),
+    (None, {"uefi": "a.efi", "ipxe": "b.ipxe"}, True, "b.ipxe"),
+]
+
+
+@pytest.mark.parametrize(("declared", "programs", "ipxe", "launch"), LAUNCHES)
+def test_the_launch_file_is_the_declared_one_or_the_last_program(
+    world: World, declared: str | None, programs: dict[str, str], ipxe: bool, launch: str | None
+) -> None:
+    world.images = [world.image("PS100001", launch=declared, **programs)]
+    assert world.ask(ipxe=ipxe).launch_file == launch
 
 
 def test_an_exact_architecture_goes_before_a_newer_compatible_one(world: World) -> None:
@@ -420,8 +880,10 @@ def test_an_ipxe_that_an_available_image_loaded_does_not_load_it_again(world: Wo
     world.images = [world.image("PS100001")]
     world.deployments = {1: [world.deployment("PS120001", purpose="available")]}
     assert world.ask(ipxe=True, door="discover").action == "prompt"
-    world.marks = {(1, "PS120001"): world.mark(step=1)}
-    assert refused(world.ask(ipxe=True, door="discover"), "no_ipxe_program")
+    # What the service remembers of a boot that asks is no claim: no session is live.
+    site = replace(world.site(), marks={"PS120001": {1: world.mark(generation=0, step=1)}})
+    again = world.request(ipxe=True, door="discover")
+    assert refused(world.decide.decide(again, site, world.exclusions), "no_ipxe_program")
 
 
 def test_an_available_boot_never_uses_a_required_deployments_image(world: World) -> None:
@@ -429,7 +891,7 @@ def test_an_available_boot_never_uses_a_required_deployments_image(world: World)
     world.deployments = {
         1: [world.deployment("PS120002", "PS100002"), world.deployment("PS120001", purpose="available")]
     }
-    world.marks = {(1, "PS120002"): world.mark("PS120002")}
+    world.marks = {(1, "PS120002"): world.mark("PS120002", "DONE")}
     decision = world.ask()
     assert (decision.action, decision.boot_image) == ("prompt", "PS100001")
 
