@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ class Point:
 
     def __init__(
         self, folder: Path, settings: Sections = LOOPBACK, files: Mapping[str, bytes] = FILES,
-        programs: Mapping[str, str] = PROGRAMS,
+        programs: Mapping[str, str] = PROGRAMS, init: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._stack = ExitStack()
         self._numbers = itertools.count(1)
-        self.home = Home(folder / "home", settings)
+        self.home = Home(folder / "home", settings, init)
         self.home.answer()
         self.image = self.home.publish(write_files(folder / "image", files), **programs)
         self.service = self._stack.enter_context(Service(self.home))

@@ -25,6 +25,7 @@ _IMAGE_BYTES = 64 << 20
 _PROGRAM = "boot.efi"
 _PATIENCE_SECONDS = 3.0
 _SILENCE_SECONDS = 1.0
+_TRIES = 4
 
 
 def demo() -> None:
@@ -39,26 +40,68 @@ def _demo(folder: Path) -> None:
         digest = _make_site(home, folder / "image")
     with _service(home, events) as ports:
         print(f"\nthe service is ready on loopback: {ports}\n\nfirst boot of {_MAC}")
-        client = _Machine(ports, xid=0x1001)
-        with _step("discover: who serves PXE here?"):
-            offer = client.ask("dhcp", 1)
-            if offer is None:
-                raise PxefastError("no offer came; the events say why:\n" + events.text())
-        with _step("request: what shall I boot?"):
-            ack = client.ask("boot", 3)
-            if ack is None:
-                raise PxefastError("no answer came; the events say why:\n" + events.text())
-        file = ack.file.decode()
+        file = _boot(_Machine(ports, xid=0x1001))
         events.explain("request", "boot")
+        environment = _session(ports["tftp"])
         _fetch(ports["tftp"], file, digest)
+        launched = events.newest("launch")
+        print(f"  ok  its last byte left once the ledger said so: {launched['result']}")
+        with _step("report over HTTP, as the boot environment does: started, done"):
+            for kind in ("started", "done"):
+                _report(environment, kind)
         print(f"\nsecond boot of {_MAC}")
-        again = _Machine(ports, xid=0x2002)
-        with _step("discover: who serves PXE here?"):
-            if again.ask("dhcp", 1, _SILENCE_SECONDS) is not None:
-                raise PxefastError("a second offer was made; that must never happen")
-        print("      no offer, and this is why:")
-        events.explain("discover", "ignore")
-    print("\nto let it boot again, an operator would say: pxefast deployment clear --device demo01 --yes")
+        _refused(_Machine(ports, xid=0x2002), events)
+        print("\nan operator says: pxefast deployment clear --device demo01 --yes")
+        with _step("clear it"):
+            _clear(home)
+        print(f"\nthird boot of {_MAC}")
+        _boot(_Machine(ports, xid=0x3003))
+
+
+def _boot(machine: _Machine) -> str:
+    """Discover and request; the boot file that is named."""
+    for question, door, kind in (("who serves PXE here?", "dhcp", 1), ("what shall I boot?", "boot", 3)):
+        with _step(f"{'discover' if kind == 1 else 'request'}: {question}"):
+            # As firmware does: ask again when nothing comes.
+            answers = (machine.ask(door, kind, _SILENCE_SECONDS) for _ in range(_TRIES))
+            answer = next((answer for answer in answers if answer is not None), None)
+            if answer is None:
+                raise PxefastError("no answer came")
+    return str(answer.file.decode())
+
+
+def _refused(machine: _Machine, events: _Events) -> None:
+    with _step("discover: who serves PXE here?"):
+        if machine.ask("dhcp", 1, _SILENCE_SECONDS) is not None:
+            raise PxefastError("a second offer was made; that must never happen")
+    print("      no offer, and this is why:")
+    events.explain("discover", "ignore")
+
+
+def _session(port: int) -> dict[str, str]:
+    """The session.env that lies beside the boot file."""
+    from pxefast import _native
+
+    download = _native.Download("127.0.0.1", port, "session.env")
+    download.run(_PATIENCE_SECONDS)
+    return dict(line.split("=", 1) for line in download.data.decode().splitlines())
+
+
+def _report(environment: dict[str, str], kind: str) -> None:
+    from urllib.request import Request, urlopen
+
+    url = f"{environment['PXEFAST_REPORT_URL']}/{kind}"
+    headers = {"Authorization": f"Bearer {environment['PXEFAST_TOKEN']}"}
+    with urlopen(Request(url, b"", headers), timeout=_PATIENCE_SECONDS) as answer:
+        answer.read()
+
+
+def _clear(home: Path) -> None:
+    from pxefast.site.cases import Cases
+    from pxefast.site.store import Store
+
+    with Store.open(home / "site.db") as store:
+        Cases(store).clear_device("demo01")
 
 
 @contextmanager
@@ -102,7 +145,7 @@ def _make_site(home: Path, image: Path) -> str:
 
 @contextmanager
 def _service(home: Path, events: _Events) -> Iterator[dict[str, int]]:
-    from pxefast.config import Dhcp, Listen, Log, Settings, Tftp
+    from pxefast.config import Dhcp, Listen, Log, Report, Settings, Tftp
     from pxefast.content.library import Library
     from pxefast.responder.service import Service
     from pxefast.site.store import Store
@@ -111,6 +154,7 @@ def _service(home: Path, events: _Events) -> Iterator[dict[str, int]]:
         listen=Listen(address="127.0.0.1"),  # type: ignore[arg-type]  # parsed by the model
         dhcp=Dhcp(port=0, boot_port=0),
         tftp=Tftp(port=0),
+        report=Report(port=0),
         log=Log(format="json"),
     )
     with Store.open(home / "site.db") as store:
@@ -192,18 +236,18 @@ class _Events(io.StringIO):
     """The service's events, kept to be told."""
 
     def explain(self, door: str, action: str) -> None:
-        """Print the reasons of the newest event of this kind."""
+        """Print the reasons of the newest request of this kind."""
+        event = self.newest("request", door=door, action=action)
+        for number, reason in enumerate(event["reasons"], start=1):
+            print(f"      {number}. {reason['text']}  [{reason['rule']}]")
+
+    def newest(self, kind: str, **values: str) -> dict[str, Any]:
+        """The newest event of a kind with these values, which may be on its way."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end:
             for line in reversed(self.getvalue().splitlines()):
-                event = json.loads(line)
-                if event["event"] == "request" and (event["door"], event["action"]) == (door, action):
-                    for number, reason in enumerate(event["reasons"], start=1):
-                        print(f"      {number}. {reason['text']}  [{reason['rule']}]")
-                    return
+                event: dict[str, Any] = json.loads(line)
+                if event["event"] == kind and values.items() <= event.items():
+                    return event
             time.sleep(0.01)
-        raise PxefastError("the service told no reasons")
-
-    def text(self) -> str:
-        """All of them."""
-        return self.getvalue()
+        raise PxefastError(f"the service told no {kind}:\n{self.getvalue()}")

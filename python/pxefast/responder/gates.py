@@ -69,7 +69,9 @@ class Gates:
                 waiting.decided.append(self._pass(gate, "refused", off, known))
                 continue
             waiting.gates.append(gate)
-            waiting.launches.append(Launch(gate.session, gate.address, gate.name, gate.transfer, time.time()))
+            # An address may have passed to another machine since the ledger wrote it down: the session cannot.
+            session = gate.session or (known.session if known is not None and not known.prompt else None)
+            waiting.launches.append(Launch(session, gate.address, gate.name, gate.transfer, time.time()))
         return waiting
 
     def settle(self, waiting: Waiting, verdict: Verdict) -> list[Passage]:

@@ -16,9 +16,13 @@ _MOST = 65_536
 
 
 class Handed(NamedTuple):
-    """The newest answer that went to an address; `prompt`: of an available deployment, which needs no ledger."""
+    """The newest answer that went to an address.
+
+    `prompt`: of an available deployment, which needs no ledger; else `session` is the ledger's.
+    """
 
     prompt: bool
+    session: str
     image: str
     deployment: str
     device: str | None

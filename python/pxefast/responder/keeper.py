@@ -70,6 +70,8 @@ class Keeper:
             self._view.refresh()
             self._tell_what_is_off()
             if self._view.lost is not None:
+                # That says it all.
+                self._failed.clear()
                 continue
             self._do("journal", _JOURNAL_SECONDS, self._keep_journal)
             self._do("sweep", _SWEEP_SECONDS, self._sweep)

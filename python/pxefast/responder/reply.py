@@ -177,6 +177,7 @@ class Answers:
         boot_file = named(decision, None if known_address else case.session)
         handed = Handed(
             decision.action == "prompt",
+            case.session,
             decision.boot_image,
             decision.deployment,
             decision.device,
