@@ -1,4 +1,4 @@
-"""All benches in one run: `make bench`, or `python benches/run.py [parse] [decide] [claims] [tftp] [--json FILE]`.
+"""All benches in one run: `make bench`, or `python benches/run.py [parse] [decide] [snapshot] [claims] [tftp] [--json FILE]`.
 
 Each figure is a ratio to a peer measured in the same run; absolute times depend on the machine (README.md).
 """
@@ -18,9 +18,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 import claims
 import decisions
 import packets
+import snapshot
 import transfers
 
-SECTIONS = {"parse": packets.run, "decide": decisions.run, "claims": claims.run, "tftp": transfers.run}
+SECTIONS = {
+    "parse": packets.run,
+    "decide": decisions.run,
+    "snapshot": snapshot.run,
+    "claims": claims.run,
+    "tftp": transfers.run,
+}
 
 
 def machine() -> dict[str, Any]:

@@ -1,94 +1,171 @@
 from pathlib import Path
 
+import pytest
+from pxefast.decide.records import Site, swapped_guid
+from pxefast.site import schema
 from pxefast.site.devices import NewDevice
 from pxefast.site.ledger import Claim, Ledger
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
+from sqlalchemy import event, insert
 
 NOW = 1_700_000_000.0
+GUID = "8a9f841d-4d9f-5e53-a833-734a9fbf87b5"
+
+
+def snapshot(store: Store, distributed: tuple[str, ...] = ()) -> Site:
+    return load(store, store.point, distributed, 900)
+
+
+def deploy(store: Store, collection: str, purpose: str = "available") -> str:
+    sequence = store.task_sequences.all()[0]
+    return store.deployments.create(sequence.id, collection, purpose, "media-pxe").id  # type: ignore[arg-type]
 
 
 def test_a_snapshot_finds_devices_by_each_of_their_identifiers(store: Store) -> None:
-    guid = "11223344-5566-7788-99aa-bbccddeeff00"
-    device = store.devices.add(NewDevice("web01", ("00:11:22:33:44:55", "00:11:22:33:44:56"), guid))
-    site = load(store, store.point, (), 900)
-    assert site.devices_by_mac == {"00:11:22:33:44:55": device, "00:11:22:33:44:56": device}
-    assert site.devices_by_guid == {guid: device}
+    store.devices.add(NewDevice("web01", ("00:11:22:33:44:01", "00:11:22:33:44:02"), GUID))
+    store.devices.add(NewDevice("web02", ("00:11:22:33:44:03",)))
+    site = snapshot(store)
+    assert {mac: device.name for mac, device in site.devices_by_mac.items()} == {
+        "00:11:22:33:44:01": "web01",
+        "00:11:22:33:44:02": "web01",
+        "00:11:22:33:44:03": "web02",
+    }
+    assert site.devices_by_mac["00:11:22:33:44:02"].macs == ("00:11:22:33:44:01", "00:11:22:33:44:02")
+    assert {guid: device.name for guid, device in site.devices_by_guid.items()} == {GUID: "web01"}
 
 
 def test_each_device_has_the_deployments_of_all_its_collections_highest_first(ready: Store) -> None:
-    sequence = ready.task_sequences.all()[0]
-    ready.collections.create("all")
-    ready.collections.add("all", ["web01"])
-    ready.deployments.create(sequence.id, "all", "available", "media-pxe-hidden")
-    ready.devices.add(NewDevice("idle", ("00:11:22:33:44:99",)))
-    site = load(ready, ready.point, (), 900)
-    assert {key: [item.id for item in value] for key, value in site.deployments_by_device.items()} == {
-        1: ["PS120002", "PS120001"],
-        2: ["PS120001"],
-    }
-    newest = site.deployments_by_device[1][0]
-    assert (newest.purpose, newest.audience, newest.boot_image_id) == (
-        "available",
-        "media-pxe-hidden",
-        "PS100002",
+    ready.collections.create("half")
+    ready.collections.add("half", ["web01"])
+    half = deploy(ready, "half")
+    everybody = deploy(ready, "All Systems")
+    site = snapshot(ready)
+    one, other = site.devices_by_mac["00:11:22:33:44:01"], site.devices_by_mac["00:11:22:33:44:02"]
+    assert [item.id for item in one.deployments] == [everybody, half, "PS120001"]
+    assert [item.id for item in other.deployments] == [everybody, "PS120001"]
+    newest = other.deployments[-1]
+    assert (newest.boot_image_id, newest.purpose, newest.audience, newest.enabled) == (
+        "PS100001",
+        "required",
+        "media-pxe",
+        True,
     )
+
+
+def test_devices_of_the_same_collections_share_their_deployments(ready: Store) -> None:
+    site = snapshot(ready)
+    one, other = site.devices_by_mac["00:11:22:33:44:01"], site.devices_by_mac["00:11:22:33:44:02"]
+    assert one.deployments is other.deployments
+    marks = site.marks["PS120001"]
+    assert marks[1] is marks[2]
+
+
+def test_the_preferred_deployment_is_the_devices_own_or_that_of_the_highest_collection(ready: Store) -> None:
+    ready.collections.create("second")
+    ready.collections.add("second", ["web01", "web02"])
+    rows = [
+        {"collection_id": row.id, "value": value}
+        for row, value in ((ready.collections.get("rack"), "PS120009"), (ready.collections.get("second"), "ps12000a "))
+    ]  # fmt: skip
+    common = {"key": "smstspreferredadvertid", "name": "SMSTSPreferredAdvertID", "secret": False}
+    with ready.write("test", "variables") as connection:
+        connection.execute(insert(schema.collection_variable), [{**row, **common} for row in rows])
+        connection.execute(insert(schema.device_variable).values(device_id=1, value="PS12000B", **common))
+    site = snapshot(ready)
+    assert site.devices_by_mac["00:11:22:33:44:01"].preferred == "PS12000B"
+    assert site.devices_by_mac["00:11:22:33:44:02"].preferred == "PS12000A"
 
 
 def test_an_image_is_distributed_only_if_the_library_has_it(ready: Store) -> None:
-    ready.boot_images.add("other", "arm64", Path("/nowhere"), {"uefi": "a.efi"}, pxe_enabled=False)
-    images = load(ready, ready.point, {"PS100002"}, 900).boot_images
-    assert (images["PS100002"].distributed, images["PS100002"].pxe_enabled) == (True, True)
-    assert (images["PS100004"].distributed, images["PS100004"].pxe_enabled) == (False, False)
-    assert images["PS100002"].programs == {"uefi": "grubx64.efi"}
+    ready.boot_images.add("other", "x64", Path("/nowhere"), {"uefi": "a.efi"})
+    library = [row.id for row in ready.boot_images.all() if row.name == "other"]
+    images = snapshot(ready, tuple(library)).boot_images
+    assert {image.name: image.distributed for image in images.values()} == {"linux": False, "other": True}
 
 
-def test_marks_are_the_newest_claims_and_none_after_a_clear(ready: Store) -> None:
-    ledger = Ledger(ready, ready.point)
-    result = ledger.claim(
-        [
-            Claim(1, (), "PS120001", 1, 7, NOW, 900, None, None),
-            Claim(2, (), "PS120001", 1, 8, NOW, 900, None, None),
-        ]
+def test_marks_are_the_newest_generations_and_live_is_what_a_machine_has_now(ready: Store) -> None:
+    before = snapshot(ready)
+    assert {number: mark.state for number, mark in before.marks["PS120001"].items()} == {
+        1: "ARMED",
+        2: "ARMED",
+    }
+    assert before.live == {}
+    (result,) = Ledger(ready, ready.point).claim(
+        [Claim(1, ("mac:00:11:22:33:44:01",), "PS120001", 1, 7, NOW, 900, None, None)]
     )
-    ledger.clear_device("web02")
-    assert load(ready, ready.point, (), 900).marks == {(1, "PS120001"): result[0].mark}
+    after = snapshot(ready)
+    assert after.marks["PS120001"][1] == result.mark
+    assert after.live == {1: result.mark}
+    with ready.write("test", "clear") as connection:
+        connection.execute(
+            schema.ledger.update().where(schema.ledger.c.state == "CLAIMED").values(state="CLEARED")
+        )
+        row = {
+            "device_id": 1,
+            "deployment_id": "PS120001",
+            "generation": 2,
+            "state": "ARMED",
+            "armed_at": NOW,
+        }
+        connection.execute(insert(schema.ledger).values(**row, returns=0))
+    cleared = snapshot(ready)
+    assert (cleared.marks["PS120001"][1].generation, cleared.live) == (2, {})
 
 
 def test_a_snapshot_is_not_changed_by_what_comes_after(ready: Store) -> None:
-    site = load(ready, ready.point, (), 900)
+    site = snapshot(ready)
+    ready.deployments.remove("PS120001")
     ready.devices.remove("web01")
-    ready.dp.set(allow_pxe_response=False)
-    assert "00:11:22:33:44:01" in site.devices_by_mac
-    assert site.dp.allow_pxe_response
+    assert site.devices_by_mac["00:11:22:33:44:01"].deployments[0].id == "PS120001"
 
 
-def test_loading_takes_as_many_statements_for_a_thousand_devices_as_for_one(ready: Store) -> None:
-    from sqlalchemy import event
-
-    def statements() -> int:
-        seen: list[str] = []
-
-        def count(_c: object, _cursor: object, statement: str, *_: object) -> None:
-            seen.append(statement)
-
-        engine = ready._reader
-        event.listen(engine, "before_cursor_execute", count)
-        load(ready, ready.point, (), 900)
-        event.remove(engine, "before_cursor_execute", count)
-        return len(seen)
-
-    before = statements()
-    many = [NewDevice(f"n{i}", (f"02:00:00:00:{i >> 8:02x}:{i & 255:02x}",)) for i in range(1000)]
-    ready.devices.add_many(many)
-    ready.collections.add("rack", [device.name for device in many[:50]])
-    assert statements() == before
+def test_machines_without_a_record_are_the_unknown_computers_of_the_points_own_site(ready: Store) -> None:
+    ready.sites.create("ABC", ready.code)
+    ready.dps.create("dp2", "ABC")
+    made = deploy(ready, "All Unknown Computers")
+    site, other = snapshot(ready), load(ready, "dp2", (), 900)
+    assert set(site.unknown) == set(other.unknown) == {"x86", "x64", "arm64"}
+    assert site.unknown["x64"].name == "x64 Unknown Computer (PS1)"
+    assert other.unknown["x64"].name == "x64 Unknown Computer (ABC)"
+    assert [item.id for item in site.unknown["x64"].deployments] == [made]
+    assert all(
+        made not in [item.id for item in device.deployments] for device in site.devices_by_mac.values()
+    )
 
 
-def test_machines_without_a_record_have_the_deployments_to_all_unknown_computers(ready: Store) -> None:
-    sequence = ready.task_sequences.all()[0]
-    made = ready.deployments.create(sequence.id, "All Unknown Computers", "available", "media-pxe")
-    site = load(ready, ready.point, (), 900)
-    for architecture in ("x86", "x64", "arm64"):
-        assert [item.id for item in site.unknown_deployments[architecture]] == [made.id]
-    assert all(item.id != made.id for items in site.deployments_by_device.values() for item in items)
+def test_a_guid_that_nobody_is_known_by_is_left_out_in_both_byte_orders(store: Store) -> None:
+    with store.write("test", "identities") as connection:
+        for table, more in (
+            (schema.duplicate_identity, {}),
+            (schema.own_identity, {"distribution_point": "dp1"}),
+        ):
+            rows = [{"identity": text, **more} for text in (f"guid:{GUID}", "mac:00:11:22:33:44:55")]
+            connection.execute(insert(table), rows)
+    site = snapshot(store)
+    assert site.duplicate_macs == {"00:11:22:33:44:55"}
+    assert site.duplicate_guids == {GUID, swapped_guid(GUID)}
+    assert site.own == {"mac:00:11:22:33:44:55", f"guid:{GUID}", f"guid:{swapped_guid(GUID)}"}
+
+
+def test_a_setting_reaches_the_decision(store: Store) -> None:
+    store.policy.set("schedules", "enforce")
+    assert snapshot(store).policy.schedules == "enforce"
+
+
+@pytest.mark.parametrize("number", [1, 300])
+def test_loading_takes_as_many_statements_for_many_devices_as_for_one(store: Store, number: int) -> None:
+    store.devices.add_many(
+        [NewDevice(f"n{i}", (f"02:00:00:00:{i >> 8:02x}:{i & 255:02x}",)) for i in range(number)]
+    )
+    statements: list[str] = []
+
+    def count(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement)
+
+    event.listen(store._place.engine, "before_cursor_execute", count)
+    site = snapshot(store)
+    event.remove(store._place.engine, "before_cursor_execute", count)
+    assert len(site.devices_by_mac) == number
+    # BEGIN is one for SQLite's driver.
+    assert len([text for text in statements if text.startswith("SELECT")]) == 14

@@ -1,15 +1,19 @@
 """The snapshot: the whole site as one immutable value to decide from.
 
-Loading is a fixed number of bulk reads in one transaction, whatever the number of devices.
+Loading is a fixed number of bulk reads in one transaction, whatever the number of devices. What many devices have in
+common (their deployments, an armed mark, a site's code) is one object, and what one device is found by is another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, select, union
 
-from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site
+from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site, swapped_guid
 from pxefast.site import schema
 from pxefast.site.boot_images import read_boot_images
 from pxefast.site.distribution_points import read_distribution_point
@@ -17,116 +21,110 @@ from pxefast.site.policy import read_policy
 from pxefast.site.schema import LIVE
 from pxefast.site.store import Store
 
-__all__ = ["load", "read_marks"]
+__all__ = ["load"]
 
 _PREFERRED = "smstspreferredadvertid"
 
 
 def load(store: Store, dp_name: str, distributed: Collection[str], session_seconds: float) -> Site:
-    """The hierarchy as distribution point `dp_name` sees it now.
+    """The hierarchy as distribution point `dp_name` sees it now. Raises NotFound, CannotOpen or SiteError.
 
     `distributed` holds the ids of the boot images in its content library. `Site.marks` and `Site.live` are plain
     dictionaries: whoever claims keeps them up to date. They may lag; the ledger decides.
     """
-    with store.read() as connection:
+    with store.read() as connection, _uncollected():
         dp = read_distribution_point(connection, dp_name)
-        by_mac, by_guid, unknown = _devices(connection, dp.site)
-        images = {
-            row.id: BootImage(
-                row.id, row.name, row.architecture, row.programs, row.pxe_enabled, row.id in distributed
-            )
-            for row in read_boot_images(connection)
-        }
-        marks, live = read_marks(connection)
-        duplicates = _identities(connection, schema.duplicate_identity)
+        devices = _devices(connection, dp.site)
+        marks, live = _marks(connection, devices.numbers)
+        duplicates = set(connection.execute(select(schema.duplicate_identity.c.identity)).scalars())
+        duplicate_guids = {text[5:] for text in duplicates if text.startswith("guid:")}
         return Site(
             dp=dp,
-            devices_by_mac=by_mac,
-            devices_by_guid=by_guid,
-            unknown=unknown,
-            boot_images=images,
+            devices_by_mac=devices.by_mac,
+            devices_by_guid=devices.by_guid,
+            unknown=devices.unknown,
+            boot_images={
+                row.id: BootImage(
+                    row.id,
+                    row.name,
+                    row.architecture,
+                    row.programs,
+                    row.pxe_enabled,
+                    row.id in distributed,
+                    row.launch_file,
+                )
+                for row in read_boot_images(connection)
+            },
             marks=marks,
             live=live,
-            hardware=dict(connection.execute(select(schema.hardware)).all()),
-            session_seconds=session_seconds,
+            hardware=dict(
+                connection.execute(select(schema.hardware.c.identity, schema.hardware.c.device_id)).all()
+            ),
+            session_seconds=float(session_seconds),
             duplicate_macs=frozenset(text[4:] for text in duplicates if text.startswith("mac:")),
-            duplicate_guids=frozenset(text[5:] for text in duplicates if text.startswith("guid:")),
-            own=_identities(connection, schema.own_identity),
+            duplicate_guids=frozenset(duplicate_guids | {swapped_guid(guid) for guid in duplicate_guids}),
+            own=_own(connection),
             policy=read_policy(connection).decision,
         )
 
 
-def read_marks(connection: Connection) -> tuple[dict[str, dict[int, Mark]], dict[int, Mark]]:
-    """The newest generation of each (deployment id, device id), and each device's live mark."""
-    c = schema.ledger.c
-    query = select(
-        c.device_id,
-        c.deployment_id,
-        c.generation,
-        c.state,
-        c.armed_at,
-        c.claimed_at,
-        c.step,
-        c.xid,
-        c.session,
-        c.stepped_at,
-        c.launch.is_not(None),
-        c.returns,
-        c.launched_at,
-    ).order_by(c.generation)
-    marks: dict[str, dict[int, Mark]] = {}
-    live: dict[int, Mark] = {}
-    for (
-        device,
-        deployment,
-        generation,
-        state,
-        armed,
-        claimed,
-        step,
-        xid,
-        session,
-        stepped,
-        *rest,
-    ) in connection.execute(query):
-        mark = Mark(
-            deployment, generation, state, armed, claimed or 0.0, step or 0, xid or 0, session or "",
-            stepped or 0.0, bool(rest[0]), rest[1], rest[2] or 0.0,
-        )  # fmt: skip
-        marks.setdefault(deployment, {})[device] = mark
-        if state in LIVE:
-            live[device] = mark
-    return marks, live
+class _Devices(NamedTuple):
+    """Devices by MAC and by GUID, one site's unknown computer objects by architecture, and each id's one integer."""
+
+    by_mac: dict[str, Device]
+    by_guid: dict[str, Device]
+    unknown: dict[str, Device]
+    numbers: dict[int, int]
 
 
-def _identities(connection: Connection, table: Table) -> frozenset[str]:
-    return frozenset(connection.execute(select(table.c.identity)).scalars())
+class _Reach(NamedTuple):
+    """What a set of collections brings to its members: deployments, the highest id first, and the preferred one."""
+
+    deployments: tuple[Deployment, ...]
+    preferred: str | None
 
 
-def _devices(
-    connection: Connection, site: str
-) -> tuple[dict[str, Device], dict[str, Device], dict[str, Device]]:
-    """Devices by MAC and by GUID, and this site's unknown computer objects by architecture."""
-    d, m = schema.device.c, schema.device_mac.c
-    macs: dict[int, list[str]] = {}
-    for number, mac in connection.execute(select(m.device_id, m.mac).order_by(m.device_id, m.position)):
-        macs.setdefault(number, []).append(mac)
-    deployments, preferred = _reaching(connection)
-    by_mac: dict[str, Device] = {}
-    by_guid: dict[str, Device] = {}
-    unknown: dict[str, Device] = {}
+_NOTHING = _Reach((), None)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look at each of a million new objects many times over."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _devices(connection: Connection, site: str) -> _Devices:
+    d, m, v = schema.device.c, schema.device_mac.c, schema.device_variable.c
+    macs: dict[int, tuple[str, ...]] = {}
+    for number, mac in connection.execute(select(m.device_id, m.mac).order_by(m.position)):
+        macs[number] = (*macs[number], mac) if number in macs else (mac,)
+    reach = _reach(connection)
+    own = {number: _id(value) for number, value in connection.execute(
+        select(v.device_id, v.value).where(v.key == _PREFERRED)
+    )}  # fmt: skip
+    found = _Devices({}, {}, {}, {})
+    by_mac, by_guid, unknown, numbers = found
+    codes: dict[str, str] = {}
     query = select(d.id, d.name, d.guid, d.site, d.protected, d.unknown_architecture)
     for number, name, guid, code, protected, architecture in connection.execute(query):
+        deployments, preferred = reach.get(number, _NOTHING)
         device = Device(
             number,
             name,
-            tuple(macs.get(number, ())),
+            macs.get(number, ()),
             guid,
-            code,
+            codes.setdefault(code, code),
             protected,
-            deployments.get(number, ()),
-            preferred.get(number),
+            deployments,
+            own.get(number, preferred),
         )
+        numbers[number] = number
         if architecture is not None:
             if code == site:
                 unknown[architecture] = device
@@ -135,51 +133,108 @@ def _devices(
             by_mac[mac] = device
         if guid is not None:
             by_guid[guid] = device
-    return by_mac, by_guid, unknown
+    return found
 
 
-def _reaching(connection: Connection) -> tuple[dict[int, tuple[Deployment, ...]], dict[int, str]]:
-    """The deployments that reach each device, and its preferred one."""
+def _reach(connection: Connection) -> dict[int, _Reach]:
+    """What each device gets by its collections; devices of the same ones share it."""
     by_collection = _by_collection(connection)
-    cv, dv = schema.collection_variable.c, schema.device_variable.c
-    wanted = dict(connection.execute(select(cv.collection_id, cv.value).where(cv.key == _PREFERRED)).all())
-    m = schema.collection_member.c
+    m, d, v = schema.collection_member.c, schema.deployment.c, schema.collection_variable.c
+    preferred = {
+        collection: _id(value)
+        for collection, value in connection.execute(
+            select(v.collection_id, v.value).where(v.key == _PREFERRED)
+        )
+    }
+    bringing = union(select(d.collection_id), select(v.collection_id).where(v.key == _PREFERRED))
     memberships: dict[int, tuple[str, ...]] = {}
-    members = select(m.device_id, m.collection_id).order_by(m.device_id, m.collection_id)
-    preferred: dict[int, str] = {}
-    for device_id, collection_id in connection.execute(members):
-        if collection_id in by_collection:
-            memberships[device_id] = (*memberships.get(device_id, ()), collection_id)
-        if collection_id in wanted:
-            preferred[device_id] = wanted[collection_id]
-    preferred.update(connection.execute(select(dv.device_id, dv.value).where(dv.key == _PREFERRED)).all())
-    shared = {collections: _joined(collections, by_collection) for collections in set(memberships.values())}
-    return {device_id: shared[collections] for device_id, collections in memberships.items()}, preferred
+    known: dict[str, tuple[str, ...]] = {}
+    members = select(m.device_id, m.collection_id).where(m.collection_id.in_(bringing))
+    for number, collection in connection.execute(members):
+        if number in memberships:
+            memberships[number] = (*memberships[number], collection)
+        else:
+            memberships[number] = known.setdefault(collection, (collection,))
+    shared: dict[tuple[str, ...], _Reach] = {}
+    reach: dict[int, _Reach] = {}
+    for number, collections in memberships.items():
+        if collections not in shared:
+            ordered = tuple(sorted(collections))
+            shared[collections] = shared.setdefault(ordered, _joined(ordered, by_collection, preferred))
+        reach[number] = shared[collections]
+    return reach
 
 
 def _joined(
-    collections: tuple[str, ...], by_collection: Mapping[str, list[Deployment]]
-) -> tuple[Deployment, ...]:
-    together = [deployment for collection in collections for deployment in by_collection[collection]]
-    return tuple(sorted(together, key=lambda deployment: deployment.id, reverse=True))
+    collections: tuple[str, ...],
+    by_collection: Mapping[str, list[Deployment]],
+    preferred: Mapping[str, str],
+) -> _Reach:
+    together = [deployment for collection in collections for deployment in by_collection.get(collection, ())]
+    # Of several collections' variables, that of the highest id counts.
+    wanted = [preferred[collection] for collection in collections if collection in preferred]
+    return _Reach(
+        tuple(sorted(together, key=lambda deployment: deployment.id, reverse=True)),
+        wanted[-1] if wanted else None,
+    )
 
 
 def _by_collection(connection: Connection) -> dict[str, list[Deployment]]:
     d, t = schema.deployment.c, schema.task_sequence.c
-    query = select(
-        d.id,
-        t.id,
-        t.boot_image_id,
-        d.collection_id,
-        d.purpose,
-        d.audience,
-        d.enabled,
-        d.available_at,
-        d.expires_at,
-        d.created_at,
-    ).join_from(schema.deployment, schema.task_sequence)
+    columns = (d.id, t.id, t.boot_image_id, d.collection_id, d.purpose, d.audience, d.enabled)
+    query = select(*columns, d.available_at, d.expires_at, d.created_at)
+    rows: Iterable[Any] = connection.execute(query.join_from(schema.deployment, schema.task_sequence))
     by_collection: dict[str, list[Deployment]] = {}
-    for row in connection.execute(query):
+    for row in rows:
         deployment = Deployment(*row)
         by_collection.setdefault(deployment.collection_id, []).append(deployment)
     return by_collection
+
+
+def _marks(
+    connection: Connection, numbers: Mapping[int, int]
+) -> tuple[dict[str, dict[int, Mark]], dict[int, Mark]]:
+    """The newest generation of each (deployment id, device id), and each device's live mark."""
+    c = schema.ledger.c
+    columns = (c.deployment_id, c.generation, c.state, c.armed_at, c.claimed_at, c.step, c.xid, c.session)
+    query = select(c.device_id, *columns, c.stepped_at, c.launch, c.returns, c.launched_at, c.why)
+    marks: dict[str, dict[int, Mark]] = {}
+    live: dict[int, Mark] = {}
+    armed: dict[tuple[str, int, float, int], Mark] = {}
+    for (
+        number, deployment, generation, state, armed_at, claimed_at, step, xid, session, stepped_at, launch, returns,
+        launched_at, why,
+    ) in connection.execute(query):  # fmt: skip
+        of_deployment = marks.get(deployment)
+        if of_deployment is None:
+            of_deployment = marks[deployment] = {}
+        before = of_deployment.get(number)
+        if before is not None and before.generation > generation:
+            continue
+        if state == "ARMED":
+            alike = (deployment, generation, armed_at, returns)
+            mark = armed.get(alike)
+            if mark is None:
+                mark = armed[alike] = Mark(deployment, generation, state, armed_at, returns=returns)
+        else:
+            mark = Mark(
+                deployment, generation, state, armed_at, claimed_at or 0.0, step or 0, xid or 0, session or "",
+                stepped_at or 0.0, launch is not None, returns, launched_at or 0.0, why or "",
+            )  # fmt: skip
+        number = numbers.get(number, number)
+        of_deployment[number] = mark
+        if state in LIVE:
+            live[number] = mark
+    return marks, live
+
+
+def _own(connection: Connection) -> frozenset[str]:
+    """The identities of the machines that run pxefast; a GUID in both of its byte orders (W-30)."""
+    found = set(connection.execute(select(schema.own_identity.c.identity)).scalars())
+    swapped = {f"guid:{swapped_guid(text[5:])}" for text in found if text.startswith("guid:")}
+    return frozenset(found | swapped)
+
+
+def _id(value: str) -> str:
+    """A deployment id as a person wrote it into a variable."""
+    return value.strip().upper()
