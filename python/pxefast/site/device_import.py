@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -38,7 +38,7 @@ def insert_devices(
             site = site_code(connection, device.site, default_site) if device.site else default_site
             done.append(batch.take(replace(device, site=site), on_conflict, moves=bool(device.site)))
     batch.write()
-    _insert_variables(connection, wanted, done)
+    _insert_variables(connection, wanted, done, batch.merged)
     rules.refresh(connection, devices=[device.id for device in done])
     _add_to_collections(connection, wanted, done, file)
     return done
@@ -72,6 +72,11 @@ class _Batch:
         self._merged: dict[int, Device] = {}
         self._left: dict[str, int] = {}
         self._inherited: list[tuple[int, int]] = []
+
+    @property
+    def merged(self) -> Collection[int]:
+        """The ids of records that were there before."""
+        return self._merged.keys()
 
     def take(self, device: Device, on_conflict: OnConflict, moves: bool) -> Device:
         """Decide on one device; what it will be. `moves`: its site was asked for. Raises AlreadyExists or Invalid."""
@@ -126,7 +131,8 @@ class _Batch:
         if macs:
             connection.execute(insert(m), macs)
         hardware = schema.hardware
-        for texts in chunks([*self._left, *(text for item in present for text in _spellings(item))]):
+        found = (text for item in present for text in _spellings(item) if text in self._former)
+        for texts in chunks([*self._left, *found]):
             connection.execute(delete(hardware).where(hardware.c.identity.in_(texts)))
         if self._left:
             left = [{"identity": text, "device_id": number} for text, number in self._left.items()]
@@ -246,7 +252,10 @@ def _row(device: Device) -> dict[str, object]:
 
 
 def _insert_variables(
-    connection: Connection, wanted: Sequence[tuple[NewDevice, Device]], done: Sequence[Device]
+    connection: Connection,
+    wanted: Sequence[tuple[NewDevice, Device]],
+    done: Sequence[Device],
+    merged: Collection[int],
 ) -> None:
     v = schema.device_variable
     rows = {
@@ -254,7 +263,7 @@ def _insert_variables(
         for (new, _), device in zip(wanted, done, strict=True)
         for name, value in new.variables
     }
-    for part in chunks(list(rows), 450):
+    for part in chunks([row for row in rows if row[0] in merged], 450):
         connection.execute(delete(v).where(tuple_(v.c.device_id, v.c.key).in_(part)))
     if rows:
         connection.execute(

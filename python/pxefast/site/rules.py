@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, false, insert, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, false, insert, literal, or_, select, true
 
 from pxefast.decide.records import normal_guid, swapped_guid
 from pxefast.errors import Invalid
@@ -36,7 +36,7 @@ ALL_SYSTEMS = "SMS00001"
 ALL_UNKNOWN_COMPUTERS = "SMS000US"
 BUILT_IN = {ALL_SYSTEMS: "All Systems", ALL_UNKNOWN_COMPUTERS: "All Unknown Computers"}
 
-# Beyond this it is cheaper to work out all devices than to name them.
+# Beyond this devices are not named one by one: all between the least and the greatest id are worked out.
 _MOST_NAMED = 300
 
 _DEVICE = schema.device.c
@@ -111,9 +111,11 @@ def refresh(
         collections = [*BUILT_IN, *connection.execute(queries).scalars()]
     affected = _in_order(collections, _made_of(connection))
     rules = _read(connection, affected)
-    scope = None if devices is None or len(devices) > _MOST_NAMED else sorted(devices)
+    ids = None if devices is None else sorted(devices)
+    if ids == []:
+        return
     for collection in affected:
-        _refresh_one(connection, collection, rules.get(collection, []), scope)
+        _refresh_one(connection, collection, rules.get(collection, []), ids)
 
 
 def dependents(connection: Connection, collection_id: str) -> list[str]:
@@ -152,17 +154,22 @@ def add_direct(connection: Connection, collection_id: str, device_ids: Sequence[
 
 
 def _refresh_one(
-    connection: Connection, collection: str, rules: Sequence[Any], scope: Sequence[int] | None
+    connection: Connection, collection: str, rules: Sequence[Any], ids: Sequence[int] | None
 ) -> None:
     here = _MEMBER.collection_id == collection
-    wanted = select(_DEVICE.id).where(_belongs(collection, rules))
-    if scope is not None:
-        wanted = wanted.where(_DEVICE.id.in_(scope))
+    wanted = select(_DEVICE.id).where(_belongs(collection, rules), _among(_DEVICE.id, ids))
     gone = delete(schema.collection_member).where(here, _MEMBER.device_id.not_in(wanted))
-    connection.execute(gone if scope is None else gone.where(_MEMBER.device_id.in_(scope)))
+    connection.execute(gone.where(_among(_MEMBER.device_id, ids)))
     there = select(_MEMBER.device_id).where(here)
     missing = wanted.add_columns(literal(collection)).where(_DEVICE.id.not_in(there))
     connection.execute(insert(schema.collection_member).from_select(["device_id", "collection_id"], missing))
+
+
+def _among(column: ColumnElement[int], ids: Sequence[int] | None) -> ColumnElement[bool]:
+    """True for these devices, and maybe for others: working those out too changes nothing."""
+    if ids is None:
+        return true()
+    return column.in_(ids) if len(ids) <= _MOST_NAMED else column.between(ids[0], ids[-1])
 
 
 def _belongs(collection: str, rules: Sequence[Any]) -> ColumnElement[bool]:
