@@ -60,14 +60,16 @@ def _demo(folder: Path) -> None:
 
 def _boot(machine: _Machine) -> str:
     """Discover and request; the boot file that is named."""
+    file = b""
     for question, door, kind in (("who serves PXE here?", "dhcp", 1), ("what shall I boot?", "boot", 3)):
         with _step(f"{'discover' if kind == 1 else 'request'}: {question}"):
             # As firmware does: ask again when nothing comes.
             answers = (machine.ask(door, kind, _SILENCE_SECONDS) for _ in range(_TRIES))
-            answer = next((answer for answer in answers if answer is not None), None)
+            answer = next(filter(None, answers), None)
             if answer is None:
                 raise PxefastError("no answer came")
-    return str(answer.file.decode())
+            file = answer.file
+    return file.decode()
 
 
 def _refused(machine: _Machine, events: _Events) -> None:
