@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ..loopback.home import LOOPBACK
-from ..loopback.machine import REQUEST
+from ..loopback.home import LOOPBACK, Home
+from ..loopback.machine import REQUEST, Machine
 from ..loopback.peer import DATA, ERROR
 from ..loopback.point import Point
-from ..loopback.service import PATIENCE, eventually
+from ..loopback.service import PATIENCE, SOON, Service, eventually
 from ..postgres import Postgres
 from .test_gates import FILES, PROGRAMS, fetched
 
@@ -43,7 +43,9 @@ def test_a_dead_database_stops_required_deployments_and_by_choice_not_available_
                 answer = available.boot()
                 assert answer.reply is not None
                 assert fetched(available, answer.file or "").opcode == DATA
-            eventually(lambda: any("go on from a snapshot" in text for text in point.home.status()["problems"]))
+            eventually(
+                lambda: any("go on from a snapshot" in text for text in point.home.status()["problems"])
+            )
         finally:
             postgres.start()
         eventually(lambda: required.request().reply, PATIENCE, "the database's return")
@@ -102,3 +104,21 @@ def test_a_database_that_may_forget_is_refused_by_the_settings_name(
     finally:
         postgres.execute(f"ALTER SYSTEM RESET {name}")
         postgres.execute("SELECT pg_reload_conf()")
+
+
+def test_what_one_distribution_point_launched_every_other_one_denies(tmp_path: Path, pg: str) -> None:
+    with on_postgres(tmp_path / "one", pg) as one:
+        settings = {**LOOPBACK, "database": {"url": pg}, "point": {"name": "dp2"}}
+        home = Home(tmp_path / "two", settings, ("--database", pg, "--dp", "dp2"))
+        home.answer()
+        home.run("content", "distribute", one.image)
+        machine = one.machine()
+        with Service(home) as two, Machine(two, machine.mac, machine.guid, "127.0.5.1") as elsewhere:
+            eventually(lambda: elsewhere.discover().reply, SOON, "an offer there too")
+            assert fetched(machine, machine.boot().file or "").opcode == DATA
+            eventually(lambda: elsewhere.discover().reply is None, SOON, "the denial of an offer")
+            assert elsewhere.request().codes[-1] == "already_offered"
+            one.home.run("deployment", "clear", "--device", machine.discover().event["device"], "--yes")
+            eventually(lambda: elsewhere.discover().reply, SOON, "the clearing")
+            assert fetched(elsewhere, elsewhere.boot().file or "").opcode == DATA
+            assert machine.request().reply is None

@@ -18,9 +18,9 @@ from pxefast.site.store import Store
 
 __all__ = ["Keeper"]
 
-# How often changes are looked for; how often the journal, the sweep and the database's own settings have their turn.
+# How often changes are looked for; how often the ledger, the sweep and the database's own settings have their turn.
 _SECONDS = 0.2
-_JOURNAL_SECONDS = 1.0
+_LEDGER_SECONDS = 1.0
 _SWEEP_SECONDS = 10.0
 _SETTINGS_SECONDS = 60.0
 
@@ -73,7 +73,7 @@ class Keeper:
                 # That says it all.
                 self._failed.clear()
                 continue
-            self._do("journal", _JOURNAL_SECONDS, self._keep_journal)
+            self._do("ledger", _LEDGER_SECONDS, self._follow_ledger)
             self._do("sweep", _SWEEP_SECONDS, self._sweep)
             self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
 
@@ -105,13 +105,16 @@ class Keeper:
         else:
             self._failed.pop(what, None)
 
-    def _keep_journal(self) -> None:
+    def _follow_ledger(self) -> None:
         try:
             self.budget = self._ledger.budget()
         except PxefastError as error:
             self._view.doubt(error)
             raise
         self._view.budget = budget_exhausted(self.budget)
+        # What other distribution points gave to machines that may ask here next (I4).
+        for device_id, mark in self._ledger.live(list(self._view.site.live)):
+            self._view.mark(device_id, mark)
         if self._barrier is None:
             return
         if self._view.journal is not None:

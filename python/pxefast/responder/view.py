@@ -272,6 +272,13 @@ def _ask(database: Callable[[], T]) -> T:
         raise _Gone(str(error) or type(error).__name__) from error
 
 
+def _older(mark: Mark, there: Mark) -> bool:
+    """Whether a mark was read before what is known: nothing leads back from a launch but a new generation (I5)."""
+    if mark.generation != there.generation:
+        return mark.generation < there.generation
+    return there.state not in ("ARMED", "CLAIMED") and mark.state in ("ARMED", "CLAIMED")
+
+
 def _count(site: Site) -> int:
     return len({device.id for device in (*site.devices_by_mac.values(), *site.devices_by_guid.values())})
 
@@ -280,7 +287,7 @@ def _mark(site: Site, device_id: int, mark: Mark) -> None:
     """Put a mark where decisions look, unless a newer one is there."""
     of_deployment = site.marks.setdefault(mark.deployment_id, {})
     there = of_deployment.get(device_id)
-    if there is not None and there.generation > mark.generation:
+    if there is not None and _older(mark, there):
         return
     of_deployment[device_id] = mark
     if mark.state in LIVE:

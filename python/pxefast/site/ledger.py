@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from sqlalchemy import func, select
@@ -195,6 +195,14 @@ class Ledger:
         query = select(state, func.count()).where(state != "CLEARED").group_by(state).order_by(state)
         with self._store.read() as connection:
             return dict(connection.execute(query).all())
+
+    def live(self, known: Iterable[int] = ()) -> list[tuple[int, Mark]]:
+        """Device and mark of every live session of the hierarchy, and of the devices `known` to have had one."""
+        with self._store.read() as connection:
+            rows = Rows(connection)
+            rows.load_devices(known)
+            rows.load_live()
+            return [(row.device_id, row.mark) for row in rows.all()]
 
     def budget(self, now: float | None = None) -> Budget:
         """How many required boots began before now, and whether that stopped them (D6)."""
