@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 SOURCES := $(shell find native python/pxefast -name '*.rs' -o -name '*.py' -o -name '*.toml' -o -name '*.pyi' -o -name '*.pxd') Cargo.toml build.rs pyproject.toml
 
-.PHONY: demo test check rust python lint types fuzz firmware bench nightly clean
+.PHONY: demo test check rust python lint types fuzz firmware bench conformance nightly clean
 
 demo: $(VENV)/built
 	$(BIN)/pxefast demo
@@ -35,6 +35,10 @@ lint: $(VENV)/built
 types: $(VENV)/built
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --concise pxefast._native
+
+# docs/conformance.md, from the sentences and the tests that show them.
+conformance: $(VENV)/built
+	$(BIN)/python -m tests.conformance.generate
 
 firmware: $(VENV)/built
 	PXEFAST_REQUIRE_FIRMWARE=1 $(BIN)/python -m pytest tests/firmware

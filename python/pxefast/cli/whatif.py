@@ -27,7 +27,6 @@ _NOUNS = (
     "collection",
     "deployment",
     "device",
-    "distribution-point",
     "distribution-point-group",
     "dp",
     "duplicate-id",
