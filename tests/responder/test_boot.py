@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+from pxefast.responder.interfaces import own_identities
 
 from ..loopback.home import LOOPBACK
 from ..loopback.machine import ACK, OFFER, options
+from ..loopback.peer import Peer
 from ..loopback.point import Point
 from ..loopback.service import SOON, eventually
 
@@ -197,3 +201,44 @@ def test_the_answer_comes_from_the_address_that_was_asked(direct: Point) -> None
             assert answer.reply is not None
             assert answer.reply.siaddr == server
             assert answer.event["server"] == server
+
+
+def test_a_known_machine_with_nothing_to_do_is_told_to_go_on(point: Point) -> None:
+    idle = point.machine(None, architecture=BIOS_ARCHITECTURE)
+    offer = idle.discover()
+    assert (offer.event["action"], offer.file) == ("abort", "")
+    answer = idle.request()
+    assert (answer.event["action"], answer.file) == ("abort", "SMSBoot/abort/abortpxe.com")
+    ipxe = point.stage(idle, architecture=BIOS_ARCHITECTURE, ipxe=True)
+    assert ipxe.boot().file == "SMSBoot/abort/abort.ipxe"
+    with Peer(point.service.ports["tftp"]) as peer:
+        assert peer.fetch("SMSBoot/abort/abort.ipxe") == b"#!ipxe\nexit\n"
+        program = peer.fetch("smsboot\\ABORT\\abortpxe.com")
+        assert len(program) < 200
+        assert b"going on to the next boot device" in program
+    point.home.run("halt")
+    assert idle.request().reply is not None, "that harms nobody"
+    point.home.run("halt", "--off")
+
+
+def test_a_uefi_machine_with_nothing_to_do_goes_on_by_itself_whatever_the_setting(point: Point) -> None:
+    idle = point.machine(None)
+    assert idle.discover().event["action"] == "ignore"
+    point.home.run("setting", "set", "no_deployment_uefi", "abort")
+    try:
+        refused = eventually(
+            lambda: (answer := idle.request()).codes[-1] == "no_abort_program" and answer, SOON
+        )
+        assert refused.reply is None
+    finally:
+        point.home.run("setting", "reset", "no_deployment_uefi")
+
+
+def test_the_host_that_pxefast_runs_on_is_never_booted(point: Point) -> None:
+    own = [identity for identity in own_identities() if identity.startswith("mac:")]
+    for identity in own:
+        machine = point.client(identity[4:], "aaaaaaaa-0000-0000-0000-000000000001")
+        assert machine.boot().reply is None
+    with closing(sqlite3.connect(point.home.database)) as connection:
+        known = {row[0] for row in connection.execute("SELECT identity FROM own_identity")}
+    assert set(own) <= known
