@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,15 @@ def test_people_read_counts_first_and_then_both_lists(run: Run, done: Run, site:
 
 def test_a_deployment_that_is_not_there_is_an_error(run: Run, site: Path) -> None:
     assert run("explain", "--deployment", "PS1FFFFF").code == 1
+
+
+def test_on_a_terminal_a_bar_says_how_far_it_is_and_the_result_stays_whole(
+    run: Run, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = run("explain", "--deployment", DEPLOYMENT, "--json")
+    assert [item["device"] for item in result.json] == ["web01"]
+    assert "machines" in result.err
 
 
 def test_explaining_changes_nothing(run: Run, site: Path, home: Path) -> None:

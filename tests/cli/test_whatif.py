@@ -155,6 +155,14 @@ def test_what_does_more_than_change_the_database_is_refused(
     assert rows(home) == before
 
 
+def test_what_can_be_tried_are_commands_that_there_are(run: Run, site: Path) -> None:
+    said = run("whatif", "serve").err
+    nouns = said[said.index("it can try ") + len("it can try ") :].split(" and ")[0].split(", ")
+    assert len(nouns) > 5
+    for noun in nouns:
+        assert run(noun, "--help").code == 0, noun
+
+
 def test_a_command_that_fails_says_why_and_leaves_nothing_behind(run: Run, site: Path, home: Path) -> None:
     before = rows(home)
     failed = run("whatif", "deployment", "remove", "PS1FFFFF")

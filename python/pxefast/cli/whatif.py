@@ -72,10 +72,9 @@ def whatif(
 ) -> None:
     """Say which machines would boot otherwise if a command were run.
 
-    The command is run on the database within a transaction that is then taken back, so that nothing is written; a
-    service that claims meanwhile waits for as long. Every device is asked about before and after, as a machine of
-    --arch and --firmware, and so is one machine without a record. What the command itself says is on standard error.
-    Options of whatif come before the command.
+    The command is run on a copy of the database in memory: nothing is written, and no service waits. Every device is
+    asked about before and after, as a machine of --arch and --firmware, and so is one machine without a record. What
+    the command itself says is on standard error. Options of whatif come before the command.
     """
     here = get(context)
     _check(command)
