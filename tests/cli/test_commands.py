@@ -48,7 +48,7 @@ def test_every_promised_command_is_there() -> None:
     boundary-group create, boundary-group add, boundary-group list, boundary-group show, boundary-group remove
     duplicate-id add, duplicate-id list, duplicate-id remove
     device sessions, ledger show, audit list, audit verify, budget show, budget reset, reconcile
-    explain, serve, status, demo, version
+    explain, serve, status, watch, halt, demo, version
     """
     assert {name.strip() for line in promised.split("\n") for name in line.split(",")} - {""} <= set(NAMES)
 

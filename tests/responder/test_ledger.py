@@ -114,3 +114,31 @@ def test_a_killed_service_does_not_forget_what_it_handed_out(tmp_path: Path) -> 
         assert same.reply is not None
         assert same.file == first.file, "the boot under way may still go on"
         assert point.stage(machine, ipxe=True).boot().file == point.name("boot.ipxe")
+
+
+def test_a_database_put_back_from_a_backup_boots_nobody_until_a_person_has_reconciled_it(
+    tmp_path: Path,
+) -> None:
+    with Point(tmp_path) as point:
+        machine, other, available = point.machine(), point.machine(), point.machine("available")
+        backup = tmp_path / "backup.db"
+        with (
+            closing(sqlite3.connect(point.home.database)) as source,
+            closing(sqlite3.connect(backup)) as target,
+        ):
+            source.backup(target)
+        assert machine.boot().reply is not None
+        point.service.end()
+        for file in point.home.folder.glob("site.db*"):
+            file.unlink()
+        backup.rename(point.home.database)
+        point.again()
+        for client in (machine, other, available):
+            client.service = point.service
+        for client in (machine, other):
+            assert client.boot().codes[-1] == "journal_broken"
+        assert available.boot().reply is not None
+        assert "pxefast reconcile" in eventually(lambda: point.home.status()["problems"])[0]
+        point.home.run("reconcile", "--yes")
+        assert eventually(lambda: other.boot().reply, what="the end of it") is not None
+        assert machine.boot().codes[-1] == "hold"
