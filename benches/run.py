@@ -1,4 +1,4 @@
-"""All benches in one run: `make bench`, or `python benches/run.py [parse] [decide] [snapshot] [claims] [tftp] [--json FILE]`.
+"""All benches in one run: `make bench`, or `python benches/run.py [SECTION...] [--json FILE]`.
 
 Each figure is a ratio to a peer measured in the same run; absolute times depend on the machine (README.md).
 """

@@ -46,7 +46,7 @@ def test_each_device_has_the_deployments_of_all_its_collections_highest_first(re
     assert [item.id for item in other.deployments] == [everybody, "PS120001"]
     newest = other.deployments[-1]
     assert (newest.boot_image_id, newest.purpose, newest.audience, newest.enabled) == (
-        "PS100001",
+        "PS100002",
         "required",
         "media-pxe",
         True,

@@ -1,19 +1,13 @@
-import re
-import sqlite3
 import time
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from pxefast.errors import AlreadyExists, CannotOpen, Invalid, NotFound, SiteError
-from pxefast.site import migrations, schema
+from pxefast.site import schema
 from pxefast.site.devices import NewDevice
 from pxefast.site.store import Store
 from pxefast.site.watch import Watcher
-from sqlalchemy import create_engine, select
+from sqlalchemy import select
 
 BUILT_IN = ["All Systems", "All Unknown Computers"]
 
@@ -54,43 +48,6 @@ def test_a_file_that_is_no_site_database_cannot_be_opened(tmp_path: Path, conten
     file.write_bytes(content)
     with pytest.raises(CannotOpen, match=r"site\.db"):
         Store.open(file)
-
-
-def test_a_database_of_a_newer_pxefast_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "site.db"
-    Store.create(file, "PS1").close()
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    with pytest.raises(CannotOpen, match="newer pxefast"):
-        Store.open(file)
-
-
-def test_the_migrations_make_exactly_the_schema(tmp_path: Path) -> None:
-    Store.create(tmp_path / "migrated.db", "PS1").close()
-    migrated = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
-    direct = create_engine(f"sqlite:///{tmp_path / 'direct.db'}")
-    schema.metadata.create_all(direct)
-    with migrated.connect() as one, direct.connect() as other:
-        assert compare_metadata(MigrationContext.configure(one), schema.metadata) == []
-        query = "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL AND name NOT IN ('alembic_version')"
-        found, wanted = (
-            {
-                name: sorted(re.findall(r"CONSTRAINT \w+ CHECK \(.*\)|WITHOUT ROWID", sql))
-                for name, sql in rows
-            }
-            for rows in (one.exec_driver_sql(query).all(), other.exec_driver_sql(query).all())
-        )
-        # What Alembic does not compare.
-        assert found == wanted
-    migrated.dispose()
-    direct.dispose()
-
-
-def test_the_revision_that_skips_alembic_is_the_newest_one() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:

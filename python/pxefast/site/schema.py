@@ -41,7 +41,7 @@ _ONE_ROW = "one_row"
 hierarchy = Table(
     "hierarchy",
     metadata,
-    Column("id", Integer, CheckConstraint("id = 1", name=_ONE_ROW), primary_key=True),
+    Column("id", Integer, CheckConstraint("id = 1", name=_ONE_ROW), primary_key=True, autoincrement=False),
     Column("revision", BigInteger, nullable=False),
     Column("next_device", Integer, nullable=False),
     Column("audit_seq", BigInteger, nullable=False),

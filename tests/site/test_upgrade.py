@@ -1,0 +1,192 @@
+"""Databases of an older pxefast, and of a newer one."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pxefast.errors import CannotOpen
+from pxefast.site import audit, migrations, schema
+from pxefast.site.engines import Database, database
+from pxefast.site.snapshot import load
+from pxefast.site.store import Store
+from pxefast.site.tables import upgrade_tables
+from sqlalchemy import Connection, select
+
+GUID = "8a9f841d-4d9f-5e53-a833-734a9fbf87b5"
+# A site as pxefast 0.1 kept it: web01 was claimed, cleared and claimed again, and given two deployments; web02 was
+# cleared; web03 was given nothing; web04 was removed.
+FIRST = f"""
+INSERT INTO site VALUES (1, 'PS1', 17, 5, 4, 131075);
+INSERT INTO distribution_point VALUES (1, 'PS1', 1, 1, 'eth0', 0, 0, 1, NULL, 4096, 16);
+INSERT INTO audit VALUES (1, 1700000000.5, 'root', 'init', 'PS1'), (2, 1700000001, 'root', 'device import', 'web01');
+INSERT INTO device VALUES (1, 'web01', 'web01', '{GUID}', 'PS1'), (2, 'web02', 'web02', NULL, 'PS1'),
+  (3, 'web03', 'web03', NULL, 'PS1');
+INSERT INTO device_mac VALUES ('00:11:22:33:44:01', 1, 0), ('00:11:22:33:44:02', 2, 0), ('00:11:22:33:44:03', 3, 0);
+INSERT INTO retired_identity VALUES ('mac:00:11:22:33:44:04', 4);
+INSERT INTO collection VALUES ('SMS000US', 'All Unknown Computers', 'all unknown computers'),
+  ('PS100003', 'All Systems', 'all systems');
+INSERT INTO collection_member VALUES ('PS100003', 1), ('PS100003', 2), ('PS100003', 3);
+INSERT INTO boot_image VALUES ('PS100001', 'linux', 'linux', 'x64', '/image', 1);
+INSERT INTO boot_program VALUES ('PS100001', 'uefi', 'grubx64.efi');
+INSERT INTO task_sequence VALUES ('PS100002', 'install', 'install', 'PS100001');
+INSERT INTO deployment VALUES ('PS120001', 'PS100002', 'PS100003', 'required', 'media-pxe'),
+  ('PS120002', 'PS100002', 'PS100003', 'available', 'media-pxe');
+INSERT INTO ledger VALUES (1, 'PS120001', 1, 'CLAIMED', 'aa', 1, 7, 1700000100, 1700000101),
+  (1, 'PS120001', 2, 'CLAIMED', 'bb', 3, 8, 1700000200, 1700000202),
+  (1, 'PS120000', 1, 'CLAIMED', 'cc', 1, 9, 1700000050, 1700000050),
+  (2, 'PS120001', 1, 'CLAIMED', 'dd', 1, 7, 1700000100, 1700000101),
+  (2, 'PS120001', 2, 'ARMED', NULL, NULL, NULL, NULL, NULL),
+  (4, 'PS120001', 1, 'CLAIMED', 'ee', 1, 7, 1700000100, 1700000101);
+"""
+
+
+def first_tables(place: Database) -> None:
+    with place.transaction(change=True, lock=False) as connection:
+        migrations.upgrade(connection, "0001")
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    """A database of pxefast 0.1."""
+    file = tmp_path / "site.db"
+    place = database(file, 5)
+    first_tables(place)
+    place.engine.dispose()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(FIRST)
+    return file
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any tables."""
+    where = tmp_path / "site.db" if request.param == "sqlite" else request.getfixturevalue("pg")
+    place = database(where, 5)
+    yield place
+    place.engine.dispose()
+
+
+def checks(connection: Connection) -> dict[str, list[str]]:
+    """What Alembic does not compare, of a SQLite database."""
+    query = "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL AND name <> 'alembic_version' AND name NOT LIKE 'sqlite_%'"
+    return {
+        name: sorted(re.findall(r"CONSTRAINT \w+ CHECK \(.*\)|WITHOUT ROWID", sql))
+        for name, sql in connection.exec_driver_sql(query)
+    }
+
+
+def test_the_revisions_make_exactly_the_tables_of_a_new_database(empty: Database, tmp_path: Path) -> None:
+    first_tables(empty)
+    with empty.transaction(change=True, lock=False) as connection:
+        migrations.upgrade(connection)
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert migrations.revision_of(connection) == migrations.HEAD
+        if empty.dialect == "sqlite":
+            with Store.create(tmp_path / "new.db", "PS1") as store, store.read() as other:
+                assert checks(connection) == checks(other)
+
+
+def test_a_new_database_is_of_the_newest_revision(store: Store) -> None:
+    with store.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        config = migrations.alembic_config(connection)
+    found = [item.revision for item in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(found)) == migrations.REVISIONS
+
+
+def test_an_old_home_goes_on_as_it_was(first: Path) -> None:
+    with Store.open(first) as store:
+        assert store.code == "PS1"
+        point = store.dps.get()
+        assert (point.enable_pxe, point.interfaces, point.ramdisk_tftp_window_size) == (True, ("eth0",), 16)
+        assert [device.name for device in store.devices.all()] == ["web01", "web02", "web03"]
+        assert {row.name for row in store.collections.all()} == {
+            "All Systems",
+            "All Systems (PS100003)",
+            "All Unknown Computers",
+        }
+        site = load(store, store.point, ("PS100001",), 900)
+        web03 = site.devices_by_mac["00:11:22:33:44:03"]
+        assert [item.id for item in web03.deployments] == ["PS120002", "PS120001"]
+        assert set(site.unknown) == {"x86", "x64", "arm64"}
+        assert site.hardware == {"mac:00:11:22:33:44:04": 4}
+        assert store.collections.create("new").id == "PS100004"
+        assert store.deployments.create("PS100002", "new", "available", "media-pxe").id == "PS120003"
+
+
+def test_what_was_given_stays_given_and_what_was_not_is_armed(first: Path) -> None:
+    c = schema.ledger.c
+    with Store.open(first) as store, store.read() as connection:
+        rows = {
+            (row.device_id, row.deployment_id, row.generation): row
+            for row in connection.execute(select(schema.ledger))
+        }
+        live = connection.execute(select(c.device_id).where(c.state.in_(schema.LIVE))).scalars().all()
+    assert {key: row.state for key, row in rows.items()} == {
+        (1, "PS120001", 1): "CLEARED",
+        (1, "PS120001", 2): "CLAIMED",
+        (1, "PS120000", 1): "HOLD",
+        (2, "PS120001", 1): "CLEARED",
+        (2, "PS120001", 2): "ARMED",
+        (3, "PS120001", 1): "ARMED",
+        (4, "PS120001", 1): "CLAIMED",
+    }
+    claimed = rows[1, "PS120001", 2]
+    assert (claimed.session, claimed.step, claimed.xid, claimed.claimed_at) == ("bb", 3, 8, 1_700_000_200)
+    # Nothing is known of its launch file: it does not return by itself.
+    assert claimed.launch is None
+    assert sorted(live) == [1, 4]
+
+
+def test_the_audit_becomes_a_chain_that_ends_with_the_upgrade(first: Path) -> None:
+    with Store.open(first) as store, store.read() as connection:
+        assert audit.verify(connection) is None
+        rows = connection.execute(select(schema.audit).order_by(schema.audit.c.seq)).all()
+    assert [(row.seq, row.at, row.action) for row in rows[:2]] == [
+        (1, 1_700_000_000.5, "init"),
+        (2, 1_700_000_001.0, "device import"),
+    ]
+    assert (rows[-1].action, rows[-1].subject) == ("db upgrade", "0001 to 0002")
+
+
+def test_a_copy_of_the_old_database_is_kept_beside_it(first: Path) -> None:
+    Store.open(first).close()
+    with closing(sqlite3.connect(first.with_name("site.db.0001"))) as kept:
+        assert kept.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert kept.execute("SELECT count(*) FROM ledger").fetchone() == (6,)
+
+
+def test_an_upgrade_that_fails_half_way_leaves_the_old_database(first: Path) -> None:
+    with closing(sqlite3.connect(first)) as connection:
+        # Two rows that cannot both be kept: the last table that is written refuses them.
+        connection.execute("UPDATE ledger SET session = 'aa'")
+        connection.commit()
+    with pytest.raises(Exception, match="ledger"):
+        Store.open(first)
+    with closing(sqlite3.connect(first)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT count(*) FROM retired_identity").fetchone() == (1,)
+
+
+def test_a_database_of_a_newer_pxefast_is_refused(store: Store) -> None:
+    with store.record() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(CannotOpen, match="newer pxefast"):
+        Store.open(store.address)
+    assert [item.name for item in store.check() if not item.ok] == ["schema"]
+
+
+def test_a_shared_database_is_upgraded_only_when_it_is_told(pg: str) -> None:
+    place = database(pg, 5)
+    first_tables(place)
+    with pytest.raises(CannotOpen, match="pxefast db upgrade"):
+        Store.open(pg)
+    assert upgrade_tables(place) == "0001"
+    assert upgrade_tables(place) is None
+    place.engine.dispose()
