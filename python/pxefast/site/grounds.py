@@ -6,9 +6,9 @@ The snapshot that the decision was made from may be a second old; what counts is
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from pxefast.decide.records import Policy, Reason, pending_approval, swapped_guid
 from pxefast.site import schema
@@ -108,38 +108,45 @@ def _spellings(identities: Collection[str]) -> list[str]:
 
 def _required(connection: Connection, deployment_ids: Collection[str]) -> dict[str, float]:
     """When each of those deployments was made that is required and enabled."""
-    d = schema.deployment.c
     found: dict[str, float] = {}
     for part in chunks(deployment_ids):
-        query = select(d.id, d.created_at).where(d.id.in_(part), d.purpose == "required", d.enabled)
-        found.update((number, created) for number, created in connection.execute(query))
+        rows = connection.execute(_REQUIRED, {"keys": part})
+        found.update((number, created) for number, created in rows)
     return found
 
 
 def _devices(connection: Connection, device_ids: Collection[int]) -> dict[int, _Device]:
-    d = schema.device.c
     found: dict[int, _Device] = {}
     for part in chunks(device_ids):
-        query = select(d.id, d.site, d.protected).where(d.id.in_(part), d.unknown_architecture.is_(None))
-        found.update(
-            (number, _Device(site, protected)) for number, site, protected in connection.execute(query)
-        )
+        rows = connection.execute(_DEVICES, {"keys": part})
+        found.update((number, _Device(site, protected)) for number, site, protected in rows)
     return found
 
 
 def _reached(
     connection: Connection, deployment_ids: Collection[str], device_ids: Collection[int]
 ) -> set[tuple[int, str]]:
-    d, m = schema.deployment.c, schema.collection_member.c
-    joined = select(m.device_id, d.id).join_from(
-        schema.deployment, schema.collection_member, d.collection_id == m.collection_id
-    )
     found: set[tuple[int, str]] = set()
     for deployments in chunks(deployment_ids):
         for devices in chunks(device_ids):
-            query = joined.where(d.id.in_(deployments), m.device_id.in_(devices))
-            found.update((device_id, deployment_id) for device_id, deployment_id in connection.execute(query))
+            rows = connection.execute(_REACHED, {"keys": devices, "deployments": deployments})
+            found.update((device_id, deployment_id) for device_id, deployment_id in rows)
     return found
+
+
+def _keys(name: str = "keys") -> BindParameter[Any]:
+    return bindparam(name, expanding=True)
+
+
+# Built once: to build a statement takes as long as to run it, and each batch of claims runs these.
+_D, _V, _M = schema.deployment.c, schema.device.c, schema.collection_member.c
+_REQUIRED = select(_D.id, _D.created_at).where(_D.id.in_(_keys()), _D.purpose == "required", _D.enabled)
+_DEVICES = select(_V.id, _V.site, _V.protected).where(_V.id.in_(_keys()), _V.unknown_architecture.is_(None))
+_REACHED = (
+    select(_M.device_id, _D.id)
+    .join_from(schema.deployment, schema.collection_member, _D.collection_id == _M.collection_id)
+    .where(_D.id.in_(_keys("deployments")), _M.device_id.in_(_keys()))
+)
 
 
 def _objects(connection: Connection, deployment_ids: Collection[str], site: str) -> dict[str, float | None]:

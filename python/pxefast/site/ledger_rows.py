@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, select, update
 
 from pxefast.site import audit, schema
 from pxefast.site.protocol import Row
@@ -37,28 +37,23 @@ class Rows:
 
     def load_devices(self, device_ids: Iterable[int]) -> None:
         """Read every row of these devices."""
-        for part in chunks(device_ids):
-            self._load(schema.ledger.c.device_id.in_(part))
+        self._load(_OF_DEVICES, device_ids)
 
     def load_sessions(self, sessions: Iterable[str]) -> None:
         """Read the rows of these sessions."""
-        for part in chunks(sessions):
-            self._load(schema.ledger.c.session.in_(part))
+        self._load(_OF_SESSIONS, sessions)
 
     def load_peers(self, peers: Iterable[str]) -> None:
         """Read the live rows at these addresses."""
-        c = schema.ledger.c
-        for part in chunks(peers):
-            self._load(and_(c.peer.in_(part), c.state.in_(LIVE)))
+        self._load(_AT_PEERS, peers)
 
     def load_deployments(self, deployment_ids: Iterable[str]) -> None:
         """Read every row of these deployments."""
-        for part in chunks(deployment_ids):
-            self._load(schema.ledger.c.deployment_id.in_(part))
+        self._load(_OF_DEPLOYMENTS, deployment_ids)
 
     def load_live(self) -> None:
         """Read every row that is live on its device."""
-        self._load(schema.ledger.c.state.in_(LIVE))
+        self._load(_IN_STATES, LIVE)
 
     def get(self, device_id: int, deployment_id: str) -> Row | None:
         """The newest generation, if there is any."""
@@ -109,13 +104,13 @@ class Rows:
             self._connection.execute(insert(schema.ledger), new)
         audit.append(self._connection, self._entries)
 
-    def _load(self, where: ColumnElement[bool]) -> None:
-        query = select(schema.ledger).where(where, schema.ledger.c.state != "CLEARED")
-        for found in self._connection.execute(query):
-            row = Row(*found)
-            if row[:3] not in self._stored:
-                self._stored[row[:3]] = row
-                self._remember(row)
+    def _load(self, query: Select[Any], keys: Iterable[object]) -> None:
+        for part in chunks(keys):
+            for found in self._connection.execute(query, {"keys": part}):
+                row = Row(*found)
+                if row[:3] not in self._stored:
+                    self._stored[row[:3]] = row
+                    self._remember(row)
 
     def _remember(self, row: Row) -> None:
         self._devices.setdefault(row.device_id, {})[row.deployment_id] = row
@@ -138,8 +133,20 @@ def subject(row: Row) -> str:
     return " ".join(f"{name}={value}" for name, value in fields.items() if value)
 
 
+def _newest(column: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:
+    """The rows of some keys; those of cleared generations are history. Built once, for building takes its time."""
+    wanted = column.in_(bindparam("keys", expanding=True))
+    return select(schema.ledger).where(wanted, schema.ledger.c.state != "CLEARED", *more)
+
+
+_C = schema.ledger.c
+_OF_DEVICES = _newest(_C.device_id)
+_OF_DEPLOYMENTS = _newest(_C.deployment_id)
+_OF_SESSIONS = _newest(_C.session)
+_AT_PEERS = _newest(_C.peer, _C.state.in_(LIVE))
+_IN_STATES = _newest(_C.state)
 _UPDATE = (
     update(schema.ledger)
-    .where(and_(*(schema.ledger.c[name] == bindparam(f"row_{name}") for name in _KEY)))
+    .where(and_(*(_C[name] == bindparam(f"row_{name}") for name in _KEY)))
     .values({name: bindparam(f"row_{name}") for name in Row._fields if name not in _KEY})
 )
