@@ -79,6 +79,17 @@ def test_many_machines_need_the_hash_of_their_list(run: Any, done: Any, many: st
     assert run("deployment", "show", "PS120002", "--json").json["states"] == {"ARMED": 25}
 
 
+def test_the_list_counts_members_those_that_wait_and_the_states(run: Any, done: Any, site: Path) -> None:
+    done("device", "import", "--name", "n", "--mac", "00:11:22:33:44:66", "--collection", "rack 7")
+    done(*DEPLOY, "--collection", "rack 7", "--purpose", "available")
+    available, required = run("deployment", "list", "--json").json
+    assert (required["members"], required["pending"], required["states"]) == (2, 1, {"ARMED": 1})
+    assert (available["members"], available["pending"], available["states"]) == (2, 0, {})
+    done("setting", "set", "approve_new_members", "no")
+    assert run("deployment", "list", "--json").json[1]["pending"] == 0
+    assert "ARMED=1" in run("deployment", "list").out
+
+
 def test_protected_devices_are_named_and_left_out(run: Any, done: Any, site: Path) -> None:
     done("device", "set", "web01", "--protected")
     made = run(*DEPLOY, "--collection", "rack 7", "--purpose", "required")
@@ -220,7 +231,9 @@ def test_content_is_validated_redistributed_and_withdrawn(
 
 def test_distribution_points_are_made_set_and_removed(run: Any, done: Any, site: Path) -> None:
     done("site", "create", "--code", "AAA")
-    assert done("dp", "create", "dp2", "--site", "AAA") == "created distribution point dp2 of site AAA"
+    made = run("dp", "create", "dp2", "--site", "AAA")
+    assert made.out == "created distribution point dp2 of site AAA\n"
+    assert "[point]" in made.err
     done("dp", "set", "--dp", "dp2", "--enable-pxe", "--user-device-affinity", "automatic", "--site", "PS1")
     shown = run("dp", "show", "dp2", "--json").json
     assert (shown["site"], shown["enable_pxe"], shown["user_device_affinity"]) == ("PS1", True, "automatic")

@@ -101,15 +101,35 @@ def create(
 @app.command("list", epilog="Example: pxefast deployment list --json")
 def list_(context: typer.Context, json: Json = False) -> None:
     """List the deployments, the one that counts most first."""
-    rows = get(context).store().deployments.all()
+    store = get(context).store()
+    rows, counts = store.deployments.all(), store.deployments.counts()
     if json:
-        print_json([_as_dict(row) for row in rows])
+        print_json([{**_as_dict(row), **counts[row.id]._asdict()} for row in rows if row.id in counts])
         return
     print_table(
-        ("ID", "TASK SEQUENCE", "COLLECTION", "PURPOSE", "AVAILABLE TO", "ENABLED", "SITE"),
+        (
+            "ID",
+            "TASK SEQUENCE",
+            "COLLECTION",
+            "PURPOSE",
+            "AVAILABLE TO",
+            "ENABLED",
+            "MEMBERS",
+            "PENDING",
+            "STATES",
+        ),
         [
-            (row.id, row.task_sequence_id, row.collection, row.purpose, row.audience, row.enabled, row.site)
+            (
+                row.id,
+                row.task_sequence_id,
+                row.collection,
+                row.purpose,
+                row.audience,
+                row.enabled,
+                *counts[row.id],
+            )
             for row in rows
+            if row.id in counts
         ],
     )
 

@@ -30,8 +30,15 @@ def create(
     site: Site = None,
 ) -> None:
     """Create a distribution point. It answers nobody before it is told to."""
-    point = get(context).store().dps.create(name, site)
+    here = get(context)
+    store = here.store()
+    own = store.point
+    point = store.dps.create(name, site)
     print(f"created distribution point {point.name} of site {point.site}")
+    if not here.settings.point.name:
+        note(
+            f'there are several now: write name = "{own}" below [point] in {here.config_file}, before anything else'
+        )
 
 
 @app.command("list", epilog="Example: pxefast dp list --json")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from pxefast.decide.records import Audience, Purpose
 from pxefast.errors import AlreadyExists, Invalid
 from pxefast.site import arming, schema
-from pxefast.site.device_rows import names_of
+from pxefast.site.deployment_status import DeploymentCounts, DeploymentStatus, read_counts, read_status
 from pxefast.site.names import find, listed, site_code
 from pxefast.site.policy import SitePolicy, read_policy
 from pxefast.site.rules import ALL_SYSTEMS, find_collection
@@ -36,8 +36,6 @@ Rerun = Literal["never", "always", "if-failed", "if-succeeded"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 AUDIENCES: tuple[Audience, ...] = get_args(Audience)
 RERUNS: tuple[Rerun, ...] = get_args(Rerun)
-
-_NOTHING_GIVEN = ("ARMED", "CLEARED")
 
 
 class DeploymentRow(NamedTuple):
@@ -69,20 +67,6 @@ class Plan(NamedTuple):
     targets: arming.Targets
     hash: str | None
     warning: str | None
-
-
-class DeploymentStatus(NamedTuple):
-    """A deployment's machines: members, and by name those left out, waiting for approval, and given it.
-
-    `approval`: new members wait for it. `states` counts the ledger's newest generations, of former members too.
-    """
-
-    members: int
-    approval: bool
-    protected: list[str]
-    pending: list[str]
-    given: list[str]
-    states: dict[str, int]
 
 
 class Deployments:
@@ -160,29 +144,14 @@ class Deployments:
 
     def status(self, deployment_id: str) -> DeploymentStatus:
         """What has become of a deployment."""
-        m = schema.collection_member.c
         with self._store.read() as connection:
             row = _read_one(connection, find_deployment(connection, deployment_id).id)
-            count = select(func.count()).where(m.collection_id == row.collection_id)
-            members = int(connection.execute(count).scalar_one())
-            if row.purpose == "available":
-                return DeploymentStatus(members, False, [], [], [], {})
-            protected = arming.targets(connection, row.collection_id).protected
-            waiting = arming.pending(connection, row.id)
-            approval = read_policy(connection).decision.approve_new_members
-            pending = waiting if approval else []
-            states = _newest_states(connection, row.id)
-            given = [number for number, state in states.items() if state not in _NOTHING_GIVEN]
-            counts = {state: list(states.values()).count(state) for state in sorted(set(states.values()))}
-            names = names_of(connection, [*pending, *given])
-            return DeploymentStatus(
-                members,
-                approval,
-                protected,
-                sorted(names.get(number, f"number {number}") for number in pending),
-                sorted(names.get(number, f"number {number}") for number in given),
-                counts,
-            )
+            return read_status(connection, row.id, row.collection_id, row.purpose == "required")
+
+    def counts(self) -> dict[str, DeploymentCounts]:
+        """What has become of every deployment, in numbers."""
+        with self._store.read() as connection:
+            return read_counts(connection)
 
     def set(self, deployment_id: str, **changes: object) -> DeploymentRow:
         """Change audience, available_at, expires_at or rerun; the purpose stays. Raises Invalid or NotFound."""
@@ -323,10 +292,3 @@ def _check(values: dict[str, object]) -> None:
         raise Invalid(
             "a deployment must expire after it becomes available; check --available-at and --expires-at"
         )
-
-
-def _newest_states(connection: Connection, deployment_id: str) -> dict[int, str]:
-    """The state of the newest generation of each device that the ledger knows the deployment of."""
-    k = schema.ledger.c
-    query = select(k.device_id, k.state).where(k.deployment_id == deployment_id).order_by(k.generation)
-    return dict(connection.execute(query).all())
