@@ -76,7 +76,7 @@ def test_no_field_of_a_record_can_be_set(world: Any) -> None:
 def test_the_package_says_whether_it_is_compiled_and_is_so_throughout() -> None:
     program = (
         "import json, sys; from pxefast import decide\n"
-        "names = ['records', 'exclusion', 'identity', 'bootimage', 'deployment', 'decision']\n"
+        "names = ['records', 'reasons', 'exclusion', 'identity', 'bootimage', 'deployment', 'decision']\n"
         "files = [sys.modules['pxefast.decide.' + name].__file__ for name in names]\n"
         "print(json.dumps([decide.compiled, files]))"
     )

@@ -7,7 +7,7 @@ import typer
 from pxefast.cli.context import get
 from pxefast.cli.options import Json
 from pxefast.cli.output import print_fields, print_json
-from pxefast.decide.records import time_text
+from pxefast.decide.reasons import time_text
 
 app = typer.Typer(help="How many required boots may begin before all stop.", no_args_is_help=True)
 

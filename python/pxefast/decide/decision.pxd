@@ -1,9 +1,3 @@
 from .bootimage cimport Choice, Platform
+from .identity cimport Machine
 from .records cimport BootImage, Decision, Deployment, Device, DistributionPoint, Exclusions, Mark, Policy, Reason, Request, Site
-
-cdef class Machine:
-    cdef readonly Device device
-    cdef readonly object known, number
-    cdef readonly Mark live
-    cdef readonly str mac, guid
-    cdef readonly Platform platform

@@ -8,64 +8,29 @@ judged. So taking anything away from a machine never makes another required depl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 
 from .bootimage import PLATFORMS, Choice, Platform, choose, launch_file, program, unusable, warning
-from .deployment import NO_DEPLOYMENT, listed, newest, not_armed, not_in_force, once
-from .identity import hardware_conflict, identify, identities, own_device, own_machine
-from .records import (
-    Action,
-    Decision,
-    Deployment,
-    Device,
-    Exclusions,
-    Mark,
-    Reason,
-    Request,
-    Site,
+from .deployment import available, current, listed, not_in_force, required
+from .identity import Machine, hardware_conflict, identify, identities, own_device, own_machine
+from .reasons import (
+    NO_DEPLOYMENT,
+    NO_IDENTITY,
+    NOT_PXE,
+    PXE_OFF,
+    REQUIRED_NOT_FOR_UNKNOWN,
+    RESPONSES_OFF,
+    UNKNOWN_OFF,
     already_offered,
+    boot_program_named,
+    image_chosen,
+    image_of_highest_id,
     other_session,
+    protected,
+    unknown_computer,
+    unsupported,
 )
-
-NOT_PXE = Reason("not_pxe_client", "the vendor class (option 60) does not begin with PXEClient", "T24")
-PXE_OFF = Reason(
-    "pxe_disabled", "PXE is not enabled on this distribution point; run: pxefast dp set --enable-pxe", "CM-1"
-)
-RESPONSES_OFF = Reason(
-    "responses_not_allowed",
-    "this distribution point does not respond to PXE requests; run: pxefast dp set --allow-pxe-response",
-    "CM-2",
-)
-UNKNOWN_OFF = Reason("unknown_computers_off", "unknown computer support is off", "CM-3")
-NO_ARCHITECTURE = Reason("no_architecture", "the client does not say its architecture (option 93)", "W-32")
-REQUIRED_NOT_FOR_UNKNOWN = Reason(
-    "required_not_for_unknown",
-    "required deployments are not given to unknown computers (setting required_for_unknown)",
-    "R-51",
-)
-NO_IDENTITY = Reason(
-    "no_identity",
-    "neither its MAC nor its SMBIOS GUID tells this machine from others, so that nothing required can run once on it",
-    "T17",
-)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Who asks: the record whose deployments it gets, its own or the unknown computer object.
-
-    `number` is what the ledger knows it by, None for a machine that it has never seen; `live` that number's live mark;
-    `mac` and `guid` are what identified it.
-    """
-
-    device: Device
-    known: bool
-    number: int | None
-    live: Mark | None
-    mac: str
-    guid: str | None
-    platform: Platform | None
+from .records import Action, Decision, Deployment, Device, Exclusions, Mark, Reason, Request, Site
 
 
 def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
@@ -110,7 +75,7 @@ def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
         reasons.append(UNKNOWN_OFF)
         return Decision("ignore", tuple(reasons))
     if platform is None:
-        reasons.append(_unsupported(request.architecture))
+        reasons.append(unsupported(request.architecture))
         return Decision("ignore", tuple(reasons))
     return _unknown(request, site, exclusions, mac, guid, platform, reasons)
 
@@ -155,7 +120,7 @@ def _not_here(device: Device, request: Request, site: Site) -> Reason | None:
         own = own_device(device, request, site)
         if own is not None:
             return own
-    return _protected(device) if device.protected else None
+    return protected(device) if device.protected else None
 
 
 def _unknown(
@@ -174,7 +139,7 @@ def _unknown(
         return Decision(
             "ignore", tuple(reasons), architecture=platform.architecture, firmware=platform.firmware
         )
-    reasons.append(_stand_in(stand_in.name))
+    reasons.append(unknown_computer(stand_in.name))
     by_mac = site.hardware.get("mac:" + mac) if mac else None
     by_guid = site.hardware.get("guid:" + guid) if guid is not None else None
     number = by_mac if by_guid is None else by_guid
@@ -186,7 +151,7 @@ def _unknown(
         live = site.live.get(by_mac) if live is None else live
     machine = Machine(stand_in, False, number, live, mac, guid, platform)
     if stand_in.protected:
-        reasons.append(_protected(stand_in))
+        reasons.append(protected(stand_in))
         return _end("ignore", machine, reasons)
     return _serve(request, site, exclusions, machine, reasons)
 
@@ -205,16 +170,16 @@ def _serve(
         return _nothing(site, machine, reasons)
     platform = machine.platform
     if platform is None:
-        reasons.append(_unsupported(request.architecture))
+        reasons.append(unsupported(request.architecture))
         return _end("ignore", machine, reasons)
     reasons.append(platform.reason)
     if not machine.known:
         deployments = _for_unknown(site, machine, deployments, reasons)
 
-    required = [deployment for deployment in deployments if deployment.purpose == "required"]
+    must = [deployment for deployment in deployments if deployment.purpose == "required"]
     chosen, mark, refused = None, None, None
-    if required:
-        chosen, mark, refused = _required(request, site, machine, platform, required, reasons)
+    if must:
+        chosen, mark, refused = required(request, site, machine, platform, must, reasons)
     # What may run already goes on alone (I2); what cannot run yet gives way.
     if (
         live is not None
@@ -234,12 +199,12 @@ def _serve(
             return _end("ignore", machine, reasons, chosen.deployment.id)
         return _boot("boot", request, site, machine, platform, deployments, chosen, mark, reasons)
 
-    chosen = _available(request, site, platform, deployments, reasons)
+    chosen = available(request, site, platform, deployments, reasons)
     if chosen is None:
         if reasons[-1].code == "no_boot_image":
             return _end("ignore", machine, reasons, refused)
         return _nothing(site, machine, reasons, refused)
-    mark = _current(request, site, machine.number, chosen.deployment.id)
+    mark = current(request, site, machine.number, chosen.deployment.id)
     return _boot("prompt", request, site, machine, platform, deployments, chosen, mark, reasons)
 
 
@@ -250,89 +215,12 @@ def _for_unknown(
     told from others, for it must get them once."""
     if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
         return deployments
-    available = [deployment for deployment in deployments if deployment.purpose == "available"]
-    if len(available) < len(deployments):
+    optional = [deployment for deployment in deployments if deployment.purpose == "available"]
+    if len(optional) < len(deployments):
         reasons.append(NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN)
-    if not available:
+    if not optional:
         reasons.append(NO_DEPLOYMENT)
-    return available
-
-
-def _required(
-    request: Request,
-    site: Site,
-    machine: Machine,
-    platform: Platform,
-    deployments: list[Deployment],
-    reasons: list[Reason],
-) -> tuple[Choice | None, Mark | None, str | None]:
-    """The required deployment that boots, with the mark of the boot it continues; else None and the one that is over.
-
-    What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment is the
-    one that counts. Where that, or the newest of all, was given or is on hold, no older one takes its place (CM-77).
-    """
-    first = newest(deployments, "required")
-    chosen = choose(deployments, site.boot_images, platform)
-    if first is not None and (chosen is None or chosen.deployment is not first):
-        goes_on, reason, _ = once(first, _mark(site, machine, first.id), request, site)
-        if not goes_on:
-            reasons.append(reason)
-            return None, None, first.id
-    if chosen is None:
-        reasons.append(_no_image(deployments, platform))
-        return None, None, None
-    deployment = chosen.deployment
-    mark = _mark(site, machine, deployment.id)
-    goes_on, reason, continued = once(deployment, mark, request, site)
-    if goes_on:
-        refusal = not_armed(deployment, mark, request.now, site.policy)
-        if refusal is None:
-            refusal = not_in_force(deployment, request.now, site.policy)
-        if refusal is None:
-            reasons.append(_required_reason(deployment.id, deployment.task_sequence_id))
-            reasons.append(reason)
-            return chosen, continued, None
-        reason = refusal
-    reasons.append(reason)
-    return None, None, deployment.id
-
-
-def _mark(site: Site, machine: Machine, deployment_id: str) -> Mark | None:
-    """The ledger's mark of this machine; a machine without a record is armed with its unknown computer object."""
-    marks = site.marks.get(deployment_id)
-    if marks is None:
-        return None
-    mark = marks.get(machine.number) if machine.number is not None else None
-    return marks.get(machine.device.id) if mark is None else mark
-
-
-def _available(
-    request: Request, site: Site, platform: Platform, deployments: list[Deployment], reasons: list[Reason]
-) -> Choice | None:
-    """The available deployment that asks, or None; one that is not handed out now leaves its place to the next."""
-    candidates = []
-    for deployment in deployments:
-        if deployment.purpose == "available":
-            refusal = not_in_force(deployment, request.now, site.policy)
-            if refusal is None:
-                candidates.append(deployment)
-            else:
-                reasons.append(refusal)
-    chosen = choose(candidates, site.boot_images, platform)
-    if chosen is not None:
-        reasons.append(_available_reason(chosen.deployment.id))
-    elif candidates:
-        reasons.append(_no_image(candidates, platform))
-    return chosen
-
-
-def _current(request: Request, site: Site, number: int | None, deployment_id: str) -> Mark | None:
-    """The mark of an available deployment's boot that this request is a later stage of (F-42)."""
-    marks = site.marks.get(deployment_id)
-    mark = marks.get(number) if marks is not None and number is not None else None
-    if mark is None or not mark.continues(request.step, request.xid, request.now, site.session_seconds):
-        return None
-    return mark
+    return optional
 
 
 def _boot(
@@ -355,9 +243,9 @@ def _boot(
         highest = choose(deployments, site.boot_images, platform)
         if highest is not None and highest.deployment.id != deployment.id:
             image, fit = highest.image, highest.fit
-            reasons.append(_other_image(highest.deployment.id))
+            reasons.append(image_of_highest_id(highest.deployment.id))
             refusal = not_in_force(highest.deployment, request.now, site.policy)
-    reasons.append(_image_reason(image.id, image.architecture, platform.label, fit == 2))
+    reasons.append(image_chosen(image.id, image.architecture, platform.label, fit == 2))
 
     boot_program = None
     if refusal is None:
@@ -371,7 +259,7 @@ def _boot(
         if refusal is not None:
             reasons.append(refusal)
         return _end("ignore", machine, reasons, deployment.id, image.id)
-    reasons.append(_program_reason(boot_program, "iPXE" if request.ipxe else platform.firmware.upper()))
+    reasons.append(boot_program_named(boot_program, "iPXE" if request.ipxe else platform.firmware.upper()))
     claim = action == "boot"
     return Decision(
         action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment.id,
@@ -405,71 +293,3 @@ def _end(
         action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment_id,
         image_id, None, False, architecture, firmware,
     )  # fmt: skip
-
-
-# A site has few deployments and images, and says the same of them to every machine.
-
-
-@lru_cache(4096)
-def _required_reason(deployment_id: str, task_sequence_id: str) -> Reason:
-    return Reason(
-        "required_deployment",
-        f"required deployment {deployment_id} of task sequence {task_sequence_id}",
-        "CM-72",
-    )
-
-
-@lru_cache(4096)
-def _available_reason(deployment_id: str) -> Reason:
-    return Reason(
-        "available_deployment", f"available deployment {deployment_id}: its boot program asks first", "CM-74"
-    )
-
-
-@lru_cache(4096)
-def _other_image(deployment_id: str) -> Reason:
-    text = f"the boot image is that of {deployment_id}, the highest id of all (setting boot_image_of)"
-    return Reason("boot_image_of_highest_id", text, "CM-101")
-
-
-@lru_cache(4096)
-def _image_reason(image_id: str, architecture: str, client: str, exact: bool) -> Reason:
-    """Which boot image, and by which rule."""
-    if exact:
-        text = f"boot image {image_id} ({architecture}) matches {client} exactly"
-        return Reason("boot_image_exact", text, "CM-101")
-    text = f"boot image {image_id} ({architecture}) is compatible with {client}"
-    return Reason("boot_image_compatible", text, "CM-102")
-
-
-@lru_cache(4096)
-def _program_reason(program: str, client: str) -> Reason:
-    return Reason("boot_program", f"boot program {program} for {client}", "CM-90")
-
-
-@lru_cache(16)
-def _stand_in(name: str) -> Reason:
-    return Reason("unknown_computer", f"it gets what is deployed to {name}", "CM-95")
-
-
-def _protected(device: Device) -> Reason:
-    return Reason(
-        "protected",
-        f"device {device.name} is protected and gets nothing; run: pxefast device set {device.name} --no-protected",
-        "D7",
-    )
-
-
-def _no_image(deployments: list[Deployment], platform: Platform) -> Reason:
-    named = ", ".join(sorted({deployment.boot_image_id or "" for deployment in deployments}))
-    return Reason(
-        "no_boot_image", f"none of the deployed boot images ({named}) runs on {platform.label}", "CM-106"
-    )
-
-
-def _unsupported(architecture: int | None) -> Reason:
-    if architecture is None:
-        return NO_ARCHITECTURE
-    return Reason(
-        "unsupported_architecture", f"architecture {architecture} (option 93) is not served", "W-32"
-    )

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from .records import (
-    CLOCK_SLACK_SECONDS,
-    Deployment,
-    Device,
-    Mark,
-    Policy,
-    Reason,
-    Request,
-    Site,
+from .bootimage import Choice, Platform, choose
+from .identity import Machine
+from .reasons import (
+    FIRST,
+    NO_DEPLOYMENT,
+    RETURNED,
     already_offered,
     arming_expired,
+    available_deployment,
     held,
+    no_boot_image,
     pending_approval,
+    required_deployment,
     same_session,
     time_text,
     too_many_returns,
 )
-
-NO_DEPLOYMENT = Reason("no_deployment", "no deployment is made available to PXE on this device", "CM-100")
-FIRST = Reason("first_offer", "it was not offered to this device before", "CM-77")
-RETURNED = Reason(
-    "returned", "its last boot never got to the launch file, so nothing has run: it is offered again", "R-80"
-)
+from .records import CLOCK_SLACK_SECONDS, Deployment, Device, Mark, Policy, Reason, Request, Site
 
 
 def listed(device: Device, policy: Policy, reasons: list[Reason]) -> list[Deployment]:
@@ -54,7 +49,7 @@ def listed(device: Device, policy: Policy, reasons: list[Reason]) -> list[Deploy
     return deployments
 
 
-def newest(deployments: Iterable[Deployment], purpose: str) -> Deployment | None:
+def _newest(deployments: Iterable[Deployment], purpose: str) -> Deployment | None:
     """The one of this purpose with the highest id, by plain string order (CM-103), or None."""
     best: Deployment | None = None
     deployment: Deployment
@@ -64,12 +59,89 @@ def newest(deployments: Iterable[Deployment], purpose: str) -> Deployment | None
     return best
 
 
-def once(
+def required(
+    request: Request,
+    site: Site,
+    machine: Machine,
+    platform: Platform,
+    deployments: list[Deployment],
+    reasons: list[Reason],
+) -> tuple[Choice | None, Mark | None, str | None]:
+    """The required deployment that boots, with the mark of the boot it continues; else None and the one that is over.
+
+    What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment is the
+    one that counts. Where that, or the newest of all, was given or is on hold, no older one takes its place (CM-77).
+    """
+    first = _newest(deployments, "required")
+    chosen = choose(deployments, site.boot_images, platform)
+    if first is not None and (chosen is None or chosen.deployment is not first):
+        goes_on, reason, _ = _once(first, _mark(site, machine, first.id), request, site)
+        if not goes_on:
+            reasons.append(reason)
+            return None, None, first.id
+    if chosen is None:
+        reasons.append(no_boot_image(deployments, platform.label))
+        return None, None, None
+    deployment = chosen.deployment
+    mark = _mark(site, machine, deployment.id)
+    goes_on, reason, continued = _once(deployment, mark, request, site)
+    if goes_on:
+        refusal = _not_armed(deployment, mark, request.now, site.policy)
+        if refusal is None:
+            refusal = not_in_force(deployment, request.now, site.policy)
+        if refusal is None:
+            reasons.append(required_deployment(deployment.id, deployment.task_sequence_id))
+            reasons.append(reason)
+            return chosen, continued, None
+        reason = refusal
+    reasons.append(reason)
+    return None, None, deployment.id
+
+
+def _mark(site: Site, machine: Machine, deployment_id: str) -> Mark | None:
+    """The ledger's mark of this machine; a machine without a record is armed with its unknown computer object."""
+    marks = site.marks.get(deployment_id)
+    if marks is None:
+        return None
+    mark = marks.get(machine.number) if machine.number is not None else None
+    return marks.get(machine.device.id) if mark is None else mark
+
+
+def available(
+    request: Request, site: Site, platform: Platform, deployments: list[Deployment], reasons: list[Reason]
+) -> Choice | None:
+    """The available deployment that asks, or None; one that is not handed out now leaves its place to the next."""
+    candidates = []
+    for deployment in deployments:
+        if deployment.purpose == "available":
+            refusal = not_in_force(deployment, request.now, site.policy)
+            if refusal is None:
+                candidates.append(deployment)
+            else:
+                reasons.append(refusal)
+    chosen = choose(candidates, site.boot_images, platform)
+    if chosen is not None:
+        reasons.append(available_deployment(chosen.deployment.id))
+    elif candidates:
+        reasons.append(no_boot_image(candidates, platform.label))
+    return chosen
+
+
+def current(request: Request, site: Site, number: int | None, deployment_id: str) -> Mark | None:
+    """The mark of an available deployment's boot that this request is a later stage of (F-42)."""
+    marks = site.marks.get(deployment_id)
+    mark = marks.get(number) if marks is not None and number is not None else None
+    if mark is None or not mark.continues(request.step, request.xid, request.now, site.session_seconds):
+        return None
+    return mark
+
+
+def _once(
     deployment: Deployment, mark: Mark | None, request: Request, site: Site
 ) -> tuple[bool, Reason, Mark | None]:
     """Whether the ledger lets a required deployment go on, why, and the mark of the boot that the request continues.
 
-    A device that is not in the ledger at all passes here; see `not_armed`.
+    A device that is not in the ledger at all passes here; see `_not_armed`.
     """
     if mark is None:
         return True, FIRST, None
@@ -91,7 +163,7 @@ def once(
     return False, already_offered(deployment.id, mark.state, since), None
 
 
-def not_armed(deployment: Deployment, mark: Mark | None, now: float, policy: Policy) -> Reason | None:
+def _not_armed(deployment: Deployment, mark: Mark | None, now: float, policy: Policy) -> Reason | None:
     """Why a required deployment is not, or no longer, armed for a device, or None (R-58, R-63).
 
     A device without a mark has come since the deployment was made.

@@ -5,7 +5,27 @@ MAC addresses and GUIDs are claims, so two that disagree are no identity (T17), 
 
 from __future__ import annotations
 
-from .records import PLACEHOLDER_GUIDS, Device, Reason, Request, Site, swapped_guid
+from dataclasses import dataclass
+
+from .bootimage import Platform
+from .records import PLACEHOLDER_GUIDS, Device, Mark, Reason, Request, Site, swapped_guid
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Who asks: the record whose deployments it gets, its own or the unknown computer object.
+
+    `number` is what the ledger knows it by, None for a machine that it has never seen; `live` that number's live mark;
+    `mac` and `guid` are what identified it.
+    """
+
+    device: Device
+    known: bool
+    number: int | None
+    live: Mark | None
+    mac: str
+    guid: str | None
+    platform: Platform | None
 
 
 def identify(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Literal
 
 Action = Literal["boot", "prompt", "abort", "ignore"]
@@ -90,88 +89,6 @@ class Reason:
     code: str
     text: str
     rule: str
-
-
-# What the decision and the ledger both say, in the same words.
-
-
-def same_session(deployment_id: str) -> Reason:
-    """Of a boot that goes on, or begins again before anything can have run."""
-    return Reason(
-        "same_session",
-        f"a later stage, a repeat or a restart of the boot that got {deployment_id}; nothing has run yet",
-        "F-42",
-    )
-
-
-def already_offered(deployment_id: str, state: State = "CLAIMED", since: float = 0.0) -> Reason:
-    """Of a second boot. `since`: Unix seconds of the claim or the launch, 0 where that is not known."""
-    how = _GIVEN[state].format(f" {time_text(since)}" if since else "")
-    return Reason(
-        "already_offered",
-        f"already offered: required deployment {deployment_id} runs once on a device; it was {how}; "
-        "to run it again: pxefast deployment clear",
-        "CM-77",
-    )
-
-
-_GIVEN = {
-    "CLAIMED": "handed out{}",
-    "LAUNCHED": "launched{}",
-    "STARTED": "launched{} and reported its start",
-    "DONE": "launched{} and reported that it is done",
-    "FAILED": "launched{} and reported that it failed",
-}
-
-
-def held(deployment_id: str, why: str) -> Reason:
-    """Of a device on which a person must say how it goes on (G3, R-80)."""
-    return Reason(
-        "hold",
-        f"required deployment {deployment_id} is on hold: {why or 'nobody said why'}; look at the machine, "
-        "then: pxefast deployment clear",
-        "R-81b",
-    )
-
-
-def too_many_returns(deployment_id: str, returns: int) -> Reason:
-    """Of a device that came back again and again without a launch: its image does not get through."""
-    return held(deployment_id, f"it was handed out {returns + 1} times and never launched")
-
-
-def other_session(deployment_id: str) -> Reason:
-    """Of a device that is in the middle of another required deployment, which may run already (I2)."""
-    return Reason(
-        "other_session", f"a boot with required deployment {deployment_id} is under way on this device", "I2"
-    )
-
-
-def pending_approval(deployment_id: str) -> Reason:
-    """Of a device that came to the collection after its deployment was made (D5)."""
-    return Reason(
-        "pending_approval",
-        f"required deployment {deployment_id} was made before this device came to its collection, and waits for "
-        f"approval: pxefast deployment approve {deployment_id}",
-        "R-58",
-    )
-
-
-def arming_expired(deployment_id: str, armed_at: float, hours: int) -> Reason:
-    """Of a device that did not start in time. `armed_at`: Unix seconds."""
-    return Reason(
-        "arming_expired",
-        f"required deployment {deployment_id} was armed {time_text(armed_at)}, for {hours} h; "
-        f"to arm it again: pxefast deployment approve {deployment_id}",
-        "R-63",
-    )
-
-
-def time_text(seconds: float) -> str:
-    """`2026-11-22 18:40:05 UTC` of Unix seconds."""
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (OverflowError, OSError, ValueError):
-        return f"at {seconds} s"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, update
 
-from pxefast.decide.records import Reason, time_text
+from pxefast.decide.reasons import time_text
+from pxefast.decide.records import Reason
 from pxefast.site import schema
 from pxefast.site.ledger_rows import Rows
 from pxefast.site.policy import SitePolicy, read_policy

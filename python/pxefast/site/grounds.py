@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
-from pxefast.decide.records import Policy, Reason, pending_approval, swapped_guid
+from pxefast.decide.reasons import pending_approval
+from pxefast.decide.records import Policy, Reason, swapped_guid
 from pxefast.site import schema
 from pxefast.site.ledger_rows import chunks
 from pxefast.site.protocol import Row

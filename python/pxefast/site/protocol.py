@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, assert_never
 
-from pxefast.decide.records import (
-    Mark,
-    Reason,
-    State,
+from pxefast.decide.reasons import (
     already_offered,
     arming_expired,
     held,
@@ -21,6 +18,7 @@ from pxefast.decide.records import (
     same_session,
     time_text,
 )
+from pxefast.decide.records import Mark, Reason, State
 
 __all__ = [
     "CLAIMED",

@@ -1,0 +1,1 @@
+from .records cimport Deployment, Device, Reason

@@ -1,0 +1,182 @@
+"""What a decision says: the codes, words and rules of its reasons."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from .records import Deployment, Device, Reason, State
+
+NOT_PXE = Reason("not_pxe_client", "the vendor class (option 60) does not begin with PXEClient", "T24")
+PXE_OFF = Reason(
+    "pxe_disabled", "PXE is not enabled on this distribution point; run: pxefast dp set --enable-pxe", "CM-1"
+)
+RESPONSES_OFF = Reason(
+    "responses_not_allowed",
+    "this distribution point does not respond to PXE requests; run: pxefast dp set --allow-pxe-response",
+    "CM-2",
+)
+UNKNOWN_OFF = Reason("unknown_computers_off", "unknown computer support is off", "CM-3")
+NO_DEPLOYMENT = Reason("no_deployment", "no deployment is made available to PXE on this device", "CM-100")
+FIRST = Reason("first_offer", "it was not offered to this device before", "CM-77")
+RETURNED = Reason(
+    "returned", "its last boot never got to the launch file, so nothing has run: it is offered again", "R-80"
+)
+NO_ARCHITECTURE = Reason("no_architecture", "the client does not say its architecture (option 93)", "W-32")
+REQUIRED_NOT_FOR_UNKNOWN = Reason(
+    "required_not_for_unknown",
+    "required deployments are not given to unknown computers (setting required_for_unknown)",
+    "R-51",
+)
+NO_IDENTITY = Reason(
+    "no_identity",
+    "neither its MAC nor its SMBIOS GUID tells this machine from others, so that nothing required can run once on it",
+    "T17",
+)
+
+# What the ledger says too, in the same words.
+
+
+def same_session(deployment_id: str) -> Reason:
+    """Of a boot that goes on, or begins again before anything can have run."""
+    return Reason(
+        "same_session",
+        f"a later stage, a repeat or a restart of the boot that got {deployment_id}; nothing has run yet",
+        "F-42",
+    )
+
+
+def already_offered(deployment_id: str, state: State = "CLAIMED", since: float = 0.0) -> Reason:
+    """Of a second boot. `since`: Unix seconds of the claim or the launch, 0 where that is not known."""
+    how = _GIVEN[state].format(f" {time_text(since)}" if since else "")
+    return Reason(
+        "already_offered",
+        f"already offered: required deployment {deployment_id} runs once on a device; it was {how}; "
+        "to run it again: pxefast deployment clear",
+        "CM-77",
+    )
+
+
+_GIVEN = {
+    "CLAIMED": "handed out{}",
+    "LAUNCHED": "launched{}",
+    "STARTED": "launched{} and reported its start",
+    "DONE": "launched{} and reported that it is done",
+    "FAILED": "launched{} and reported that it failed",
+}
+
+
+def held(deployment_id: str, why: str) -> Reason:
+    """Of a device on which a person must say how it goes on (G3, R-80)."""
+    return Reason(
+        "hold",
+        f"required deployment {deployment_id} is on hold: {why or 'nobody said why'}; look at the machine, "
+        "then: pxefast deployment clear",
+        "R-81b",
+    )
+
+
+def too_many_returns(deployment_id: str, returns: int) -> Reason:
+    """Of a device that came back again and again without a launch: its image does not get through."""
+    return held(deployment_id, f"it was handed out {returns + 1} times and never launched")
+
+
+def other_session(deployment_id: str) -> Reason:
+    """Of a device that is in the middle of another required deployment, which may run already (I2)."""
+    return Reason(
+        "other_session", f"a boot with required deployment {deployment_id} is under way on this device", "I2"
+    )
+
+
+def pending_approval(deployment_id: str) -> Reason:
+    """Of a device that came to the collection after its deployment was made (D5)."""
+    return Reason(
+        "pending_approval",
+        f"required deployment {deployment_id} was made before this device came to its collection, and waits for "
+        f"approval: pxefast deployment approve {deployment_id}",
+        "R-58",
+    )
+
+
+def arming_expired(deployment_id: str, armed_at: float, hours: int) -> Reason:
+    """Of a device that did not start in time. `armed_at`: Unix seconds."""
+    return Reason(
+        "arming_expired",
+        f"required deployment {deployment_id} was armed {time_text(armed_at)}, for {hours} h; "
+        f"to arm it again: pxefast deployment approve {deployment_id}",
+        "R-63",
+    )
+
+
+def time_text(seconds: float) -> str:
+    """`2026-11-22 18:40:05 UTC` of Unix seconds."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, OSError, ValueError):
+        return f"at {seconds} s"
+
+
+# A site has few deployments, images and programs, and says the same of them to every machine.
+
+
+@lru_cache(4096)
+def required_deployment(deployment_id: str, task_sequence_id: str) -> Reason:
+    """Of the required deployment that boots."""
+    text = f"required deployment {deployment_id} of task sequence {task_sequence_id}"
+    return Reason("required_deployment", text, "CM-72")
+
+
+@lru_cache(4096)
+def available_deployment(deployment_id: str) -> Reason:
+    """Of the available deployment that asks."""
+    text = f"available deployment {deployment_id}: its boot program asks first"
+    return Reason("available_deployment", text, "CM-74")
+
+
+@lru_cache(4096)
+def image_of_highest_id(deployment_id: str) -> Reason:
+    """Of a boot image that is not the chosen deployment's."""
+    text = f"the boot image is that of {deployment_id}, the highest id of all (setting boot_image_of)"
+    return Reason("boot_image_of_highest_id", text, "CM-101")
+
+
+@lru_cache(4096)
+def image_chosen(image_id: str, architecture: str, client: str, exact: bool) -> Reason:
+    """Which boot image, and by which rule."""
+    if exact:
+        text = f"boot image {image_id} ({architecture}) matches {client} exactly"
+        return Reason("boot_image_exact", text, "CM-101")
+    text = f"boot image {image_id} ({architecture}) is compatible with {client}"
+    return Reason("boot_image_compatible", text, "CM-102")
+
+
+@lru_cache(4096)
+def boot_program_named(program: str, client: str) -> Reason:
+    """Which boot program, and for what kind of client."""
+    return Reason("boot_program", f"boot program {program} for {client}", "CM-90")
+
+
+@lru_cache(16)
+def unknown_computer(name: str) -> Reason:
+    """Of a machine without a record that gets what the unknown computer object `name` gets."""
+    return Reason("unknown_computer", f"it gets what is deployed to {name}", "CM-95")
+
+
+def protected(device: Device) -> Reason:
+    """Of a device that is never imaged."""
+    text = f"device {device.name} is protected and gets nothing; run: pxefast device set {device.name} --no-protected"
+    return Reason("protected", text, "D7")
+
+
+def no_boot_image(deployments: list[Deployment], client: str) -> Reason:
+    """Of deployments whose images all are of other architectures."""
+    named = ", ".join(sorted({deployment.boot_image_id or "" for deployment in deployments}))
+    return Reason("no_boot_image", f"none of the deployed boot images ({named}) runs on {client}", "CM-106")
+
+
+def unsupported(architecture: int | None) -> Reason:
+    """Of a client of no architecture that is served (option 93)."""
+    if architecture is None:
+        return NO_ARCHITECTURE
+    text = f"architecture {architecture} (option 93) is not served"
+    return Reason("unsupported_architecture", text, "W-32")
