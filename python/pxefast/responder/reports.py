@@ -67,9 +67,6 @@ class Reports:
         self._tell = tell
         self._open: Counter[str] = Counter()
         self._failures: dict[str, deque[float]] = {}
-        self._loop = asyncio.new_event_loop()
-        self._pool = ThreadPoolExecutor(2, "pxefast-report")
-        self._thread = threading.Thread(target=self._run, name="pxefast-reports", daemon=True)
         address = str(settings.address or listen)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,6 +79,9 @@ class Reports:
                 f"cannot bind TCP {address}:{settings.port}: {error.strerror}{advice} see [report] in pxefast.toml"
             ) from None
         self.port: int = self._socket.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._pool = ThreadPoolExecutor(2, "pxefast-report")
+        self._thread = threading.Thread(target=self._run, name="pxefast-reports", daemon=True)
 
     def start(self) -> None:
         """Serve from now on, in a thread of its own."""
@@ -92,6 +92,8 @@ class Reports:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_SECONDS)
+        else:
+            self._loop.close()
         self._socket.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
