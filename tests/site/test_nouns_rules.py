@@ -95,7 +95,7 @@ changes: st.SearchStrategy[Callable[[Store], object]] = st.one_of(
 
 
 @given(st.lists(changes, min_size=5, max_size=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_members_are_what_the_rules_say_after_every_change(steps: list[Callable[[Store], object]]) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -176,6 +176,13 @@ def test_a_query_that_can_find_nothing_is_refused(three: Store, text: str) -> No
     with pytest.raises((Invalid, NotFound)):
         three.collections.add_rule("a", "query", text)
     assert three.collections.rules("a") == []
+
+
+def test_a_variable_of_the_longest_name_can_be_asked_for(three: Store) -> None:
+    three.devices.variables.set("db1", "V" * 127, "x")
+    assert three.collections.add_rule("a", "query", f"variable:{'v' * 127}=x").members == 1
+    with pytest.raises(Invalid, match="127"):
+        three.collections.add_rule("a", "query", f"variable:{'v' * 128}=x")
 
 
 def test_a_rule_is_there_once_in_any_spelling(three: Store) -> None:

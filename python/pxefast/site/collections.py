@@ -74,10 +74,12 @@ class Collections:
         count = select(m.collection_id, func.count()).group_by(m.collection_id)
         with self._store.read() as connection:
             members: dict[str, int] = dict(connection.execute(count).all())
-            return [
-                CollectionRow(number, name, members.get(number, 0), site)
-                for number, name, site in connection.execute(select(c.id, c.name, c.site).order_by(c.name))
-            ]
+            rows = connection.execute(select(c.id, c.name, c.site)).all()
+        # Sorted here, for databases do not agree on the order of text.
+        return sorted(
+            (CollectionRow(number, name, members.get(number, 0), site) for number, name, site in rows),
+            key=lambda row: row.name,
+        )
 
     def get(self, name: str) -> CollectionRow:
         """One collection by name. Raises NotFound."""

@@ -12,8 +12,7 @@ from sqlalchemy import Connection, select
 from pxefast.decide.records import PLACEHOLDER_GUIDS, Device, normal_guid, normal_mac
 from pxefast.errors import Invalid, SiteError
 from pxefast.site import schema
-from pxefast.site.names import chunks, find
-from pxefast.site.variables import checked_variable
+from pxefast.site.names import checked_variable, chunks, find
 
 __all__ = [
     "NewDevice",

@@ -75,7 +75,7 @@ class Devices:
         with self._store.read() as connection:
             device = find_device(connection, name)
             query = select(c.name).join_from(schema.collection_member, schema.collection)
-            return list(connection.execute(query.where(m.device_id == device.id).order_by(c.name)).scalars())
+            return sorted(connection.execute(query.where(m.device_id == device.id)).scalars())
 
     def states(self, name: str) -> dict[str, str]:
         """The state of the newest generation of each deployment that the ledger has of a device."""

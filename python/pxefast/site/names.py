@@ -11,20 +11,35 @@ from sqlalchemy import Connection, Table, select
 from pxefast.errors import AlreadyExists, Invalid, NotFound
 from pxefast.site import schema
 
-__all__ = ["checked_name", "chunks", "find", "listed", "missing", "new_name", "site_code"]
+__all__ = ["checked_name", "checked_variable", "chunks", "find", "listed", "missing", "new_name", "site_code"]
 
 Item = TypeVar("Item")
 
 # SQLite allows 999 variables in a statement where it is old.
 _CHUNK = 900
 
+_LONGEST_NAME = 127
+_LONGEST_VALUE = 4096
+
 
 def checked_name(noun: str, name: str) -> tuple[str, str]:
     """A name without blanks around it, and the key it is unique by. Raises Invalid."""
     name = name.strip()
-    if not 1 <= len(name) <= 127 or not name.isprintable():
-        raise Invalid(f"{noun} name {name!r} must be 1 to 127 printable characters")
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise Invalid(f"{noun} name {name!r} must be 1 to {_LONGEST_NAME} printable characters")
     return name, name.casefold()
+
+
+def checked_variable(name: str, value: str) -> str:
+    """The name without blanks around it. Raises Invalid for a name or value that no environment could carry."""
+    name = name.strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or any(sign in name for sign in "= "):
+        raise Invalid(
+            f"variable name {name!r} must be 1 to {_LONGEST_NAME} printable characters without = and blank"
+        )
+    if len(value) > _LONGEST_VALUE or any(sign in value for sign in "\0\r\n"):
+        raise Invalid(f"the value of variable {name} must be one line of at most {_LONGEST_VALUE} characters")
+    return name
 
 
 def new_name(connection: Connection, table: Table, noun: str, name: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, false, insert, l
 from pxefast.decide.records import normal_guid, swapped_guid
 from pxefast.errors import Invalid
 from pxefast.site import schema
-from pxefast.site.names import chunks, find
+from pxefast.site.names import checked_variable, chunks, find
 
 __all__ = [
     "ALL_SYSTEMS",
@@ -39,6 +39,8 @@ BUILT_IN = {ALL_SYSTEMS: "All Systems", ALL_UNKNOWN_COMPUTERS: "All Unknown Comp
 # Beyond this devices are not named one by one: all between the least and the greatest id are worked out.
 _MOST_NAMED = 300
 
+_VARIABLE = "variable:"
+
 _DEVICE = schema.device.c
 _MEMBER = schema.collection_member.c
 _RULE = schema.collection_rule.c
@@ -56,8 +58,8 @@ class Query(NamedTuple):
         """The condition that `attribute=value` means, in canonical form. Raises Invalid."""
         attribute, sign, value = text.partition("=")
         attribute = attribute.strip().casefold()
-        if attribute.startswith("variable:") and len(attribute) > len("variable:") and sign:
-            return cls(attribute, value)
+        if attribute.startswith(_VARIABLE) and sign:
+            return cls(_VARIABLE + checked_variable(attribute.removeprefix(_VARIABLE), value), value)
         canonical = {"name": _glob, "mac": _mac_prefix, "smbios-guid": _guid, "site": _site}.get(attribute)
         if canonical is None or not sign:
             raise Invalid(
@@ -80,7 +82,7 @@ class Query(NamedTuple):
         if self.attribute == "site":
             return _DEVICE.site == self.value
         v = schema.device_variable.c
-        key = self.attribute.removeprefix("variable:")
+        key = self.attribute.removeprefix(_VARIABLE)
         return _DEVICE.id.in_(select(v.device_id).where(v.key == key, v.value == self.value))
 
 

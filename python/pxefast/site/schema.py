@@ -159,7 +159,8 @@ collection_rule = Table(
     ),
     Column("device_id", ForeignKey("device.id", ondelete="CASCADE"), index=True),
     Column("other_id", ForeignKey("collection.id"), index=True),
-    Column("attribute", String(63)),
+    # As long as the longest variable:NAME.
+    Column("attribute", String(136)),
     Column("value", Text),
 )
 
@@ -172,26 +173,22 @@ collection_member = Table(
     sqlite_with_rowid=False,
 )
 
-# `name` keeps its case, `key` is what is unique; a secret one never leaves over TFTP.
-device_variable = Table(
-    "device_variable",
-    metadata,
-    Column("device_id", ForeignKey("device.id", ondelete="CASCADE"), primary_key=True),
-    Column("key", String(127), primary_key=True),
-    Column("name", String(127), nullable=False),
-    Column("value", Text, nullable=False),
-    Column("secret", Boolean, nullable=False),
-)
 
-collection_variable = Table(
-    "collection_variable",
-    metadata,
-    Column("collection_id", ForeignKey("collection.id", ondelete="CASCADE"), primary_key=True),
-    Column("key", String(127), primary_key=True),
-    Column("name", String(127), nullable=False),
-    Column("value", Text, nullable=False),
-    Column("secret", Boolean, nullable=False),
-)
+def _variables(noun: str) -> Table:
+    """`name` keeps its case, `key` is what is unique; a secret one never leaves over TFTP."""
+    return Table(
+        f"{noun}_variable",
+        metadata,
+        Column(f"{noun}_id", ForeignKey(f"{noun}.id", ondelete="CASCADE"), primary_key=True),
+        Column("key", String(127), primary_key=True),
+        Column("name", String(127), nullable=False),
+        Column("value", Text, nullable=False),
+        Column("secret", Boolean, nullable=False),
+    )
+
+
+device_variable = _variables("device")
+collection_variable = _variables("collection")
 
 boot_image = Table(
     "boot_image",
@@ -332,26 +329,31 @@ audit = Table(
     Index("ix_audit_at", "at"),
 )
 
-distribution_point_group = Table(
-    "distribution_point_group",
-    metadata,
-    Column("name", String(127), nullable=False),
-    Column("key", String(127), primary_key=True),
-)
 
-distribution_point_group_member = Table(
-    "distribution_point_group_member",
-    metadata,
-    Column("group_key", ForeignKey("distribution_point_group.key", ondelete="CASCADE"), primary_key=True),
-    Column("distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True),
-)
+def _group(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("name", String(127), nullable=False),
+        Column("key", String(127), primary_key=True),
+    )
 
-boundary_group = Table(
-    "boundary_group",
-    metadata,
-    Column("name", String(127), nullable=False),
-    Column("key", String(127), primary_key=True),
-)
+
+def _points_of(group: Table, name: str) -> Table:
+    """The distribution points in each group of a kind."""
+    point = ForeignKey("distribution_point.name", ondelete="CASCADE")
+    return Table(
+        name,
+        metadata,
+        Column("group_key", ForeignKey(group.c.key, ondelete="CASCADE"), primary_key=True),
+        Column("distribution_point", point, primary_key=True),
+    )
+
+
+distribution_point_group = _group("distribution_point_group")
+distribution_point_group_member = _points_of(distribution_point_group, "distribution_point_group_member")
+boundary_group = _group("boundary_group")
+boundary_group_distribution_point = _points_of(boundary_group, "boundary_group_distribution_point")
 
 # Subnets in CIDR form.
 boundary = Table(
@@ -359,11 +361,4 @@ boundary = Table(
     metadata,
     Column("group_key", ForeignKey("boundary_group.key", ondelete="CASCADE"), primary_key=True),
     Column("subnet", String(18), primary_key=True),
-)
-
-boundary_group_distribution_point = Table(
-    "boundary_group_distribution_point",
-    metadata,
-    Column("group_key", ForeignKey("boundary_group.key", ondelete="CASCADE"), primary_key=True),
-    Column("distribution_point", ForeignKey("distribution_point.name", ondelete="CASCADE"), primary_key=True),
 )

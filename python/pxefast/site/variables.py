@@ -8,16 +8,13 @@ from sqlalchemy import Connection, delete, insert, select
 
 from pxefast.errors import Invalid, NotFound
 from pxefast.site import schema
-from pxefast.site.names import find
+from pxefast.site.names import checked_variable, find
 from pxefast.site.rules import refresh
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["Variable", "Variables", "checked_variable"]
-
-_LONGEST_NAME = 127
-_LONGEST_VALUE = 4096
+__all__ = ["Variable", "Variables"]
 
 
 class Variable(NamedTuple):
@@ -86,15 +83,3 @@ class Variables:
     def _changed(self, connection: Connection, row: Any) -> None:
         if self._noun == "device":
             refresh(connection, devices=[row.id])
-
-
-def checked_variable(name: str, value: str) -> str:
-    """The name without blanks around it. Raises Invalid for a name or value that no environment could carry."""
-    name = name.strip()
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or any(sign in name for sign in "= "):
-        raise Invalid(
-            f"variable name {name!r} must be 1 to {_LONGEST_NAME} printable characters without = and blank"
-        )
-    if len(value) > _LONGEST_VALUE or any(sign in value for sign in "\0\r\n"):
-        raise Invalid(f"the value of variable {name} must be one line of at most {_LONGEST_VALUE} characters")
-    return name
