@@ -80,7 +80,11 @@ class Database:
             self.close()
             return None
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
+        """Give the connection back; the next question opens another."""
         if self._connection is not None:
             with closing(self._connection):
                 self._connection = None

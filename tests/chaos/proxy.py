@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
@@ -26,7 +27,8 @@ class Proxy:
         self.lost = 0
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._door.getsockname()[1]
-        threading.Thread(target=self._listen, daemon=True, name="proxy").start()
+        self._threads: list[threading.Thread] = []
+        self._begin(self._listen)
 
     def set(self, mode: Mode) -> None:
         with self._turn:
@@ -36,29 +38,40 @@ class Proxy:
                     _end(pair)
 
     def close(self) -> None:
+        """End every connection, and the proxy."""
         self.set("cut")
+        self._door.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
         self._door.close()
+
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True, name="proxy")
+        self._threads.append(thread)
+        thread.start()
 
     def _listen(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._door.accept()
-                server = socket.socket(socket.AF_UNIX)
-                try:
-                    server.connect(self._to)
-                except OSError:
-                    client.close()
-                    continue
-                pair = (client, server)
-                with self._turn:
-                    self._pairs.add(pair)
-                    if self._mode == "cut":
-                        _end(pair)
-                asked = threading.Event()
-                for source, sink, is_client in ((client, server, True), (server, client, False)):
-                    threading.Thread(
-                        target=self._pass, args=(pair, source, sink, is_client, asked), daemon=True
-                    ).start()
+                self._begin(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError):
+            server.connect(self._to)
+            pair, asked = (client, server), threading.Event()
+            with self._turn:
+                self._pairs.add(pair)
+                if self._mode == "cut":
+                    _end(pair)
+            answers = threading.Thread(
+                target=self._pass, args=(pair, server, client, False, asked), daemon=True
+            )
+            answers.start()
+            self._pass(pair, client, server, True, asked)
+            answers.join()
+            with self._turn:
+                self._pairs.discard(pair)
 
     def _pass(
         self,
@@ -78,9 +91,7 @@ class Proxy:
                             self.lost += 1
                         break
                 sink.sendall(piece)
-        with self._turn:
-            _end(pair)
-            self._pairs.discard(pair)
+        _end(pair)
 
 
 def _end(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -195,6 +195,7 @@ class Storm:
             ["--home", str(self._site.home.folder), *arguments], log, self._clear_fail if self._raging else ""
         )
         code = await life.dead
+        self.report.kills += code in KILLED
         assert code == 0 or code in KILLED, f"clear: exit {code}:\n{tail(log)}"
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from ..postgres import USER, Postgres
+from .machine import Machine
 from .proxy import Proxy
 from .site import ChaosSite, machine
 from .storm import Storm, served, watched
@@ -41,6 +42,25 @@ def site(tmp_path: Path, database: str, new_database: Callable[[], str]) -> Chao
     return ChaosSite(tmp_path, ADDRESSES, MACHINES, database)
 
 
+def play(
+    zygote: Zygote, site: ChaosSite, machines: list[Machine], act: Callable[[list[Life]], Awaitable[None]]
+) -> None:
+    """Act with the site's services, and let the oracle judge what was sent."""
+
+    async def run() -> None:
+        try:
+            await act(await served(zygote, site))
+        finally:
+            for each in machines:
+                each.close()
+            await zygote.kill_all()
+
+    with watched(site, machines) as verdict:
+        asyncio.run(run())
+        judged = verdict()
+    assert judged.violations == []
+
+
 def test_where_answers_to_commits_are_lost_the_repeat_finds_the_same_session(
     zygote: Zygote, site: ChaosSite, proxy: Proxy, seed: int
 ) -> None:
@@ -60,13 +80,7 @@ def test_where_answers_to_commits_are_lost_the_repeat_finds_the_same_session(
 def test_cut_off_from_the_database_nothing_required_is_handed_out_and_boots_come_back_with_it(
     zygote: Zygote, site: ChaosSite, proxy: Proxy, long: bool
 ) -> None:
-    async def act() -> None:
-        try:
-            await acting(await served(zygote, site))
-        finally:
-            await zygote.kill_all()
-
-    async def acting(lives: list[Life]) -> None:
+    async def act(lives: list[Life]) -> None:
         assert await before.boot() == "imaged"
         proxy.set("cut")
         assert await before.boot() == "silence"
@@ -81,10 +95,7 @@ def test_cut_off_from_the_database_nothing_required_is_handed_out_and_boots_come
             assert await life.end() == 0
 
     before, after = machine(1, site.addresses), machine(2, site.addresses)
-    with watched(site, [before, after]) as verdict:
-        asyncio.run(act())
-        judged = verdict()
-    assert judged.violations == []
+    play(zygote, site, [before, after], act)
 
 
 def test_a_database_that_takes_no_changes_hands_out_nothing_required(
@@ -98,13 +109,7 @@ def test_a_database_that_takes_no_changes_hands_out_nothing_required(
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         )
 
-    async def act() -> None:
-        try:
-            await acting(await served(zygote, site))
-        finally:
-            await zygote.kill_all()
-
-    async def acting(lives: list[Life]) -> None:
+    async def act(lives: list[Life]) -> None:
         read_only("on")
         assert await subject.boot() == "silence"
         read_only("off")
@@ -115,10 +120,7 @@ def test_a_database_that_takes_no_changes_hands_out_nothing_required(
             assert await life.end() == 0
 
     subject = machine(1, site.addresses)
-    with watched(site, [subject]) as verdict:
-        asyncio.run(act())
-        judged = verdict()
-    assert judged.violations == []
+    play(zygote, site, [subject], act)
 
 
 def test_a_server_killed_and_started_again_under_load_forgets_nothing(
