@@ -32,13 +32,13 @@ fn main() {
     let include = capture(&python, &["-c", "import sysconfig; print(sysconfig.get_path('include'))"]);
 
     let mut c = cc::Build::new();
-    c.include(include.trim()).opt_level(2).warnings(false).flag_if_supported("-fno-strict-overflow");
+    c.include(include.trim()).opt_level(3).warnings(false).flag_if_supported("-fno-strict-overflow");
     for module in MODULES {
         let target = out.join(format!("{module}.c"));
         let name = format!("pxefast.decide.{module}");
         run(Command::new(&python)
             // nonecheck: a None where none may be is an AttributeError in C as well, never a stray pointer.
-            .args(["-m", "cython", "-3", "-X", "nonecheck=True", "-X", "auto_cpdef=True", "--module-name", &name, "-o"])
+            .args(["-m", "cython", "-3", "-X", "nonecheck=True", "-X", "auto_cpdef=True", "-X", "binding=False", "-X", "infer_types=True", "--module-name", &name, "-o"])
             .arg(&target)
             .arg(source.join(format!("{module}.py"))));
         c.file(target);

@@ -40,7 +40,7 @@ def site_of(d: Any) -> Any:
         marks={required.id: marks},
         duplicate_macs=frozenset({"02:ff:ff:ff:ff:ff"}),
         duplicate_guids=frozenset({"ffffffff-5566-7788-99aa-bbccddeeff00"}),
-        own=frozenset({"mac:02:ff:ff:ff:ff:fe"}),
+        own=frozenset({"02:ff:ff:ff:ff:fe"}),
     )
 
 

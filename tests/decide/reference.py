@@ -55,7 +55,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
     stop(bound is not None and not {r.interface, r.interface_mac} & set(bound), "interface_not_bound")
     stop(r.mac in x.macs, "excluded")
     stop(r.door == "discover" and r.secs < s.dp.response_delay, "response_delay")
-    stop(s.own & {f"mac:{r.mac}", *(f"guid:{guid}" for guid in orders(r.guid))}, "own_machine")
+    stop(s.own & {r.mac, *orders(r.guid)}, "own_machine")
 
     # Who asks (CM-60 to CM-65, T17, R-56).
     mac = None if r.mac in s.duplicate_macs else r.mac or None
@@ -81,8 +81,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
         stop(strict and len(numbers) > 1, "ambiguous_identity")
     out.number = numbers[0] if numbers else None
     stop(known and machine.site != s.dp.site, "other_site")
-    own = {f"mac:{each}" for each in machine.macs} | {f"guid:{each}" for each in orders(machine.guid)}
-    stop(s.own & own, "own_machine")
+    stop(s.own & {*machine.macs, *orders(machine.guid)}, "own_machine")
     stop(machine.protected, "protected")
 
     idle = getattr(policy, f"no_deployment_{firmware}") if known and firmware else "ignore"  # CM-89

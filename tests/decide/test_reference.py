@@ -101,7 +101,7 @@ def unarm(site: Any, name: str) -> Any:
 FORBID: list[Callable[[ModuleType, Any, Any, Any, str], Taken]] = [
     lambda _, s, x, r, __: (s, replace(x, macs=x.macs | {r.mac})),
     lambda _, s, x, __, ___: (each_device(s, lambda device: replace(device, protected=True)), x),
-    lambda _, s, x, r, __: (replace(s, own=s.own | {f"mac:{r.mac}"}), x),
+    lambda _, s, x, r, __: (replace(s, own=s.own | {r.mac}), x),
     lambda _, s, x, __, ___: (replace(s, dp=replace(s.dp, allow_pxe_response=False)), x),
 ]
 # What takes a required boot away, whereupon an available one may ask.

@@ -76,8 +76,7 @@ class Worlds:
             duplicate_macs=frozenset(self.some(MACS, 0.04)),
             duplicate_guids=frozenset(order for guid in self.some(GUIDS, 0.04) for order in orders(guid)),
             own=frozenset(
-                [f"mac:{mac}" for mac in self.some(MACS, 0.01)]
-                + [f"guid:{order}" for guid in self.some(GUIDS, 0.01) for order in orders(guid)]
+                self.some(MACS, 0.01) + [order for guid in self.some(GUIDS, 0.01) for order in orders(guid)]
             ),
             policy=self._policy(),
         )

@@ -145,7 +145,7 @@ def test_a_guid_that_nobody_is_known_by_is_left_out_in_both_byte_orders(store: S
     site = snapshot(store)
     assert site.duplicate_macs == {"00:11:22:33:44:55"}
     assert site.duplicate_guids == {GUID, swapped_guid(GUID)}
-    assert site.own == {"mac:00:11:22:33:44:55", f"guid:{GUID}", f"guid:{swapped_guid(GUID)}"}
+    assert site.own == {"00:11:22:33:44:55", GUID, swapped_guid(GUID)}
 
 
 def test_a_setting_reaches_the_decision(store: Store) -> None:

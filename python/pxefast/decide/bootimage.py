@@ -127,8 +127,8 @@ def launch_file(image: BootImage, request: Request, boot_program: str) -> str | 
     return boot_program if request.ipxe or "ipxe" not in image.programs else None
 
 
-def unusable(image: BootImage) -> Reason | None:
-    """Why an image may not be handed out here, or None (CM-111)."""
+def unusable(image: BootImage) -> Reason:
+    """Why an image that is not PXE-enabled, or not distributed to here, may not be handed out (CM-111)."""
     if not image.pxe_enabled:
         return Reason(
             "boot_image_not_pxe_enabled",
@@ -136,29 +136,17 @@ def unusable(image: BootImage) -> Reason | None:
             f"run: pxefast boot-image set {image.id} --pxe",
             "CM-111",
         )
-    if not image.distributed:
-        return Reason(
-            "boot_image_not_distributed",
-            f"boot image {image.id} is not on this distribution point; "
-            f"run: pxefast content distribute {image.id}",
-            "CM-111",
-        )
-    return None
+    return Reason(
+        "boot_image_not_distributed",
+        f"boot image {image.id} is not on this distribution point; "
+        f"run: pxefast content distribute {image.id}",
+        "CM-111",
+    )
 
 
-NO_X86_IMAGE = Reason(
-    "no_x86_boot_image",
-    "warning: Configuration Manager also wants an x86 boot image, PXE-enabled and on this distribution point, "
-    "for x64 BIOS computers; there is none",
-    "CM-107",
-)
-
-
-def warning(images: dict[str, BootImage], platform: Platform) -> Reason | None:
-    """What Configuration Manager would miss for an x64 BIOS client, never a refusal here (CM-107), or None."""
-    if platform.firmware != "bios":
-        return None
+def lacks_x86(images: dict[str, BootImage]) -> bool:
+    """Whether no x86 boot image could be handed out here."""
     for image in images.values():
         if image.architecture == "x86" and image.pxe_enabled and image.distributed:
-            return None
-    return NO_X86_IMAGE
+            return False
+    return True

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .bootimage import PLATFORMS, Choice, Platform, choose, launch_file, program, unusable, warning
-from .deployment import available, current, listed, not_in_force, required
+from .bootimage import PLATFORMS, Choice, Platform, choose, lacks_x86, launch_file, program, unusable
+from .deployment import available, current, listed, not_in_force, of_purpose, required
 from .identity import Machine, hardware_conflict, identify, identities, own_device, own_machine
 from .reasons import (
     NO_DEPLOYMENT,
     NO_IDENTITY,
+    NO_X86_IMAGE,
     NOT_PXE,
     PXE_OFF,
     REQUIRED_NOT_FOR_UNKNOWN,
@@ -64,7 +65,7 @@ def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
         platform = PLATFORMS[site.policy.compatible_architectures].get(request.architecture)
     if device is not None:
         machine = Machine(device, True, device.id, site.live.get(device.id), mac, guid, platform)
-        refusal = _not_here(device, request, site)
+        refusal = _not_here(device, site)
         if refusal is None:
             return _serve(request, site, exclusions, machine, reasons)
         reasons.append(refusal)
@@ -107,7 +108,7 @@ def _refused(request: Request, site: Site, exclusions: Exclusions) -> Reason | N
     return own_machine(request, site) if site.own else None
 
 
-def _not_here(device: Device, request: Request, site: Site) -> Reason | None:
+def _not_here(device: Device, site: Site) -> Reason | None:
     """Why a device gets nothing from this distribution point whatever is deployed to it, or None."""
     if device.site != site.dp.site:
         return Reason(
@@ -117,7 +118,7 @@ def _not_here(device: Device, request: Request, site: Site) -> Reason | None:
             "CM-104",
         )
     if site.own:
-        own = own_device(device, request, site)
+        own = own_device(device, site)
         if own is not None:
             return own
     return protected(device) if device.protected else None
@@ -176,7 +177,7 @@ def _serve(
     if not machine.known:
         deployments = _for_unknown(site, machine, deployments, reasons)
 
-    must = [deployment for deployment in deployments if deployment.purpose == "required"]
+    must = of_purpose(deployments, "required")
     chosen, mark, refused = None, None, None
     if must:
         chosen, mark, refused = required(request, site, machine, platform, must, reasons)
@@ -215,7 +216,7 @@ def _for_unknown(
     told from others, for it must get them once."""
     if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
         return deployments
-    optional = [deployment for deployment in deployments if deployment.purpose == "available"]
+    optional = of_purpose(deployments, "available")
     if len(optional) < len(deployments):
         reasons.append(NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN)
     if not optional:
@@ -248,18 +249,17 @@ def _boot(
     reasons.append(image_chosen(image.id, image.architecture, platform.label, fit == 2))
 
     boot_program = None
-    if refusal is None:
+    if refusal is None and not (image.pxe_enabled and image.distributed):
         refusal = unusable(image)
     if refusal is None:
-        notice = warning(site.boot_images, platform)
-        if notice is not None:
-            reasons.append(notice)
+        if platform.firmware == "bios" and lacks_x86(site.boot_images):
+            reasons.append(NO_X86_IMAGE)
         boot_program, refusal = program(image, platform, request, mark)
     if refusal is not None or boot_program is None:
         if refusal is not None:
             reasons.append(refusal)
         return _end("ignore", machine, reasons, deployment.id, image.id)
-    reasons.append(boot_program_named(boot_program, "iPXE" if request.ipxe else platform.firmware.upper()))
+    reasons.append(boot_program_named(boot_program, "iPXE" if request.ipxe else platform.label))
     claim = action == "boot"
     return Decision(
         action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment.id,

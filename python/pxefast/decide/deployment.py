@@ -49,12 +49,24 @@ def listed(device: Device, policy: Policy, reasons: list[Reason]) -> list[Deploy
     return deployments
 
 
-def _newest(deployments: Iterable[Deployment], purpose: str) -> Deployment | None:
-    """The one of this purpose with the highest id, by plain string order (CM-103), or None."""
-    best: Deployment | None = None
+def of_purpose(deployments: list[Deployment], purpose: str) -> list[Deployment]:
+    """Those that are required, or those that are available."""
+    found: list[Deployment] = []
+    deployment: (
+        Deployment  # Cython knows the type of a loop's variable so, and not that of a comprehension's.
+    )
+    for deployment in deployments:
+        if deployment.purpose == purpose:
+            found.append(deployment)  # noqa: PERF401
+    return found
+
+
+def _newest(deployments: list[Deployment]) -> Deployment:
+    """The one with the highest id, by plain string order (CM-103)."""
+    best = deployments[0]
     deployment: Deployment
     for deployment in deployments:
-        if deployment.purpose == purpose and (best is None or deployment.id > best.id):
+        if deployment.id > best.id:
             best = deployment
     return best
 
@@ -72,9 +84,9 @@ def required(
     What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment is the
     one that counts. Where that, or the newest of all, was given or is on hold, no older one takes its place (CM-77).
     """
-    first = _newest(deployments, "required")
+    first = _newest(deployments)
     chosen = choose(deployments, site.boot_images, platform)
-    if first is not None and (chosen is None or chosen.deployment is not first):
+    if chosen is None or chosen.deployment is not first:
         goes_on, reason, _ = _once(first, _mark(site, machine, first.id), request, site)
         if not goes_on:
             reasons.append(reason)
@@ -112,13 +124,12 @@ def available(
 ) -> Choice | None:
     """The available deployment that asks, or None; one that is not handed out now leaves its place to the next."""
     candidates = []
-    for deployment in deployments:
-        if deployment.purpose == "available":
-            refusal = not_in_force(deployment, request.now, site.policy)
-            if refusal is None:
-                candidates.append(deployment)
-            else:
-                reasons.append(refusal)
+    for deployment in of_purpose(deployments, "available"):
+        refusal = not_in_force(deployment, request.now, site.policy)
+        if refusal is None:
+            candidates.append(deployment)
+        else:
+            reasons.append(refusal)
     chosen = choose(candidates, site.boot_images, platform)
     if chosen is not None:
         reasons.append(available_deployment(chosen.deployment.id))

@@ -92,17 +92,16 @@ def identities(mac: str, guid: str | None) -> tuple[str, ...]:
 def own_machine(request: Request, site: Site) -> Reason | None:
     """The refusal of a machine that pxefast itself runs on, or None; also by an address it has not given (R-59)."""
     guid = request.guid
-    if "mac:" + request.mac not in site.own and (guid is None or "guid:" + guid not in site.own):
+    if request.mac not in site.own and (guid is None or guid not in site.own):
         return None
     return _own(f"MAC {request.mac}, SMBIOS GUID {guid}")
 
 
-def own_device(device: Device, request: Request, site: Site) -> Reason | None:
-    """The same for a device whose other addresses are those of such a machine; the request's own have passed."""
-    guid = device.guid
-    found = guid is not None and guid != request.guid and "guid:" + guid in site.own
+def own_device(device: Device, site: Site) -> Reason | None:
+    """The same for a device whose other addresses are those of such a machine."""
+    found = device.guid is not None and device.guid in site.own
     for mac in device.macs:
-        found = found or (mac != request.mac and "mac:" + mac in site.own)
+        found = found or mac in site.own
     return _own(f"device {device.name}") if found else None
 
 

@@ -33,6 +33,13 @@ NO_IDENTITY = Reason(
     "neither its MAC nor its SMBIOS GUID tells this machine from others, so that nothing required can run once on it",
     "T17",
 )
+# Never a refusal here: no x86 image is needed (CM-108).
+NO_X86_IMAGE = Reason(
+    "no_x86_boot_image",
+    "warning: Configuration Manager also wants an x86 boot image, PXE-enabled and on this distribution point, "
+    "for x64 BIOS computers; there is none",
+    "CM-107",
+)
 
 # What the ledger says too, in the same words.
 

@@ -296,8 +296,8 @@ class Site:
     `unknown` holds this site's unknown computer objects by architecture. `marks` is keyed by deployment id, then
     device id; `live` holds each device's one mark that is CLAIMED, LAUNCHED or STARTED (I2). `hardware` gives the
     number of machines without a record that the ledger knows, by `mac:` and `guid:` identity. The duplicate sets
-    hold identifiers that are left out of identification (CM-61, CM-62), `own` the `mac:` and `guid:` identities of site
-    systems (R-59); these two hold a GUID in both its byte orders.
+    hold identifiers that are left out of identification (CM-61, CM-62), `own` the MACs and GUIDs of the machines that
+    pxefast runs on (R-59); these hold a GUID in both its byte orders.
     """
 
     dp: DistributionPoint

@@ -229,10 +229,11 @@ def _marks(
 
 
 def _own(connection: Connection) -> frozenset[str]:
-    """The identities of the machines that run pxefast; a GUID in both of its byte orders (W-30)."""
-    found = set(connection.execute(select(schema.own_identity.c.identity)).scalars())
-    swapped = {f"guid:{swapped_guid(text[5:])}" for text in found if text.startswith("guid:")}
-    return frozenset(found | swapped)
+    """MACs and GUIDs of the machines that run pxefast; a GUID in both of its byte orders (W-30)."""
+    found = connection.execute(select(schema.own_identity.c.identity)).scalars().all()
+    guids = {text[5:] for text in found if text.startswith("guid:")}
+    macs = {text[4:] for text in found if text.startswith("mac:")}
+    return frozenset(macs | guids | {swapped_guid(guid) for guid in guids})
 
 
 def _id(value: str) -> str:
