@@ -81,8 +81,8 @@ def verify(connection: Connection) -> str | None:
     h, a = schema.hierarchy.c, schema.audit.c
     head_seq, head_hash = connection.execute(select(h.audit_seq, h.audit_hash)).one()
     query = select(a.seq, a.at, a.actor, a.action, a.subject, a.hash).order_by(a.seq)
-    rows = (AuditRow(*row) for row in connection.execute(query.execution_options(yield_per=1000)))
-    seq, head, problem = follow(0, FIRST_HASH, rows)
+    with connection.execute(query.execution_options(yield_per=1000)) as rows:
+        seq, head, problem = follow(0, FIRST_HASH, (AuditRow(*row) for row in rows))
     if problem is None and (seq, head) != (head_seq, head_hash):
         return f"the audit ends with record {seq}, but {head_seq} were written"
     return problem

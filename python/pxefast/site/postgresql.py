@@ -32,12 +32,13 @@ _OLDEST = 130000
 _ADVISORY = 0x70786566617374
 
 _BUSY = ("55P03", "57014")
+# By SQLSTATE; a connection that is refused has none, only words.
 _HINTS = {
-    "28P01": "check its user and password, which belong into ~/.pgpass",
-    "28000": "check its user, and pg_hba.conf on the server",
-    "3D000": "make it on the server: createdb",
     "42501": "the user must own the database",
     "25006": "this is a read-only standby: name the primary",
+    "password": "check the user and the password, which belongs into ~/.pgpass",
+    "pg_hba.conf": "let the user in by pg_hba.conf on the server",
+    "does not exist": "make it on the server, by createuser or createdb",
 }
 
 
@@ -169,7 +170,8 @@ class PostgreSQL(Database):
         line = _first_line(error.orig)
         if isinstance(error, IntegrityError):
             return SiteError(f"{self.where}: {line}; this is a defect, please report it")
-        return CannotOpen(f"{self.where}: {line}; {_HINTS.get(state, 'check the server and the network')}")
+        hints = (hint for sign, hint in _HINTS.items() if sign == state or sign in line)
+        return CannotOpen(f"{self.where}: {line}; {next(hints, 'check the server and the network')}")
 
 
 class _PostgreSQLPulse:

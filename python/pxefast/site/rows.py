@@ -21,8 +21,8 @@ TABLES = schema.metadata.sorted_tables
 def read_rows(connection: Connection, table: Table) -> Iterator[Any]:
     """Every row of a table."""
     query = select(table).order_by(*table.primary_key.columns)
-    rows = iter(connection.execute(query.execution_options(yield_per=CHUNK)))
-    return _parents_first(rows) if table is schema.site else rows
+    with connection.execute(query.execution_options(yield_per=CHUNK)) as rows:
+        yield from _parents_first(rows) if table is schema.site else rows
 
 
 def copy_rows(source: Connection, target: Connection) -> None:
@@ -50,10 +50,10 @@ def number_on(connection: Connection) -> None:
 
 
 def _parents_first(sites: Iterable[Any]) -> Iterator[Any]:
-    waiting = list(sites)
-    known: set[str | None] = {None}
-    while waiting:
-        ready = [row for row in waiting if row.parent in known]
+    below: dict[str | None, list[Any]] = {}
+    for row in sites:
+        below.setdefault(row.parent, []).append(row)
+    ready = below.pop(None, [])
+    while ready:
         yield from ready
-        known.update(row.code for row in ready)
-        waiting = [row for row in waiting if row.parent not in known]
+        ready = [child for row in ready for child in below.pop(row.code, ())]
