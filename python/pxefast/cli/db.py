@@ -76,7 +76,7 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
     json: Json = False,
 ) -> None:
-    """Write the whole database, as it is at one moment, to a file. It holds every secret; only its owner may read it."""
+    """Write the whole database, as it is at one moment, to a file. It holds every secret: only its owner reads it."""
     from pxefast.site import transfer
 
     store = get(context).store()
