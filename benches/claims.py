@@ -25,6 +25,7 @@ ROUNDS = 9
 MACHINES = 600  # a round
 AT_ONCE = 64
 ADDRESS = "127.0.0.1"
+IP_PKTINFO = 8  # Linux; the socket module has no name for it
 
 # pxefast whose data is not flushed.
 FORGETFUL = """
@@ -135,9 +136,7 @@ class Point:
         asked[mac(number)] = number
         # Each machine at an address of its own.
         source = struct.pack("=I4s4s", 0, address(number), bytes(4))
-        sock.sendmsg(
-            [question(number)], [(socket.IPPROTO_IP, socket.IP_PKTINFO, source)], 0, (ADDRESS, self._port)
-        )
+        sock.sendmsg([question(number)], [(socket.IPPROTO_IP, IP_PKTINFO, source)], 0, (ADDRESS, self._port))
 
 
 def mac(number: int) -> bytes:

@@ -15,7 +15,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import claims
 import decisions
 import packets
 import snapshot
@@ -25,7 +24,6 @@ SECTIONS = {
     "parse": packets.run,
     "decide": decisions.run,
     "snapshot": snapshot.run,
-    "claims": claims.run,
     "tftp": transfers.run,
 }
 
