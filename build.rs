@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// In import order: a later module may import an earlier one.
-const MODULES: [&str; 7] =
-    ["records", "reasons", "exclusion", "bootimage", "identity", "deployment", "decision"];
+const MODULES: [&str; 7] = ["records", "reasons", "exclusion", "bootimage", "identity", "deployment", "decision"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -38,7 +37,9 @@ fn main() {
         let name = format!("pxefast.decide.{module}");
         run(Command::new(&python)
             // nonecheck: a None where none may be is an AttributeError in C as well, never a stray pointer.
-            .args(["-m", "cython", "-3", "-X", "nonecheck=True", "-X", "auto_cpdef=True", "-X", "binding=False", "-X", "infer_types=True", "--module-name", &name, "-o"])
+            // auto_cpdef: functions of one module call each other in C.
+            .args(["-m", "cython", "-3", "-X", "nonecheck=True,auto_cpdef=True,binding=False,infer_types=True"])
+            .args(["--module-name", &name, "-o"])
             .arg(&target)
             .arg(source.join(format!("{module}.py"))));
         c.file(target);
