@@ -92,6 +92,7 @@ class Storm:
         self.machines[0].network, self.machines[0].reboots = GOOD, 0.0
         self.report = Report()
         self._raging = True
+        self._ready = {point.address: asyncio.Event() for point in site.points}
 
     def run(
         self, kills: int, seconds: float, meanwhile: Callable[[], Awaitable[None]] | None = None
@@ -114,6 +115,8 @@ class Storm:
         try:
             deadline = time.monotonic() + seconds
             if meanwhile:
+                for ready in self._ready.values():
+                    await asyncio.wait_for(ready.wait(), READY_SECONDS)
                 await meanwhile()
                 kills = 0
             while self.report.kills < kills and time.monotonic() < deadline:
@@ -123,6 +126,9 @@ class Storm:
                         task.result()
             self._raging = False
             await asyncio.gather(*boots)
+            for task in services:
+                if task.done():
+                    task.result()
         finally:
             for task in (*services, *boots):
                 task.cancel()
@@ -143,6 +149,7 @@ class Storm:
                 if not await asyncio.wait_for(life.ready, READY_SECONDS):
                     code = await life.dead
                     assert code in KILLED, f"{log}: exit {code} before it was ready:\n{tail(log)}"
+                self._ready[point.address].set()
                 if fail and not self._raging:
                     await life.end(signal.SIGKILL)
                 while not life.dead.done():

@@ -139,3 +139,6 @@ class Keeper:
     def _check_settings(self) -> None:
         problems = [check.text for check in self._store.check(deep=False) if not check.ok]
         self._view.unsafe = no_database("; ".join(problems)) if problems else None
+        if problems:
+            # Somebody mends it at this moment: no machine shall wait a minute more.
+            self._next["database settings"] = time.monotonic() + _LEDGER_SECONDS
