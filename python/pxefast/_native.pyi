@@ -119,7 +119,10 @@ class Server:
     def wake(self) -> None:
         """End a `wait` from another thread."""
     def stop(self) -> None:
-        """End the TFTP thread and its transfers, those that wait at a gate too. Raises what ended it before, if something did."""
+        """End the TFTP thread and its transfers, also those that wait at a gate.
+
+        Raises what ended it before, if something did.
+        """
 
 @final
 class Request:
