@@ -18,6 +18,7 @@ USER = "pxefast"
 PASSWORD = "correct-horse"
 _READY = b"database system is ready to accept connections"
 _PATIENCE_SECONDS = 60
+_ROOM_BYTES = 2 << 30
 
 
 def binaries() -> Path | None:
@@ -29,9 +30,19 @@ def binaries() -> Path | None:
     return None if there is None else Path(there).resolve().parent
 
 
+def _roomiest() -> str:
+    """A folder in memory, else on disk. Both names are short: a Unix socket's path is."""
+    memory = "/dev/shm"
+    try:
+        return memory if shutil.disk_usage(memory).free > _ROOM_BYTES else "/tmp"
+    except OSError:
+        return "/tmp"
+
+
 class Postgres:
     """One server in a temporary folder, on a Unix socket and on a free loopback port, with fsync.
 
+    The folder is in memory where there is room: what the tests take from a server is its processes, never its power.
     Over TCP the user needs PASSWORD, over the socket none. Use it in a `with`.
     """
 
@@ -40,7 +51,7 @@ class Postgres:
         self._settings = settings
         self._number = count(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="pxefast-pg-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pxefast-pg-", dir=_roomiest()))
         self.log: list[str] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
