@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+# So long a database may take to be there again.
+BACK_SECONDS = 20
 COLUMNS = "mac, device_id, deployment_id, generation, state, armed_at, claimed_at, session, peer, transfer, launched_at"
 
 
@@ -60,22 +63,32 @@ class Database:
             self._connection = psycopg.connect(url, autocommit=True, connect_timeout=5)
         return self._connection.execute(query.replace("?", "%s"), values).fetchall()  # type: ignore[no-any-return]
 
+    def _patiently(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The same, over a new connection where the server was killed under the old one."""
+        deadline = time.monotonic() + BACK_SECONDS
+        while True:
+            try:
+                return self._query(query, values)
+            except psycopg.OperationalError:
+                self.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
     def rows(self, mac: str | None = None) -> list[Row]:
         """Every generation of every machine, or of the one with this MAC; oldest first."""
-        query = f"SELECT {COLUMNS} FROM ledger JOIN device_mac USING (device_id)"
-        where, values = ("", []) if mac is None else (" WHERE mac = ?", [mac])
-        found = self._query(f"{query}{where} ORDER BY device_id, deployment_id, generation", values)
-        return [Row(*row) for row in found]
+        return [Row(*row) for row in self._patiently(*_ledger(mac))]
 
     def audit(self) -> list[Record]:
         return [
-            Record(*row) for row in self._query("SELECT seq, at, action, subject FROM audit ORDER BY seq")
+            Record(*row)
+            for row in self._patiently("SELECT seq, at, action, subject FROM audit ORDER BY seq")
         ]
 
     def look(self, mac: str) -> list[Row] | None:
-        """The rows of one machine; None while the database does not answer."""
+        """The rows of one machine, at once; None while the database does not answer."""
         try:
-            return self.rows(mac)
+            return [Row(*row) for row in self._query(*_ledger(mac))]
         except (sqlite3.Error, psycopg.Error):
             self.close()
             return None
@@ -88,3 +101,9 @@ class Database:
         if self._connection is not None:
             with closing(self._connection):
                 self._connection = None
+
+
+def _ledger(mac: str | None) -> tuple[str, list[object]]:
+    query = f"SELECT {COLUMNS} FROM ledger JOIN device_mac USING (device_id)"
+    where, values = ("", []) if mac is None else (" WHERE mac = ?", [mac])
+    return f"{query}{where} ORDER BY device_id, deployment_id, generation", values

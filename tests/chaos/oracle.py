@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .database import Row
-from .sniffer import Completion, Question, Reply, Sighting
+from .sniffer import Address, Completion, Question, Reply, Sighting
 
 LIVE = {"CLAIMED", "LAUNCHED", "STARTED"}
 RAN = {"LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED"}
@@ -44,6 +44,7 @@ def judge(sightings: Iterable[Sighting], final: Sequence[Row], macs: Mapping[str
             verdict.wrong("I2", rows[0].mac, 0, f"{len(live)} live rows at the end: {live}")
     asked: dict[tuple[str, int, str, int], deque[float]] = defaultdict(deque)
     completed: dict[str, dict[int, Completion]] = defaultdict(dict)
+    belongs: dict[tuple[Address, Address], int] = {}
     for seen in sorted(sightings, key=lambda seen: seen.time):
         match seen:
             case Question():
@@ -60,11 +61,13 @@ def judge(sightings: Iterable[Sighting], final: Sequence[Row], macs: Mapping[str
             case Completion():
                 mac = macs[seen.client[0]]
                 history = histories.get(mac, [])
-                generation = _generation(history, seen.time)
-                first = completed[mac].setdefault(generation, seen)
+                if seen.transfer not in belongs:
+                    belongs[seen.transfer] = _begun_in(history, seen.time, completed[mac])
+                place = belongs[seen.transfer]
+                first = completed[mac].setdefault(place, seen)
                 if first is seen:
                     verdict.completed[mac] += 1
-                    _completed(verdict, mac, seen, history)
+                    _completed(verdict, mac, seen, history, place)
                 elif first.transfer != seen.transfer:
                     verdict.wrong("I3", mac, seen.time, f"completed by {seen.transfer} and {first.transfer}")
     return verdict
@@ -80,6 +83,21 @@ def _histories(rows: Iterable[Row]) -> dict[str, list[Row]]:
 def _generation(history: Sequence[Row], time: float) -> int:
     """The place in its history of the generation that was armed at a time; -1 before the first."""
     return bisect_right([row.armed_at for row in history], time) - 1
+
+
+def _begun_in(history: Sequence[Row], time: float, completed: Container[int]) -> int:
+    """The place of the generation that a transfer belongs to whose last block is seen for the first time.
+
+    It is resent until it is acknowledged, also after a person has cleared what it had launched: so a generation that was
+    launched, is cleared and has no last block yet comes before one that is not launched yet.
+    """
+    place = _generation(history, time)
+    if place > 0 and place - 1 not in completed:
+        now, before = history[place], history[place - 1]
+        launched = now.launched_at is not None and now.launched_at <= time
+        if not launched and before.launched_at is not None and before.state == "CLEARED":
+            return place - 1
+    return place
 
 
 def _question(asked: deque[float], time: float) -> float:
@@ -106,14 +124,14 @@ def _named(verdict: Verdict, reply: Reply, final: Sequence[Row]) -> None:
                 verdict.wrong("I1", reply.mac, reply.time, f"{reply.file} named in the session {row.session}")
 
 
-def _completed(verdict: Verdict, mac: str, seen: Completion, final: Sequence[Row]) -> None:
+def _completed(verdict: Verdict, mac: str, seen: Completion, final: Sequence[Row], place: int) -> None:
     """I3: a durable row says LAUNCHED, by one transfer for ever."""
+    generation = final[place].generation if place >= 0 else 0
     transfers = set()
     for when, rows in (("then", seen.rows), ("at the end", final)):
         if rows is None:
             continue
-        place = _generation(rows, seen.time)
-        row = rows[place] if place >= 0 else None
+        row = next((row for row in rows if row.generation == generation), None)
         if row is None or row.state not in RAN or row.launched_at is None:
             verdict.wrong("I3", mac, seen.time, f"launch file completed, and {when} the row was {row}")
         else:
