@@ -21,8 +21,8 @@ DHCP, BOOT, TFTP = 67, 4011, 69
 RRQ, DATA, ACK, ERROR, OACK = 1, 3, 4, 5, 6
 UEFI_X64 = 7
 # Real firmware waits 4 s and longer; these machines have less time.
-ANSWER_SECONDS, TRIES = 0.12, 4
-BLOCK_SECONDS, BLOCK_TRIES = 0.12, 8
+ANSWER_SECONDS, TRIES = 0.12, 3
+BLOCK_SECONDS, BLOCK_TRIES = 0.12, 5
 
 Address = tuple[str, int]
 Outcome = Literal["imaged", "silence", "cut", "refused", "rebooted"]

@@ -88,7 +88,7 @@ def _generation(history: Sequence[Row], time: float) -> int:
 def _begun_in(history: Sequence[Row], time: float, completed: Container[int]) -> int:
     """The place of the generation that a transfer belongs to whose last block is seen for the first time.
 
-    It is resent until it is acknowledged, also after a person has cleared what it had launched: so a generation that was
+    It may be late, or be sent again, after a person has cleared what it had launched: so a generation that was
     launched, is cleared and has no last block yet comes before one that is not launched yet.
     """
     place = _generation(history, time)

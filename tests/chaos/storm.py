@@ -99,9 +99,9 @@ class Storm:
     def run(
         self, kills: int, seconds: float, meanwhile: Callable[[], Awaitable[None]] | None = None
     ) -> Report:
-        """Until so many services were killed, but no longer than `seconds`, or until `meanwhile` is over.
+        """Until so many services were killed, or `meanwhile` is over, and the machine on the good network has booted.
 
-        Then until each machine has been imaged once more.
+        That no longer than `seconds`. Then until each machine has been imaged once more.
         """
         began = time.monotonic()
         self._database_fails = meanwhile is not None
@@ -122,7 +122,8 @@ class Storm:
                     await asyncio.wait_for(ready.wait(), READY_SECONDS)
                 await meanwhile()
                 kills = 0
-            while self.report.kills < kills and time.monotonic() < deadline:
+            good = self.machines[0]
+            while (self.report.kills < kills or not good.imaged) and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)
                 for task in (*services, *boots):
                     if task.done():
