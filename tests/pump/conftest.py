@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from random import Random
 
 import pytest
@@ -41,6 +42,11 @@ def point(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> 
 
 @pytest.fixture
 def peer(point: Point) -> Iterator[Peer]:
-    """A client's port that nobody had before."""
-    with Peer(point.service.ports["tftp"]) as peer_:
+    """A client's port that nobody had before: an event of its address is of its own transfer."""
+    with ExitStack() as stack:
+        while True:
+            peer_ = stack.enter_context(Peer(point.service.ports["tftp"]))
+            source = "{}:{}".format(*peer_.socket.getsockname())
+            if all(event.get("peer") != source for event in point.service.events):
+                break
         yield peer_

@@ -22,7 +22,14 @@ from .test_gates import FILES, PROGRAMS, fetched
 def watching(home: Home, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`pxefast watch`, which hears everything from now on."""
     command = [sys.executable, "-m", "pxefast", "--home", str(home.folder), "watch", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever started the tests in the background may have had Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr
     assert "watching" in process.stderr.readline()
     try:

@@ -194,7 +194,7 @@ CREATE TABLE collection_rule (
     kind VARCHAR(7) NOT NULL CONSTRAINT ck_collection_rule_kind CHECK (kind IN ('direct', 'include', 'exclude', 'query')),
     device_id INTEGER,
     other_id VARCHAR(8),
-    attribute VARCHAR(63),
+    attribute VARCHAR(136),
     value TEXT,
     CONSTRAINT pk_collection_rule PRIMARY KEY (id),
     CONSTRAINT fk_collection_rule_collection_id FOREIGN KEY(collection_id) REFERENCES collection (id) ON DELETE CASCADE,
