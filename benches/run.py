@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import claims
 import decisions
 import packets
 import snapshot
@@ -24,6 +25,7 @@ SECTIONS = {
     "parse": packets.run,
     "decide": decisions.run,
     "snapshot": snapshot.run,
+    "claims": claims.run,
     "tftp": transfers.run,
 }
 

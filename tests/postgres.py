@@ -42,16 +42,17 @@ def _roomiest() -> str:
 class Postgres:
     """One server in a temporary folder, on a Unix socket and on a free loopback port, with fsync.
 
-    The folder is in memory where there is room: what the tests take from a server is its processes, never its power.
+    Its files are in `folder`, by default in memory where there is room: what the tests take from a server is its
+    processes, never its power.
     Over TCP the user needs PASSWORD, over the socket none. Use it in a `with`.
     """
 
-    def __init__(self, programs: Path, settings: Sequence[str] = ()) -> None:
+    def __init__(self, programs: Path, settings: Sequence[str] = (), folder: str = "") -> None:
         self._programs = programs
         self._settings = settings
         self._number = count(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="pxefast-pg-", dir=_roomiest()))
+        self.folder = Path(tempfile.mkdtemp(prefix="pxefast-pg-", dir=folder or _roomiest()))
         self.log: list[str] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
