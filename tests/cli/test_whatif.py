@@ -128,9 +128,17 @@ def test_people_read_each_kind_with_its_count(run: Run, site: Path) -> None:
     assert nothing.out == "no machine would boot otherwise\n"
 
 
-def test_a_point_that_answers_nobody_says_so(run: Run, done: Run, site: Path) -> None:
+def test_a_point_that_answers_nobody_says_so_and_decides_as_if_it_did(
+    run: Run, done: Run, site: Path
+) -> None:
+    answering = run("whatif", *DEPLOY, "required").out
     done("dp", "set", "--no-allow-pxe-response")
-    assert "answers nobody" in run("whatif", *DEPLOY, "required").err
+    silent = run("whatif", *DEPLOY, "required")
+    assert "answers nobody" in silent.err
+    assert silent.out == answering
+    allowed = run("whatif", "dp", "set", "--allow-pxe-response")
+    assert "answers nobody" not in allowed.err
+    assert "would boot and would not now: 1" in allowed.out
 
 
 @pytest.mark.parametrize(

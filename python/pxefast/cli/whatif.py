@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -81,8 +82,9 @@ def whatif(
     request = machine.starting(machine.code(arch, firmware))
     before = machine.point(here)
     after = _after(context, here, command)
-    if not after.site.dp.allow_pxe_response or not after.site.dp.enable_pxe:
-        note("this distribution point answers nobody then; see: pxefast dp set --help")
+    if not _answers(before) and not _answers(after):
+        note("this distribution point answers nobody; these are the decisions as if it did")
+        before, after = _answering(before), _answering(after)
     changes = _changes(request, before, after)
     if json:
         with JsonArray() as array:
@@ -90,6 +92,15 @@ def whatif(
                 array.add(_as_dict(change))
     else:
         _print(list(changes), every)
+
+
+def _answers(point: Point) -> bool:
+    return point.site.dp.enable_pxe and point.site.dp.allow_pxe_response
+
+
+def _answering(point: Point) -> Point:
+    dp = replace(point.site.dp, enable_pxe=True, allow_pxe_response=True)
+    return replace(point, site=replace(point.site, dp=dp))
 
 
 def _after(context: typer.Context, here: Context, words: list[str]) -> Point:
