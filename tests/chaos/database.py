@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -65,7 +66,7 @@ class Database:
 
     def _patiently(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The same, over a new connection where the server was killed under the old one."""
-        deadline = time.monotonic() + BACK_SECONDS
+        deadline, again = time.monotonic() + BACK_SECONDS, threading.Event()
         while True:
             try:
                 return self._query(query, values)
@@ -73,7 +74,7 @@ class Database:
                 self.close()
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.1)
+                again.wait(0.1)
 
     def rows(self, mac: str | None = None) -> list[Row]:
         """Every generation of every machine, or of the one with this MAC; oldest first."""

@@ -60,6 +60,34 @@ def state(point: Point, machine: Machine) -> str:
         return str(list(connection.execute(rows, (machine.mac,)))[-1][0])
 
 
+def test_who_asks_from_the_address_of_a_boot_under_way_gets_nothing_until_it_has_launched(
+    point: Point,
+) -> None:
+    victim, other, prompted = point.machine(), point.machine(), point.machine("available")
+    name = victim.boot().file
+    assert name is not None
+    for liar in (other, prompted):
+        answer = point.client(liar.mac, liar.guid, address=victim.address[0]).request()
+        assert answer.reply is None
+        assert answer.codes[-1] == "address_in_use"
+    assert (state(point, victim), state(point, other)) == ("CLAIMED", "ARMED")
+    fetched(victim, name)
+    assert (state(point, victim), state(point, other)) == ("LAUNCHED", "ARMED")
+    assert victim.discover().reply is None
+    heir = point.client(other.mac, other.guid, address=victim.address[0])
+    assert heir.request().file == name, "the address may be another's now"
+
+
+def test_of_two_machines_that_ask_from_one_address_at_once_one_is_claimed(point: Point) -> None:
+    first, second = point.machine(), point.machine()
+    liar = point.client(second.mac, second.guid, address=first.address[0])
+    after = now(point)
+    for machine, xid in ((first, 0xA1), (liar, 0xA2)) * 4:
+        machine.socket.sendto(machine.packet(3, xid), ("127.0.0.1", point.service.ports["boot"]))
+    point.service.event("request", lambda event: event["xid"] == "000000a2", after=after, count=4)
+    assert sorted((state(point, first), state(point, second))) == ["ARMED", "CLAIMED"]
+
+
 def test_a_machine_that_got_the_last_byte_is_launched_and_never_served_again(point: Point) -> None:
     machine, after = point.machine(), now(point)
     name = machine.boot().file

@@ -116,6 +116,20 @@ def test_a_killed_service_does_not_forget_what_it_handed_out(tmp_path: Path) -> 
         assert point.stage(machine, ipxe=True).boot().file == point.name("boot.ipxe")
 
 
+def test_a_journal_that_a_crash_left_unfinished_is_mended_and_that_is_told(tmp_path: Path) -> None:
+    with Point(tmp_path) as point:
+        machine = point.machine()
+        assert machine.request(7).reply is not None
+        point.service.end(signal.SIGKILL)
+        journal = point.home.folder / "journal" / "audit.log"
+        whole = journal.read_bytes()
+        journal.write_bytes(whole[:-20])
+        point.again()
+        point.service.event("service", lambda event: "was unfinished" in event["text"])
+        assert journal.read_bytes() == whole
+        assert point.stage(machine).request(7).reply is not None
+
+
 def test_a_database_put_back_from_a_backup_boots_nobody_until_a_person_has_reconciled_it(
     tmp_path: Path,
 ) -> None:

@@ -141,6 +141,7 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "two tokens": (post(f"/session/{S}/done?token=a&token=b"), 401),
     "another path": (post("/"), 404),
     "a path with dots": (post(f"/session/../session/{S}/done"), 404),
+    "a path like a host": (post("//["), 404),
     "an absolute path": (post(f"http://pxefast/session/{S}/done"), 400),
     "another deed": (post(f"/session/{S}/clear"), 404),
     "a session in capitals": (post(f"/session/{'A' * 32}/done"), 404),

@@ -8,22 +8,13 @@ from typing import Annotated
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Json, Yes
+from pxefast.cli.options import Confirm, DryRun, Json, Yes
 from pxefast.cli.output import confirmed, print_json, print_table
 from pxefast.errors import UsageError
 
 __all__ = ["approve", "clear", "hold", "pending"]
 
 Wanted = Annotated[str, typer.Argument(metavar="ID", help="The required deployment.")]
-Confirm = Annotated[
-    str | None,
-    typer.Option(
-        "--confirm",
-        metavar="HASH",
-        help="Stands for the list of devices where they are many; the refusal without it names it.",
-        show_default=False,
-    ),
-]
 
 
 def clear(

@@ -70,6 +70,12 @@ class Barrier:
                 return reason
         return None
 
+    def mended(self) -> list[str]:
+        """What the journal put right by itself since the last call, for people."""
+        with self._turn:
+            told, self._journal.told = self._journal.told, []
+        return told
+
     def check(self) -> None:
         """Whether journal and database tell the same story; the view knows the answer afterwards."""
         with self._turn:

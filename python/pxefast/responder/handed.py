@@ -26,6 +26,7 @@ class Handed(NamedTuple):
     image: str
     deployment: str
     device: str | None
+    device_id: int | None
     mac: str
 
 

@@ -121,6 +121,8 @@ class Keeper:
             self._barrier.check()
         else:
             self._barrier.catch_up()
+        for text in self._barrier.mended():
+            self._audit.tell("warning", text)
 
     def _sweep(self) -> None:
         if self._barrier is not None:

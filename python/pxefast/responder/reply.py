@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,8 +51,8 @@ class Answer(NamedTuple):
 class Case:
     """One question on its way to an answer.
 
-    `peer` is the client's address where it is known. `claim` is what must be durable first; `session` and `token` are
-    the ledger's.
+    `peer` is the client's address where it is known. `claim` is what must be durable first; `session`, `token` and
+    `device_id` are the ledger's.
     """
 
     question: _native.Request
@@ -63,6 +63,7 @@ class Case:
     claim: Claim | None = None
     session: str | None = None
     token: str | None = None
+    device_id: int | None = None
 
 
 class Answers:
@@ -89,16 +90,22 @@ class Answers:
     def prepare(self, questions: Sequence[_native.Request], heard: float) -> list[Case]:
         """Decide. `heard` is the earliest time by `clock` that one of them can have come in."""
         now, sight = time.time(), self._view.sight()
-        cases = []
+        cases: list[Case] = []
+        claiming: dict[str, str] = {}
         for question in questions:
             fields = question.fields()
             request = _request(question, fields, now)
             case = Case(question, fields, request, self._decide(question, request, sight), _peer(fields))
+            taken = self._taken(case, sight, claiming)
+            if taken is not None:
+                case.decision = refused(case.decision, taken)
             if case.decision.claim and self._names_program(case) and not self._dry_run:
                 if _late(heard):
                     case.decision = refused(case.decision, _TOO_LATE)
                 else:
                     case.claim = self._claim(case, sight)
+                    if case.peer is not None:
+                        claiming[case.peer] = request.mac
             cases.append(case)
         return cases
 
@@ -112,6 +119,28 @@ class Answers:
             return Decision("ignore", (sight.problem,))
         decision = decide(request, sight.site, sight.exclusions)
         return finished(decision, request, self._dhcp, self._view.gated)
+
+    def _taken(self, case: Case, sight: Sight, claiming: Mapping[str, str]) -> Reason | None:
+        """Why this machine cannot be at this address: another one's required boot is on its way there.
+
+        Whoever forges a question from that address would else have the one machine launched on the other's claim, and
+        the one that was really imaged imaged again (T17).
+        """
+        if case.peer is None or case.decision.action not in ("boot", "prompt"):
+            return None
+        if claiming.get(case.peer, case.request.mac) != case.request.mac:
+            return _address_in_use(case.peer, "another machine of this moment")
+        known = self._memory.find(None, case.peer)
+        if known is None or known.prompt or known.device_id is None or known.mac == case.request.mac:
+            return None
+        mark = sight.site.live.get(known.device_id)
+        if mark is None or mark.state != "CLAIMED" or mark.session != known.session:
+            return None
+        if known.device_id == case.decision.device_id:
+            return None
+        if case.request.now - mark.claimed_at > sight.site.session_seconds:
+            return None
+        return _address_in_use(case.peer, known.device or known.mac)
 
     def _claim(self, case: Case, sight: Sight) -> Claim:
         request, decision = case.request, case.decision
@@ -143,7 +172,7 @@ class Answers:
         if not result.ok or result.mark is None:
             case.decision = refused(case.decision, result.reason)
             return
-        case.session, case.token = result.mark.session, result.token
+        case.session, case.token, case.device_id = result.mark.session, result.token, result.device_id
         if result.reason not in case.decision.reasons:
             case.decision = replace(case.decision, reasons=(*case.decision.reasons, result.reason))
 
@@ -181,6 +210,7 @@ class Answers:
             decision.boot_image,
             decision.deployment,
             decision.device,
+            case.device_id,
             case.request.mac,
         )
         self._memory.note((case.peer, case.session), handed)
@@ -227,6 +257,11 @@ class Answers:
 
     def _names_program(self, case: Case) -> bool:
         return names_program(case.request, case.decision, self._dhcp)
+
+
+def _address_in_use(peer: str, who: str) -> Reason:
+    text = f"{peer} is the address of {who}, whose required boot is on its way"
+    return Reason("address_in_use", text, "T17")
 
 
 def _late(heard: float) -> bool:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from ipaddress import IPv4Address
 from typing import Any, Literal, NamedTuple, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pxefast.config import Report
 from pxefast.errors import CannotBind, PxefastError
@@ -138,8 +138,8 @@ class Reports:
             return http.response(refused.status, {"ok": False, "error": str(refused)})
 
     async def _report(self, request: http.Request, address: str) -> tuple[HTTPStatus, dict[str, object]]:
-        url = urlsplit(request.target)
-        path = _PATH.fullmatch(url.path)
+        target, _, query = request.target.partition("?")
+        path = _PATH.fullmatch(target)
         if path is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is only /session/<session>/started, done and failed")
         if request.method != "POST":
@@ -147,7 +147,7 @@ class Reports:
         if self._failed_often(address):
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens from this address")
         session, kind = path[1], cast(Kind, path[2])
-        token = _token(request, url.query)
+        token = _token(request, query)
         text = "".join(
             letter if letter.isprintable() else " " for letter in request.body.decode("utf-8", "replace")
         )[:_LONGEST_TEXT].strip()

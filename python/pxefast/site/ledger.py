@@ -144,10 +144,15 @@ class Ledger:
         self, session: str, token: str, kind: Literal["started", "done", "failed"], text: str, now: float
     ) -> ReportResult:
         """What a boot environment says of its session. Raises CannotOpen or SiteError."""
+        # Before the lock of all changes is taken: whoever only guesses holds up no claim.
+        with self._store.read() as connection:
+            row = find_session(connection, session)
+        if row is None or not hmac.compare_digest((row.token or "").encode(), token.encode()):
+            return ReportResult(False, _NO_SESSION)
         with self._store.record() as connection:
             rows = Rows(connection)
             row = find_session(connection, session)
-            if row is None or not hmac.compare_digest((row.token or "").encode(), token.encode()):
+            if row is None:
                 return ReportResult(False, _NO_SESSION)
             rows.load_devices([row.device_id])
             alone = not any(r.state in LIVE and r[:3] != row[:3] for r in rows.of_device(row.device_id))
