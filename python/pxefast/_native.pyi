@@ -11,6 +11,8 @@ __all__ = [
     "Download",
     "Fields",
     "Gate",
+    "Loader",
+    "MemoryFile",
     "Request",
     "Server",
     "ServerSettings",
@@ -45,7 +47,11 @@ def capabilities() -> list[tuple[str, bool]]:
 
 @final
 class ServerSettings:
-    """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` None does not listen there (CM-30)."""
+    """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` None does not listen there (CM-30).
+
+    `max_block_size` 0 is what the path's MTU carries whole; `max_block_size_windows` is what Windows boot managers may
+    get beyond it, in bytes (W-110); 0: nothing.
+    """
 
     def __new__(
         cls,
@@ -57,6 +63,7 @@ class ServerSettings:
         accept_option82_without_giaddr: bool,
         max_block_size: int,
         max_window_size: int,
+        max_block_size_windows: int = 16384,
         max_transfers: int,
         max_transfers_per_client: int,
         requests_per_second_per_client: int,
@@ -92,13 +99,36 @@ class Server:
         Releases the GIL. What is malformed, not PXE or not for this server was dropped and counted before. Raises
         OSError.
         """
-    def answer(self, request: Request, boot_file: str = "", session_file: bytes | None = None) -> str | None:
+    def answer(
+        self,
+        request: Request,
+        boot_file: str = "",
+        session_file: bytes | None = None,
+        *,
+        image: str | None = None,
+        files: Sequence[tuple[str, MemoryFile]] = (),
+        options: Sequence[tuple[int, bytes]] = (),
+        block_size: int = 0,
+    ) -> str | None:
         """Answer a question with an OFFER or an ACK; `boot_file` is the boot program's full name, at most 127 bytes.
 
-        An OFFER without one sends the client to port 4011 (W-40). After an ACK that names one the client's address
-        also sees that image's folder as its TFTP root, and there for an hour, or until its next ACK, a file
-        `session.env` of these bytes, which no full name leads to. Returns where it went, `address:port`, or None if
-        it did not leave. Raises ValueError for a boot file that does not fit or more than 8192 bytes of session file.
+        An OFFER without one sends the client to port 4011 (W-40). `options` are 243, 250 and 252, each once, 1 to 255
+        bytes, written as they are (W-57..W-61), ascending, before option 82 (W-9).
+
+        From an ACK on, the client's address sees the folder `SMSImages/<image>` as its TFTP root, and until `forget`,
+        its next ACK or an hour of disuse the session's `files`: those names, full or below the root, are its own and
+        come before all others. With `block_size`, the RamDisk's of that session, it is granted blocks up to that size
+        beyond its path's MTU, in bytes. After an OFFER whose boot file's name holds a session
+        (`SMSImages/<image>/<session>/..`, `SMSBoot/<image>/<session>/..`) all this is for the first address that asks
+        with that session. An ACK without `image` ends the session before it; the root stays.
+
+        Returns where it went, `address:port`, or None if it did not leave. Raises ValueError, and sends nothing, for a
+        boot file or options that do not fit (W-8), for other options, and for a name that no client could ask for.
+        """
+    def forget(self, address: str) -> None:
+        """End what `address` was shown: its root and its session's files. Transfers under way keep theirs.
+
+        Raises ValueError for what is no address.
         """
     def gates(self) -> list[Gate]:
         """The transfers of gated files that came to the final byte since the last call and still wait.
@@ -123,6 +153,16 @@ class Server:
 
         Raises what ended it before, if something did.
         """
+
+@final
+class MemoryFile:
+    """A session's file: bytes that are on no disk and never change, shared by all sessions that are given it.
+
+    Raises ValueError for more than 65536 bytes.
+    """
+
+    def __new__(cls, data: bytes) -> MemoryFile: ...
+    def __len__(self) -> int: ...
 
 @final
 class Request:
@@ -160,6 +200,9 @@ class Fields:
     def ipxe(self) -> bool:
         """Whether iPXE asks (W-47)."""
     @property
+    def loader(self) -> Loader | None:
+        """What wdsnbp or wdsmgfw says in option 250 (W-61); None without one, or where it is malformed (counted)."""
+    @property
     def door(self) -> Literal["discover", "request"]:
         """Whether an OFFER or an ACK answers it."""
     @property
@@ -180,6 +223,26 @@ class Fields:
     @property
     def server(self) -> str:
         """Our address that it came to: the answer's source and server identifier."""
+
+@final
+class Loader:
+    """What a Windows loader, wdsnbp or wdsmgfw, says of itself (W-61..W-66); None for what it does not say."""
+
+    @property
+    def architecture(self) -> int | None:
+        """The processor's architecture, numbered as in option 93 (W-63)."""
+    @property
+    def prompt_done(self) -> bool | None:
+        """Whether its key prompt is behind it."""
+    @property
+    def action_done(self) -> bool | None:
+        """Whether it did what the answer before told it."""
+    @property
+    def version(self) -> int | None:
+        """The loader's version, such as 0x0800."""
+    @property
+    def request_id(self) -> int | None:
+        """The number of the pending request that it polls for."""
 
 @final
 class Gate:
@@ -229,7 +292,10 @@ class Transfer:
         """Bytes in a block."""
     @property
     def window_size(self) -> int:
-        """Blocks in a window."""
+        """Blocks in a window; in the largest that was sent where the client varied it."""
+    @property
+    def variable_window(self) -> bool:
+        """Whether the client was allowed to vary the window (`msftwindow`, W-107)."""
     @property
     def resent(self) -> int:
         """Blocks sent more than once."""
@@ -243,7 +309,9 @@ class Transfer:
 class Download:
     """A TFTP client's download, for the demo, tests and benches (RFC 1350, 2347, 7440).
 
-    `keep` False drops the bytes once received. Raises ValueError for an address, OSError for the socket or a name.
+    `variable_window` asks for `msftwindow` and then doubles the window up to 64 blocks, or halves it after a loss
+    (W-107). `keep` False drops the bytes once received. Raises ValueError for an address, OSError for the socket or a
+    name.
     """
 
     def __new__(
@@ -254,6 +322,7 @@ class Download:
         *,
         block_size: int = 1468,
         window_size: int = 16,
+        variable_window: bool = False,
         local: str = "0.0.0.0",
         keep: bool = True,
     ) -> Download: ...
@@ -438,7 +507,7 @@ def emit_dhcp_reply(
     """A server's reply: `yiaddr` and `hops` 0, option 53 first, then `options` in their order, option 82 last.
 
     `chaddr` is padded to 16 bytes, the packet to 300. At most `budget` bytes: what does not fit is left out,
-    first options from the end of the list (never 54 and 60), then `relay_agent` as a whole (W-50).
+    first options from the end of the list (never 54, 60, 243, 250 and 252), then `relay_agent` as a whole (W-50).
 
     Raises:
         WireError: a name is too long (`sname` 63 bytes, `file` 127), an option is one of 0, 52, 53, 82, 255,
@@ -463,8 +532,8 @@ def emit_tftp_request(filename: bytes, options: Sequence[tuple[bytes, int]] = ()
 def emit_tftp_data(block: int, payload: bytes) -> bytes:
     """One block of the file, `block` modulo 65536."""
 
-def emit_tftp_ack(block: int) -> bytes:
-    """An acknowledgment of `block`, modulo 65536."""
+def emit_tftp_ack(block: int, next_window: int | None = None) -> bytes:
+    """An acknowledgment of `block`, modulo 65536; five bytes long with the blocks wanted next (W-107)."""
 
 def emit_tftp_error(code: int, message: str = "") -> bytes:
     """An error of a code 0 to 8 (RFC 1350, 2347); the words end at their first NUL.
