@@ -16,11 +16,31 @@ def everything(store: Store) -> dict[str, list[tuple[object, ...]]]:
         return {table.name: sorted(map(tuple, connection.execute(select(table)))) for table in TABLES}
 
 
+def distributed(store: Store) -> None:
+    """Content and sizes of every kind, as a service that is at work has them."""
+    image = store.boot_images.all()[0].id
+    store.groups.create("North")
+    store.boundaries.create("Cellar")
+    s = schema
+    with store.record() as connection:
+        for table, row in (
+            (s.content_version, (image, 2, 3, "ab" * 32, 2**40, 7, 1.5)),
+            (s.content_assignment, (store.point, image, 2, 4, "pulling", 1, 2**33, 2**40, "slow", 2.5, None)),
+            (s.group_content, ("north", image)),
+            (s.deployment_variable, ("PS120001", "role", "Role", "db", True)),
+        ):
+            connection.execute(insert(table).values(row))
+        sizes = {"tftp_block_size": 1456, "tftp_window_size": 4, "tftp_variable_window": True}
+        for table in (s.boot_image, s.boundary_group):
+            connection.execute(table.update().values(sizes))
+
+
 @pytest.fixture
 def file(ready: Store, tmp_path: Path) -> Path:
     """An export of `ready`, with a hierarchy of three sites whose codes are in no order."""
     ready.sites.create("ZZZ", "PS1")
     ready.sites.create("AAA", "ZZZ")
+    distributed(ready)
     file = tmp_path / "site.jsonl"
     export(ready, file)
     return file
@@ -71,6 +91,13 @@ def test_a_file_whose_audit_does_not_hold_makes_nothing(ready: Store, tmp_path: 
     with pytest.raises(Invalid, match="audit record 2"):
         import_(tmp_path / "other.db", tmp_path / "site.jsonl")
     assert not (tmp_path / "other.db").exists()
+
+
+def test_a_file_of_the_tables_before_is_refused_with_what_to_do(file: Path, tmp_path: Path) -> None:
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0].replace(b'"tables":"0003"', b'"tables":"0002"') + b"".join(lines[1:]))
+    with pytest.raises(Invalid, match="is of tables 0002, and this pxefast has 0003; export it again"):
+        import_(tmp_path / "other.db", file)
 
 
 def test_another_file_is_no_export(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pxefast.site.engines import Database, database
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
 from pxefast.site.tables import upgrade_tables
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, MetaData, select, text
 
 GUID = "8a9f841d-4d9f-5e53-a833-734a9fbf87b5"
 # A site as pxefast 0.1 kept it: web01 was claimed, cleared and claimed again, and given two deployments; web02 was
@@ -44,11 +44,67 @@ INSERT INTO ledger VALUES (1, 'PS120001', 1, 'CLAIMED', 'aa', 1, 7, 1700000100, 
   (2, 'PS120001', 2, 'ARMED', NULL, NULL, NULL, NULL, NULL),
   (4, 'PS120001', 1, 'CLAIMED', 'ee', 1, 7, 1700000100, 1700000101);
 """
+# A site as pxefast 0.2 kept it, with a row in each table but the audit.
+SECOND = f"""
+INSERT INTO site VALUES ('PS1', NULL, 9, 3);
+INSERT INTO setting VALUES ('boot_image_of', 'any');
+INSERT INTO distribution_point VALUES ('dp1', 'PS1', true, true, 'eth0', false, 0, true, '/list', 8192, 16, 2);
+INSERT INTO own_identity VALUES ('mac:00:11:22:33:44:99', 'dp1');
+INSERT INTO device VALUES (1, 'web01', 'web01', '{GUID}', 'PS1', true, NULL),
+  (2046820352, 'x64 Unknown Computer (PS1)', 'x64 unknown computer (ps1)', NULL, 'PS1', false, 'x64');
+INSERT INTO device_mac VALUES ('00:11:22:33:44:01', 1, 0);
+INSERT INTO hardware VALUES ('mac:00:11:22:33:44:04', 4);
+INSERT INTO duplicate_identity VALUES ('mac:00:11:22:33:44:05');
+INSERT INTO collection VALUES ('SMS00001', 'All Systems', 'all systems', 'PS1'),
+  ('PS100003', 'rack', 'rack', 'PS1');
+INSERT INTO collection_rule VALUES (1, 'PS100003', 'direct', 1, NULL, NULL, NULL);
+INSERT INTO collection_member VALUES ('PS100003', 1), ('SMS00001', 1);
+INSERT INTO device_variable VALUES (1, 'role', 'Role', 'db', true);
+INSERT INTO collection_variable VALUES ('PS100003', 'ramdisktftpblocksize', 'RamDiskTFTPBlockSize', '8192', false);
+INSERT INTO boot_image VALUES ('PS100001', 'linux', 'linux', 'PS1', 'x64', '/image', true, 'initrd');
+INSERT INTO boot_program VALUES ('PS100001', 'uefi', 'grubx64.efi');
+INSERT INTO task_sequence VALUES ('PS100002', 'install', 'install', 'PS1', 'PS100001');
+INSERT INTO deployment VALUES
+  ('PS120001', 'PS1', 'PS100002', 'PS100003', 'required', 'media-pxe', true, 1.5, NULL, NULL, 'always');
+INSERT INTO ledger VALUES (1, 'PS120001', 1, 'CLAIMED', 1.5, 2, 'aa', 'tt', 'dp1', '10.0.0.9', 3, 4294967295, 2.5,
+  3.5, 'SMSImages/PS100001/initrd', NULL, NULL, NULL, NULL);
+INSERT INTO distribution_point_group VALUES ('North', 'north');
+INSERT INTO distribution_point_group_member VALUES ('north', 'dp1');
+INSERT INTO boundary_group VALUES ('Cellar', 'cellar');
+INSERT INTO boundary_group_distribution_point VALUES ('cellar', 'dp1');
+INSERT INTO boundary VALUES ('cellar', '10.1.0.0/16');
+"""
 
 
 def first_tables(place: Database) -> None:
     with place.transaction(change=True, lock=False) as connection:
         migrations.upgrade(connection, "0001")
+
+
+def second(place: Database) -> None:
+    """Make a database of pxefast 0.2."""
+    record = audit.sealed(audit.FIRST_HASH, audit.AuditRow(1, 0.5, "root", "init", "PS1 dp1", ""))
+    with place.transaction(change=True, lock=False) as connection:
+        migrations.upgrade(connection, "0002")
+        head = {"hash": record.hash}
+        connection.execute(text("INSERT INTO hierarchy VALUES (1, 7, 5, 1, :hash, 0, NULL)"), head)
+        for statement in SECOND.split(";\n")[:-1]:
+            connection.exec_driver_sql(statement)
+        row = "INSERT INTO audit VALUES (:seq, :at, :actor, :action, :subject, :hash)"
+        connection.execute(text(row), record._asdict())
+
+
+def rows_of(connection: Connection) -> dict[str, list[dict[str, object]]]:
+    """Every row of every table that there is."""
+    tables = MetaData()
+    tables.reflect(connection)
+    return {
+        table.name: [
+            dict(row._mapping) for row in connection.execute(select(table).order_by(*table.primary_key))
+        ]
+        for table in tables.sorted_tables
+        if table.name != "alembic_version"
+    }
 
 
 @pytest.fixture
@@ -76,7 +132,7 @@ def checks(connection: Connection) -> dict[str, list[str]]:
     """What Alembic does not compare, of a SQLite database."""
     query = "SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"
     return {
-        name: sorted(re.findall(r"CONSTRAINT \w+ CHECK \(.*\)|WITHOUT ROWID", sql))
+        name: sorted(re.findall(r"CONSTRAINT \w+ CHECK \(.*?\)\)?|WITHOUT ROWID", " ".join(sql.split())))
         for name, sql in connection.exec_driver_sql(query)
         if name != "alembic_version" and not name.startswith("sqlite_")
     }
@@ -153,7 +209,47 @@ def test_the_audit_becomes_a_chain_that_ends_with_the_upgrade(first: Path) -> No
         (1, 1_700_000_000.5, "init"),
         (2, 1_700_000_001.0, "device import"),
     ]
-    assert (rows[-1].action, rows[-1].subject) == ("db upgrade", "0001 to 0002")
+    assert [(row.action, row.subject) for row in rows[2:]] == [
+        ("db upgrade", "0001 to 0002"),
+        ("db upgrade", "0002 to 0003"),
+    ]
+
+
+def test_a_database_of_the_version_before_keeps_every_row(empty: Database) -> None:
+    second(empty)
+    with empty.transaction(change=False) as connection:
+        before = rows_of(connection)
+    assert [name for name, rows in before.items() if not rows] == []
+    assert upgrade_tables(empty) == "0002"
+    with empty.transaction(change=False) as connection:
+        after = rows_of(connection)
+        assert audit.verify(connection) is None
+    told = after["audit"].pop()
+    assert (told["seq"], told["action"], told["subject"]) == (2, "db upgrade", "0002 to 0003")
+    for table in ("audit", "hierarchy"):
+        assert len(after[table]) == len(before[table])
+    # A running snapshot is older than this.
+    assert after["hierarchy"][0]["revision"] == 8
+    del before["hierarchy"]
+    for name, rows in before.items():
+        assert [{key: row[key] for key in rows[0]} for row in after[name]] == rows
+
+
+def test_what_a_database_of_the_version_before_could_not_say_is_as_it_was_served(empty: Database) -> None:
+    second(empty)
+    upgrade_tables(empty)
+    with Store.open(empty.address) as store:
+        assert store.dps.get().ramdisk_tftp_variable_window is False
+        with store.read() as connection:
+            image = connection.execute(select(schema.boot_image)).one()
+            group = connection.execute(select(schema.boundary_group)).one()
+            new = [schema.deployment_variable, schema.content_version, schema.content_assignment]
+            assert [connection.execute(select(table)).all() for table in (*new, schema.group_content)] == [
+                []
+            ] * 4
+    assert (image.kind, image.revision, image.boot_ca, image.boot_sdi) == ("files", 1, None, None)
+    for row in (image, group):
+        assert (row.tftp_block_size, row.tftp_window_size, row.tftp_variable_window) == (None, None, None)
 
 
 def test_a_copy_of_the_old_database_is_kept_beside_it(first: Path) -> None:

@@ -40,7 +40,7 @@ cdef class DistributionPoint:
     cdef readonly str mac_ignore_list_file
     cdef readonly object ramdisk_tftp_block_size, ramdisk_tftp_window_size
     cdef readonly str name
-    cdef readonly object user_device_affinity
+    cdef readonly object user_device_affinity, ramdisk_tftp_variable_window
 
 cdef class Policy:
     cdef readonly str identity_conflict, compatible_architectures, no_deployment_bios, no_deployment_uefi, schedules

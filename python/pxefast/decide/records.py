@@ -192,6 +192,7 @@ class DistributionPoint:
     ramdisk_tftp_window_size: int = 1
     name: str = ""
     user_device_affinity: int = 0
+    ramdisk_tftp_variable_window: bool = False
 
 
 @dataclass(frozen=True)
