@@ -288,7 +288,8 @@ def corpus(point: Point, client: Machine, seed: int, count: int) -> list[bytes]:
 
 def attack(point: Point, client: Machine, port: str, packets: list[bytes]) -> dict[int, bytes]:
     """Send them all; each answer by its transaction id, checked. A good client is served all the while."""
-    crowd = point.stage(client)
+    # At an address of its own: whoever boots a machine at an address keeps others from booting there (T17).
+    crowd = point.stage(client, address="127.0.9.9")
     answers = {}
     for number, packet in enumerate(packets):
         tell(crowd, port, packet)
