@@ -117,5 +117,5 @@ boundary = Table(
     "boundary",
     metadata,
     Column("group_key", ForeignKey("boundary_group.key", ondelete="CASCADE"), primary_key=True),
-    Column("subnet", String(18), primary_key=True),
+    Column("subnet", String(18), primary_key=True, index=True),
 )

@@ -99,6 +99,7 @@ def _tables() -> Iterator[str]:
         REFERENCES boot_image (id) ON DELETE CASCADE
 )"""
     yield "CREATE INDEX ix_group_content_boot_image_id ON group_content (boot_image_id)"
+    yield "CREATE INDEX ix_boundary_subnet ON boundary (subnet)"
 
 
 def _told(bind: sa.Connection) -> None:
