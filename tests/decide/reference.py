@@ -33,7 +33,14 @@ BAD = {order for digits in BAD_DIGITS for order in orders(str(uuid.UUID(digits))
 
 def expected(r: Any, s: Any, x: Any) -> SimpleNamespace:
     """The action, the code of the last reason (None where something boots), and what is named."""
-    names = ("code", "number", "deployment", "image", "program", "launch")
+    names = (
+        "code",
+        "number",
+        "deployment",
+        "image",
+        "program",
+        "launch",
+    )
     out = SimpleNamespace(action="ignore", **dict.fromkeys(names))
     with suppress(End):
         rules(r, s, x, s.policy, out)
@@ -69,6 +76,8 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
     machine = two or one
     known = machine is not None
     arch, firmware = CLIENTS.get(r.architecture, (None, None))
+    if firmware == "bios" and r.loader_architecture in (0, 6) and policy.option_250_architecture == "trust":
+        arch = "x86"  # W-63
     no_arch = "no_architecture" if r.architecture is None else "unsupported_architecture"
     numbers = [machine.id] if known else []
     if not known:
@@ -101,7 +110,9 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
         shown = [d for d in shown if d.purpose == "available"]
 
     def best(deployments: list[Any]) -> Any:  # CM-101 to CM-106
-        also = "x86" if firmware == "bios" and policy.compatible_architectures == "older" else arch
+        also = (
+            "x86" if (arch, firmware) == CLIENTS[0] and policy.compatible_architectures == "older" else arch
+        )
         kinds = {
             d.id: s.boot_images[d.boot_image_id].architecture
             for d in deployments
@@ -123,7 +134,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
         return next((marks[number] for number in who if number in marks), None)
 
     def same_boot(mark: Any) -> bool:  # F-42
-        step = 2 * r.ipxe + (r.door == "request")
+        step = (4 if r.wds else 2 * r.ipxe) + (r.door == "request")
         repeat = step == mark.step and r.xid == mark.xid != 0 and r.now - mark.stepped_at <= 30
         return -60 <= r.now - mark.claimed_at <= s.session_seconds and (step > mark.step or repeat)
 
@@ -153,6 +164,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
 
     # Required before available; only the newest that suits, and none once the newest of all was given (CM-72, CM-77).
     required, why, boots = [d for d in shown if d.purpose == "required"], "no_deployment", False
+    waits = False
     pick = best(required)
     if required:
         newest = max(required, key=lambda d: d.id)
@@ -162,7 +174,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
             why = "no_boot_image"
         else:
             why, out.deployment = given(pick) or unarmed(pick) or late(pick), pick.id
-            boots = why is None
+            boots, waits = why is None, why == "pending_approval"
     if live and not live.returnable and not (boots and pick.id == live.deployment_id):  # I2
         stop(not boots and out.deployment == live.deployment_id, why, idle)
         out.deployment = live.deployment_id
@@ -174,8 +186,17 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
         available = [d for d in shown if d.purpose == "available"]
         why = [why, *(late(d) for d in available if late(d))][-1]
         in_time = [d for d in available if not late(d)]
-        pick = best(in_time)
+        first, pick = pick, best(in_time)
         stop(pick is None and (in_time or why == "no_boot_image"), "no_boot_image")
+        if pick is None and waits and policy.pending_machines == "poll":
+            image = s.boot_images[first.boot_image_id]
+            loader = image.programs.get(f"{firmware}_loader")
+            if image.kind == "windows-pe":  # W-69
+                stop(not image.pxe_enabled, "boot_image_not_pxe_enabled", idle)
+                stop(not image.distributed, "boot_image_not_distributed", idle)
+                stop(not r.wds and loader is None, "no_windows_program", idle)
+                out.image, out.program = image.id, None if r.wds else loader
+                stop(True, "polls", "pending")
         stop(pick is None, why, idle)
     out.deployment = pick.id
 
@@ -186,6 +207,21 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
     stop(source is not pick and late(source), late(source))
     stop(not image.pxe_enabled, "boot_image_not_pxe_enabled")
     stop(not image.distributed, "boot_image_not_distributed")
+    if image.kind == "windows-pe":  # CM-86 to CM-88, W-71
+        by_wdsmgfw = not boots and policy.windows_uefi_prompt == "wdsmgfw"
+        if firmware == "uefi":
+            stop(not boots and policy.windows_uefi_prompt == "refuse", "no_prompt")
+            name = "uefi_loader" if by_wdsmgfw or policy.windows_uefi_chain == "wdsmgfw" else "uefi"
+        else:
+            last = "bios" if boots else "bios_prompt"
+            name = "bios_loader" if policy.windows_bios_chain == "wdsnbp" else last
+        if r.wds and name.endswith("_loader"):
+            name = "uefi" if firmware == "uefi" else last
+        stop(name not in image.programs, "no_windows_program")
+        out.action, out.program = "boot" if boots else "prompt", image.programs[name]
+        out.launch = image.launch_file
+        return
+    stop(r.wds, "no_loader_program")
     mark = mark_of(pick)
     again = mark is not None and mark.state == "CLAIMED" and same_boot(mark) and mark.step < 2
     stop(r.ipxe and "ipxe" not in image.programs and again, "no_ipxe_program")

@@ -19,6 +19,7 @@ BAD_GUID = "03000200-0400-0500-0006-000700080009"
 DEPLOYMENTS = ["AAA20001", "PS120001", "PS120002", "PS120003", "ZZZ20001"]
 IMAGES = ["PS100001", "PS100002", "PS100003", "PS100004"]
 ARCHITECTURES = ["x86", "x64", "arm64"]
+WINDOWS = ["bios", "bios_prompt", "bios_loader", "uefi", "uefi", "uefi_loader"]
 STATES = ["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD"]
 LIVE = STATES[1:4]
 
@@ -93,6 +94,7 @@ class Worlds:
         if site.devices_by_mac and self.rarely(0.6):
             mac, device = pick(list(site.devices_by_mac.items()))
             guid = device.guid if self.rarely(0.9) else guid
+        wds = self.rarely(0.25)
         return self.decide.Request(
             mac=mac,
             guid=pick(orders(guid)) if guid else None,
@@ -106,6 +108,8 @@ class Worlds:
             giaddr=None,
             now=NOW,
             interface_mac=pick(["", "02:ff:00:00:00:01", "02:ff:00:00:00:02"]),
+            wds=wds,
+            loader_architecture=pick([None, 0, 6, 7, 9]) if wds else None,
         )
 
     def _point(self) -> Any:
@@ -135,6 +139,11 @@ class Worlds:
             approve_new_members=pick([True, False]),
             armed_hours=pick([0, 1, 24]),
             max_returns=pick([0, 5]),
+            windows_bios_chain=pick(["simple", "wdsnbp"]),
+            windows_uefi_chain=pick(["simple", "wdsmgfw"]),
+            windows_uefi_prompt=pick(["wdsmgfw", "none", "refuse"]),
+            pending_machines=pick(["ignore", "poll"]),
+            option_250_architecture=pick(["ignore", "trust"]),
         )
 
     def _device(self, number: int, deployments: list[Any], name: str = "") -> Any:
@@ -167,7 +176,8 @@ class Worlds:
 
     def _image(self, name: str) -> Any:
         pick = self.random.choice
-        programs = self.some(["bios", "bios", "uefi", "uefi", "ipxe"], 0.75)
+        windows = self.rarely(0.5)
+        programs = self.some(WINDOWS if windows else ["bios", "bios", "uefi", "uefi", "ipxe"], 0.75)
         return self.decide.BootImage(
             name,
             name,
@@ -175,7 +185,8 @@ class Worlds:
             {kind: f"{name}.{kind}" for kind in programs},
             not self.rarely(),
             not self.rarely(),
-            pick([None, "boot.wim"]),
+            "boot.wim" if windows else pick([None, "boot.wim"]),
+            "windows-pe" if windows else "files",
         )
 
     def _ledger(self, numbers: list[int], deployments: list[Any]) -> tuple[dict[str, Any], dict[int, Any]]:
@@ -208,7 +219,7 @@ class Worlds:
             state,
             armed,
             claimed,
-            pick([0, 1, 2, 3]),
+            pick([0, 1, 2, 3, 5]),
             pick([0, 1, 2]),
             "00" * 16,
             self.when(5, 30, 31),

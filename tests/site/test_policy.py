@@ -2,7 +2,8 @@ import pytest
 from pxefast.decide.records import Policy
 from pxefast.errors import Invalid, NotFound
 from pxefast.site import schema
-from pxefast.site.policy import SETTINGS, SitePolicy, read_policy
+from pxefast.site.policy import SitePolicy, read_policy
+from pxefast.site.settings import SETTINGS
 from pxefast.site.store import Store
 from sqlalchemy import select
 

@@ -23,6 +23,7 @@ _UNSET: dict[str, Any] = {"show_default": False}
 _ACTIONS = {
     "boot": "boots, without asking anyone",
     "prompt": "may boot, if a person at the machine asks for it",
+    "pending": "asks again and again until its deployment is approved",
     "abort": "is told to go on to its next boot device",
     "ignore": "gets no answer",
 }

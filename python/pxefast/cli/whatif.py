@@ -105,7 +105,7 @@ def _answering(point: Point) -> Point:
 
 def _after(context: typer.Context, here: Context, words: list[str]) -> Point:
     """The distribution point as the command would leave it. Raises what the command raises."""
-    from pxefast.site.policy import SETTINGS
+    from pxefast.site.settings import SETTINGS
 
     store = here.store()
     most = next(setting.values[1] for setting in SETTINGS if setting.name == "confirm_above")

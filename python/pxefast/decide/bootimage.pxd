@@ -1,4 +1,4 @@
-from .records cimport BootImage, Deployment, Mark, Reason, Request
+from .records cimport BootImage, Deployment, Mark, Policy, Reason, Request
 
 cdef class Platform:
     cdef readonly str architecture, firmware

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .records import BootImage, Deployment, Mark, Reason, Request
+from .records import BootImage, Deployment, Mark, Policy, Reason, Request
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,24 @@ PLATFORMS: dict[str, dict[int, Platform]] = {
     for text, table in _COMPATIBLE.items()
 }
 
+# A BIOS machine of which wdsnbp.com says that its processor has 32 bits, in any of its spellings (W-63).
+_X86_BIOS = _platform("x86", "bios", ())
+_32_BITS = (0, 6)
+
+
+def platform_of(request: Request, policy: Policy) -> Platform | None:
+    """What the client is; None for an architecture that is not served."""
+    platform: Platform | None = PLATFORMS[policy.compatible_architectures].get(request.architecture or 0)
+    if request.architecture is None or platform is None:
+        return None
+    if (
+        request.loader_architecture in _32_BITS
+        and platform.firmware == "bios"
+        and policy.option_250_architecture == "trust"
+    ):
+        return _X86_BIOS
+    return platform
+
 
 def suits(image: BootImage | None, platform: Platform) -> int:
     """2 for the client's own architecture, 1 for a compatible one, 0 for one it must never get (CM-106)."""
@@ -90,7 +108,7 @@ def choose(
 def program(
     image: BootImage, platform: Platform, request: Request, mark: Mark | None
 ) -> tuple[str | None, Reason | None]:
-    """The boot program for this client, or why there is none.
+    """The boot program of an image of kind files for this client, or why there is none.
 
     `mark` is that of the boot the request belongs to.
 
@@ -98,6 +116,13 @@ def program(
     program has already run in this boot, this iPXE is that program, and the same again would load itself for
     ever (W-49, F-42).
     """
+    if request.wds:
+        # The loader would start whatever program it came by once more, for ever.
+        return None, Reason(
+            "no_loader_program",
+            f"wdsnbp.com or wdsmgfw.efi asks, and boot image {image.id} is not of kind windows-pe",
+            "W-67",
+        )
     if request.ipxe:
         own = image.programs.get("ipxe")
         if own is not None:

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .bootimage import PLATFORMS, Choice, Platform, choose, lacks_x86, launch_file, program, unusable
-from .deployment import available, current, listed, not_in_force, of_purpose, required
+from .bootimage import Choice, Platform, choose, lacks_x86, launch_file, platform_of, program, unusable
+from .deployment import available, current, for_unknown, listed, not_in_force, of_purpose, required
 from .identity import Machine, hardware_conflict, identify, identities, own_device, own_machine
 from .reasons import (
     NO_DEPLOYMENT,
-    NO_IDENTITY,
     NO_X86_IMAGE,
     NOT_PXE,
     PXE_OFF,
-    REQUIRED_NOT_FOR_UNKNOWN,
     RESPONSES_OFF,
     UNKNOWN_OFF,
     already_offered,
@@ -27,11 +25,14 @@ from .reasons import (
     image_chosen,
     image_of_highest_id,
     other_session,
+    polls,
     protected,
     unknown_computer,
     unsupported,
 )
-from .records import Action, Decision, Deployment, Device, Exclusions, Mark, Reason, Request, Site
+from .records import Action, BootImage, Decision, Deployment, Device, Exclusions, Mark, Reason, Request, Site
+from .windows import loader as windows_loader
+from .windows import program as windows_program
 
 
 def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
@@ -60,9 +61,7 @@ def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
         return Decision("ignore", (refusal,))
     reasons: list[Reason] = []
     device, mac, guid, unique = identify(request, site, reasons)
-    platform = None
-    if request.architecture is not None:
-        platform = PLATFORMS[site.policy.compatible_architectures].get(request.architecture)
+    platform = platform_of(request, site.policy)
     if device is not None:
         machine = Machine(device, True, device.id, site.live.get(device.id), mac, guid, platform)
         refusal = _not_here(device, site)
@@ -175,12 +174,13 @@ def _serve(
         return _end("ignore", machine, reasons)
     reasons.append(platform.reason)
     if not machine.known:
-        deployments = _for_unknown(site, machine, deployments, reasons)
+        deployments = for_unknown(site, machine, deployments, reasons)
 
     must = of_purpose(deployments, "required")
     chosen, mark, refused = None, None, None
     if must:
         chosen, mark, refused = required(request, site, machine, platform, must, reasons)
+    waits = chosen is None and reasons[-1].code == "pending_approval"
     # What may run already goes on alone (I2); what cannot run yet gives way.
     if (
         live is not None
@@ -204,24 +204,11 @@ def _serve(
     if chosen is None:
         if reasons[-1].code == "no_boot_image":
             return _end("ignore", machine, reasons, refused)
+        if waits and site.policy.pending_machines == "poll":
+            return _pending(request, site, machine, platform, must, refused, reasons)
         return _nothing(site, machine, reasons, refused)
     mark = current(request, site, machine.number, chosen.deployment.id)
     return _boot("prompt", request, site, machine, platform, deployments, chosen, mark, reasons)
-
-
-def _for_unknown(
-    site: Site, machine: Machine, deployments: list[Deployment], reasons: list[Reason]
-) -> list[Deployment]:
-    """What a machine without a record may have of these: required ones only by setting (R-51), and only if it can be
-    told from others, for it must get them once."""
-    if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
-        return deployments
-    optional = of_purpose(deployments, "available")
-    if len(optional) < len(deployments):
-        reasons.append(NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN)
-    if not optional:
-        reasons.append(NO_DEPLOYMENT)
-    return optional
 
 
 def _boot(
@@ -248,23 +235,62 @@ def _boot(
             refusal = not_in_force(highest.deployment, request.now, site.policy)
     reasons.append(image_chosen(image.id, image.architecture, platform.label, fit == 2))
 
-    boot_program = None
+    boot_program, says = None, None
     if refusal is None and not (image.pxe_enabled and image.distributed):
         refusal = unusable(image)
     if refusal is None:
         if platform.firmware == "bios" and lacks_x86(site.boot_images):
             reasons.append(NO_X86_IMAGE)
-        boot_program, refusal = program(image, platform, request, mark)
+        if image.kind == "windows-pe":
+            boot_program, says = windows_program(image, platform, request, action == "prompt", site.policy)
+        else:
+            boot_program, refusal = program(image, platform, request, mark)
+        if boot_program is None:
+            refusal = says or refusal
     if refusal is not None or boot_program is None:
         if refusal is not None:
             reasons.append(refusal)
         return _end("ignore", machine, reasons, deployment.id, image.id)
     reasons.append(boot_program_named(boot_program, "iPXE" if request.ipxe else platform.label))
+    if says is not None:
+        reasons.append(says)
     claim = action == "boot"
     return Decision(
         action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment.id,
         image.id, boot_program, claim, platform.architecture, platform.firmware,
-        launch_file(image, request, boot_program), identities(machine.mac, machine.guid) if claim else (),
+        launch_file(image, request, boot_program), identities(machine.mac, machine.guid) if claim else (), image.kind,
+    )  # fmt: skip
+
+
+def _pending(
+    request: Request,
+    site: Site,
+    machine: Machine,
+    platform: Platform,
+    deployments: list[Deployment],
+    waiting: str | None,
+    reasons: list[Reason],
+) -> Decision:
+    """A machine whose required deployment waits for approval: Microsoft's loader asks here again until then (W-69).
+
+    The loader itself starts nothing, so that nothing is claimed; what it is told to start one day is.
+    """
+    chosen = choose(deployments, site.boot_images, platform)
+    image: BootImage | None = None if chosen is None else chosen.image
+    if image is None or image.kind != "windows-pe":
+        return _nothing(site, machine, reasons, waiting)
+    boot_program, refusal = None, None
+    if not (image.pxe_enabled and image.distributed):
+        refusal = unusable(image)
+    elif not request.wds:
+        boot_program, refusal = windows_loader(image, platform)
+    if refusal is not None:
+        reasons.append(refusal)
+        return _nothing(site, machine, reasons, waiting)
+    reasons.append(polls(site.policy.pending_poll_seconds, site.policy.pending_poll_count))
+    return Decision(
+        "pending", tuple(reasons), machine.device.name if machine.known else None, machine.number, waiting,
+        image.id, boot_program, False, platform.architecture, platform.firmware, kind=image.kind,
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from .identity import Machine
 from .reasons import (
     FIRST,
     NO_DEPLOYMENT,
+    NO_IDENTITY,
+    REQUIRED_NOT_FOR_UNKNOWN,
     RETURNED,
     already_offered,
     arming_expired,
@@ -59,6 +61,21 @@ def of_purpose(deployments: list[Deployment], purpose: str) -> list[Deployment]:
         if deployment.purpose == purpose:
             found.append(deployment)  # noqa: PERF401
     return found
+
+
+def for_unknown(
+    site: Site, machine: Machine, deployments: list[Deployment], reasons: list[Reason]
+) -> list[Deployment]:
+    """What a machine without a record may have of these: required ones only by setting (R-51), and only if it can be
+    told from others, for it must get them once."""
+    if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
+        return deployments
+    optional = of_purpose(deployments, "available")
+    if len(optional) < len(deployments):
+        reasons.append(NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN)
+    if not optional:
+        reasons.append(NO_DEPLOYMENT)
+    return optional
 
 
 def _newest(deployments: list[Deployment]) -> Deployment:

@@ -164,6 +164,13 @@ def boot_program_named(program: str, client: str) -> Reason:
 
 
 @lru_cache(16)
+def polls(seconds: int, count: int) -> Reason:
+    """Of a machine that asks again and again until its deployment is approved."""
+    text = f"it asks again every {seconds} s until a person approves it, {count} times (setting pending_machines)"
+    return Reason("polls", text, "W-69")
+
+
+@lru_cache(16)
 def unknown_computer(name: str) -> Reason:
     """Of a machine without a record that gets what the unknown computer object `name` gets."""
     return Reason("unknown_computer", f"it gets what is deployed to {name}", "CM-95")

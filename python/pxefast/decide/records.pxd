@@ -12,6 +12,7 @@ cdef class Request:
     cdef readonly str interface, giaddr
     cdef readonly double now
     cdef readonly str interface_mac
+    cdef readonly object wds, loader_architecture
 
 cdef class Deployment:
     cdef readonly str id, task_sequence_id, boot_image_id, collection_id, purpose, audience
@@ -30,7 +31,7 @@ cdef class Device:
 cdef class BootImage:
     cdef readonly str id, name, architecture
     cdef readonly object programs, pxe_enabled, distributed
-    cdef readonly str launch_file
+    cdef readonly str launch_file, kind
 
 cdef class DistributionPoint:
     cdef readonly str site
@@ -46,6 +47,11 @@ cdef class Policy:
     cdef readonly str identity_conflict, compatible_architectures, no_deployment_bios, no_deployment_uefi, schedules
     cdef readonly str hidden_deployments, boot_image_of
     cdef readonly object required_for_unknown, approve_new_members, armed_hours, max_returns
+    cdef readonly str windows_bios_chain, windows_uefi_chain, windows_uefi_prompt, pending_machines
+    cdef readonly object pending_poll_seconds, pending_poll_count
+    cdef readonly str option_250_architecture, option_250_in_final_ack
+    cdef readonly object option_252_nul, option_243
+    cdef readonly str windows_bcd_shape
 
 cdef class Mark:
     cdef readonly str deployment_id
@@ -79,3 +85,4 @@ cdef class Decision:
     cdef readonly object claim
     cdef readonly str architecture, firmware, launch_file
     cdef readonly tuple identities
+    cdef readonly str kind

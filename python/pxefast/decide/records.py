@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Action = Literal["boot", "prompt", "abort", "ignore"]
+# "pending": a machine whose required deployment waits for a person's approval, and that asks again and again (W-69).
+Action = Literal["boot", "prompt", "pending", "abort", "ignore"]
 Architecture = Literal["x86", "x64", "arm64"]
 Audience = Literal["clients", "clients-media-pxe", "media-pxe", "media-pxe-hidden"]
 Door = Literal["discover", "request"]
 Firmware = Literal["bios", "uefi"]
+Kind = Literal["files", "windows-pe"]
 Purpose = Literal["required", "available"]
 # What a mark leaves to a request: a first boot, the same boot, a new one because the last was never launched, nothing
 # because that happened too often, nothing because it waits for a person, nothing because it was given.
@@ -97,7 +99,9 @@ class Request:
 
     `mac` is canonical, "" for a hardware type without one; `guid` canonical or None (absent, malformed,
     all 0, all F); `secs` is the client's own count of seconds (CM-16); `now` is Unix seconds, from the
-    caller; `interface_mac` is the canonical MAC of the server's own interface, "" where it has none (CM-11).
+    caller; `interface_mac` is the canonical MAC of the server's own interface, "" where it has none (CM-11). `wds`:
+    wdsnbp.com or wdsmgfw.efi asks, which say what they are in option 250; `loader_architecture` is what it says there
+    of the processor, None where it does not (W-61, W-63).
     """
 
     mac: str
@@ -112,11 +116,16 @@ class Request:
     giaddr: str | None
     now: float
     interface_mac: str = ""
+    wds: bool = False
+    loader_architecture: int | None = None
 
     @property
     def step(self) -> int:
-        """How far this boot is: firmware 0 and 1, iPXE 2 and 3. The stages of one boot go forward (F-42)."""
-        return (2 if self.ipxe else 0) + (1 if self.door == "request" else 0)
+        """How far this boot is: firmware 0 and 1, iPXE 2 and 3, Microsoft's loaders 4 and 5.
+
+        The stages of one boot go forward (F-42).
+        """
+        return (4 if self.wds else 2 if self.ipxe else 0) + (1 if self.door == "request" else 0)
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,8 @@ class Device:
 class BootImage:
     """What a machine can be booted with; `programs` maps bios, uefi and ipxe to a file of the image.
 
-    `launch_file` is the latest file of the chain without which the work cannot begin; None where its operator
-    named none (safety 5.1, G1).
+    Those of kind windows-pe are files below SMSBoot/<id>, by the roles that decide.windows names. `launch_file` is the
+    latest file of the chain without which the work cannot begin; None where its operator named none (safety 5.1, G1).
     """
 
     id: str
@@ -171,6 +180,7 @@ class BootImage:
     pxe_enabled: bool
     distributed: bool
     launch_file: str | None = None
+    kind: Kind = "files"
 
 
 @dataclass(frozen=True)
@@ -197,7 +207,7 @@ class DistributionPoint:
 
 @dataclass(frozen=True)
 class Policy:
-    """The hierarchy's settings that decisions depend on; `pxefast setting list` says what each does.
+    """The hierarchy's settings that decisions and answers depend on; `pxefast setting list` says what each does.
 
     Where the documents leave something open, the default is what our rules settle (CM-n `I` and `?`).
     """
@@ -223,6 +233,23 @@ class Policy:
     armed_hours: int = 24
     # Returns of claims without a launch, after which the device is held (R-80).
     max_returns: int = 5
+    # CM-86, W-71: what a BIOS, or a UEFI, starts Windows PE with: the program itself, or Microsoft's loader before it.
+    windows_bios_chain: Literal["simple", "wdsnbp"] = "simple"
+    windows_uefi_chain: Literal["simple", "wdsmgfw"] = "simple"
+    # CM-88: who asks on UEFI whether an available deployment shall boot.
+    windows_uefi_prompt: Literal["wdsmgfw", "none", "refuse"] = "wdsmgfw"
+    # W-69: what a machine does whose required deployment waits for approval, and how often it asks.
+    pending_machines: Literal["ignore", "poll"] = "ignore"
+    pending_poll_seconds: int = 10
+    pending_poll_count: int = 360
+    # W-63: whether what wdsnbp.com says of the processor counts.
+    option_250_architecture: Literal["ignore", "trust"] = "ignore"
+    # W-69, W-70: whether the last answer has an option 250 where it need not tell the loader anything.
+    option_250_in_final_ack: Literal["echo", "never", "always"] = "echo"
+    # W-58, W-60, B-21.
+    option_252_nul: bool = True
+    option_243: bool = True
+    windows_bcd_shape: Literal["full", "minimal"] = "full"
 
 
 @dataclass(frozen=True)
@@ -323,7 +350,8 @@ class Decision:
     `claim` True: the ledger must claim (device_id, deployment) durably before the boot program is named (I1); device_id
     is None for a machine without a record that the ledger does not know either. `identities` (`mac:..`, `guid:..`) are
     those that identified the machine, and are there whenever `claim` is. `launch_file` is the file of the image whose
-    last byte is the launch, None while that is not known yet (a stage before iPXE's own program).
+    last byte is the launch, None while that is not known yet (a stage before iPXE's own program). `kind` is the boot
+    image's.
     """
 
     action: Action
@@ -338,6 +366,7 @@ class Decision:
     firmware: str | None = None
     launch_file: str | None = None
     identities: tuple[str, ...] = ()
+    kind: Kind | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The shape that `explain --json` and every event promise."""

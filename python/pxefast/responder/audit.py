@@ -197,6 +197,7 @@ def _request_line(answer: Answer) -> str:
     what = {
         "boot": f"boots {decision.deployment} with {decision.boot_image}/{decision.boot_program}",
         "prompt": f"may boot {decision.deployment} with {decision.boot_image}/{decision.boot_program}",
+        "pending": f"waits until {decision.deployment} is approved",
         "abort": "is told to go on to its next boot device",
         "ignore": "gets no answer",
     }[decision.action]

@@ -1,0 +1,2 @@
+from .bootimage cimport Platform
+from .records cimport BootImage, Policy, Reason, Request
