@@ -156,7 +156,7 @@ def test_a_boot_image_needs_known_words(store: Store) -> None:
 
 def test_a_boot_image_is_pxe_enabled_until_told_otherwise(ready: Store) -> None:
     assert ready.boot_images.get("PS100002").pxe_enabled
-    ready.boot_images.set_pxe("PS100002", False)
+    ready.boot_images.set("PS100002", pxe_enabled=False)
     assert not ready.boot_images.get("PS100002").pxe_enabled
 
 

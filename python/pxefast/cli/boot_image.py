@@ -129,17 +129,17 @@ def set_(
     images = get(context).store().boot_images
     row = images.get(image_id)
     if pxe is not None:
-        images.set_pxe(row.id, pxe)
+        images.set(row.id, pxe_enabled=pxe)
         verb = "deployed" if pxe else "not deployed"
         print(f"boot image {row.id} is {verb} from the PXE-enabled distribution point")
     if launch_file is not None:
         from pxefast.content.source import scan
 
         launch = _file_of(row.source, [file.name for file in scan(row.source)], launch_file)
-        images.set_launch_file(row.id, launch)
+        images.set(row.id, launch_file=launch)
         print(f"the launch file of boot image {row.id} is {launch}")
     if no_launch_file:
-        images.set_launch_file(row.id, None)
+        images.set(row.id, launch_file=None)
         print(f"the launch file of boot image {row.id} is its boot program")
 
 

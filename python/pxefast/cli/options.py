@@ -9,7 +9,23 @@ import typer
 
 from pxefast.errors import UsageError
 
-__all__ = ["Confirm", "DryRun", "Id", "Json", "Quiet", "Site", "Yes", "choice", "moment", "moment_text"]
+__all__ = [
+    "Confirm",
+    "DryRun",
+    "Id",
+    "Json",
+    "NoTftpSizes",
+    "Quiet",
+    "Site",
+    "TftpBlockSize",
+    "TftpVariableWindow",
+    "TftpWindowSize",
+    "Yes",
+    "choice",
+    "moment",
+    "moment_text",
+    "tftp_sizes",
+]
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -39,6 +55,51 @@ Confirm = Annotated[
         show_default=False,
     ),
 ]
+
+TftpBlockSize = Annotated[
+    int | None,
+    typer.Option(
+        "--tftp-block-size",
+        metavar="N",
+        help="Bytes in a block that Windows boot managers ask for, 512 to 65464; above the path's MTU "
+        "datagrams are cut into fragments.",
+        show_default=False,
+    ),
+]
+TftpWindowSize = Annotated[
+    int | None,
+    typer.Option(
+        "--tftp-window-size",
+        metavar="N",
+        help="Blocks that Windows boot managers take before they acknowledge, 1 to 65535; to 255 where it may vary.",
+        show_default=False,
+    ),
+]
+TftpVariableWindow = Annotated[
+    bool | None,
+    typer.Option(
+        "--tftp-variable-window/--no-tftp-variable-window",
+        help="Let Windows boot managers change the window while they load.",
+        show_default=False,
+    ),
+]
+NoTftpSizes = Annotated[
+    bool,
+    typer.Option(
+        "--no-tftp-sizes", help="Say nothing about block, window and variable window: the next in line does."
+    ),
+]
+
+
+def tftp_sizes(
+    block: int | None, window: int | None, variable: bool | None, none: bool = False
+) -> dict[str, object]:
+    """The TFTP sizes that were given, as columns; with `none` all of them are None. Raises UsageError."""
+    given = {"tftp_block_size": block, "tftp_window_size": window, "tftp_variable_window": variable}
+    sizes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if none and sizes:
+        raise UsageError("--no-tftp-sizes and a size cannot both be given")
+    return dict.fromkeys(given) if none else sizes
 
 
 def choice(option: str, text: str, choices: tuple[Choice, ...]) -> Choice:
