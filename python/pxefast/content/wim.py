@@ -18,6 +18,7 @@ from typing import BinaryIO
 from uuid import UUID
 from xml.parsers import expat
 
+from pxefast.content.text import harmless
 from pxefast.errors import ContentError
 
 __all__ = ["Header", "Resource", "WimImage", "WimInfo", "read", "read_header"]
@@ -92,11 +93,11 @@ class Header:
         if self.flags & (_RESOURCE_ONLY | _METADATA_ONLY):
             return "it holds only a part of an image; export the whole image with wimlib-imagex export"
         if self.pipable:
-            return "it is pipable, which only wimlib reads; write it anew with wimlib-imagex optimize FILE --not-pipable"
+            return "it is pipable, for wimlib alone; write it anew with wimlib-imagex optimize FILE --not-pipable"
         if self.version != _VERSION or self.compression not in ("none", "XPRESS", "LZX"):
             return (
                 f"it is compressed with {self.compression}, version {self.version:#x}, which no boot manager reads; "
-                "write it anew with wimlib-imagex export FILE all NEW --compress=LZX"
+                "write it anew with wimlib-imagex export FILE all NEW --compress=LZX --boot"
             )
         if self.boot_index == 0:
             return "none of its images is marked as the one that boots; wimlib-imagex info FILE N --boot marks one"
@@ -155,7 +156,7 @@ def read(path: Path) -> WimInfo:
                     f"its {name} should be at byte {place.offset}, and it ends at {size}; copy it again"
                 )
         images = _images(_xml(file, header.xml))
-    if [image.index for image in images] != list(range(1, header.images + 1)):
+    if len(images) != header.images or any(image.index != n for n, image in enumerate(images, 1)):
         raise ContentError(
             f"{path}: its XML does not describe the {header.images} images that its header counts"
         )
@@ -282,7 +283,7 @@ class _Reader:
         if self._path[:2] == ["WIM", "IMAGE"] and field in _FIELDS:
             held = self.images[-1][1].setdefault(field, [])
             if len(held) < _MOST_TEXTS:
-                held.append(_harmless(self._text))
+                held.append(harmless(self._text))
         self._path.pop()
         self._text = ""
 
@@ -315,8 +316,3 @@ def _number(text: str | None) -> int | None:
         return None
     number = int(text)
     return number if number < 1 << 64 else None
-
-
-def _harmless(text: str) -> str:
-    """Without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text.strip())
