@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
@@ -21,6 +21,7 @@ __all__ = [
     "print_json",
     "print_table",
     "progress",
+    "transfer",
     "working",
 ]
 
@@ -107,6 +108,28 @@ def progress(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         yield from bar.track(items, total, description=what)
+
+
+@contextmanager
+def transfer(what: str, quiet: bool = False) -> Iterator[Callable[[int, int, str], None] | None]:
+    """Something to call with bytes done, bytes in all and the file in hand: on a terminal it is a bar."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total, name: progress.update(
+            task, completed=done, total=total, description=f"{what} {name}".rstrip()
+        )
 
 
 @contextmanager
