@@ -10,12 +10,14 @@ from importlib.resources import files
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pxefast.errors import CannotOpen, ConfigError
 
 __all__ = [
+    "Content",
     "Database",
     "Dhcp",
     "Listen",
@@ -56,6 +58,12 @@ def _networks(value: object) -> tuple[IPv4Network, ...]:
 def _block_size(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and value != 0 and not 512 <= value <= 65464:
         raise ValueError("use 0 for what the path carries, or 512 to 65464 bytes")
+    return value
+
+
+def _content_source(value: object) -> object:
+    if isinstance(value, str) and value and urlsplit(value).scheme not in ("file", "http", "https", "s3"):
+        raise ValueError("write a URL of file://, http://, https:// or s3://, or nothing for a folder in the home")
     return value
 
 
@@ -153,6 +161,21 @@ class Database(_Section):
     serve_stale_available_seconds: Annotated[int, Field(ge=0, le=900)] = 0
 
 
+class Content(_Section):
+    """Where packaged boot images are, and how they are brought here from there.
+
+    `source` "": the folder `source` in the home. `options` go to an S3 store by name; `ca_file` has
+    certificates (PEM) to trust beside the system's. `timeout_seconds` is what a silent source gets; `validate_hours` 0: no schedule.
+    """
+
+    source: Annotated[str, BeforeValidator(_content_source)] = ""
+    options: dict[str, str] = {}
+    ca_file: str = ""
+    parallel: Annotated[int, Field(ge=1, le=32)] = 4
+    timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    validate_hours: Annotated[int, Field(ge=0, le=8760)] = 168
+
+
 class Settings(_Section):
     """Everything in pxefast.toml."""
 
@@ -165,6 +188,7 @@ class Settings(_Section):
     log: Log = Log()
     database: Database = Database()
     point: Point = Point()
+    content: Content = Content()
 
 
 def default_text() -> str:

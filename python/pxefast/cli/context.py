@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from pxefast.cli.distribution import Distribution
     from pxefast.config import Settings
     from pxefast.content.library import Library
     from pxefast.site.store import Store
@@ -85,6 +86,12 @@ class Context:
     def library(self) -> Library:
         """The content library. Raises CannotOpen where `init` was not run."""
         return self._library
+
+    def distribution(self) -> Distribution:
+        """What this host can do about content. Raises CannotOpen or ConfigError."""
+        from pxefast.cli.distribution import Distribution
+
+        return Distribution(self.store(), self.library(), self.settings, self.home)
 
     def close(self) -> None:
         """Close the database if it was opened."""

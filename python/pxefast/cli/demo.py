@@ -122,7 +122,8 @@ def _step(text: str) -> Iterator[None]:
 
 
 def _make_site(home: Path, image: Path) -> str:
-    from pxefast.config import default_text
+    from pxefast.cli.distribution import Distribution
+    from pxefast.config import Settings, default_text
     from pxefast.content.library import Library
     from pxefast.site.devices import NewDevice
     from pxefast.site.store import Store
@@ -135,7 +136,10 @@ def _make_site(home: Path, image: Path) -> str:
     library = Library.create(home / "content")
     with Store.create(home / "site.db", "PS1") as store:
         added = store.boot_images.add("demo", "x64", image, {"uefi": _PROGRAM})
-        library.distribute(added, image)
+        distribution = Distribution(store, library, Settings(), home)
+        version, _ = distribution.package(added)
+        store.contents.distribute(version, [store.point])
+        distribution.bring(added.id)
         store.devices.add(NewDevice("demo01", (_MAC,), _GUID))
         store.collections.create("demo machines")
         store.collections.add("demo machines", ["demo01"])

@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pxefast.content import wim as wims
 from pxefast.content import wimlib
-from pxefast.content.source import SourceFile
+from pxefast.content.source import Progress, SourceFile
 from pxefast.errors import ContentError
 
-if TYPE_CHECKING:
-    from pxefast.content.source import Progress
 
 __all__ = [
     "AUTHORITIES",

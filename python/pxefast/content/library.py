@@ -1,8 +1,10 @@
 """The content library: published files, immutable and named by their hash, and one manifest a boot image.
 
-    <folder>/blobs/<aa>/<sha256>    read-only
-    <folder>/images/<ID>.json       written last: an image is published when its manifest is there
-    <folder>/builtin/<sha256>       what pxefast itself brings along
+    <folder>/blobs/<aa>/<sha256>       read-only
+    <folder>/images/<ID>.json          written last: an image is published when its manifest is there
+    <folder>/images/<ID>.damaged       the manifest of an image that was withdrawn, for its bytes are not what they were
+    <folder>/partial/<ID>/<sha256>     what is being brought here
+    <folder>/builtin/<sha256>          what pxefast itself brings along
 
 Every step is durable before the next one (D22): a crash leaves the old image or the new one, and never a part
 of one.
@@ -14,40 +16,23 @@ import fcntl
 import hashlib
 import json
 import os
-import stat
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from pxefast.content.source import SourceFile, check_programs, scan
+from pxefast.content.manifest import Manifest, blob_path
+from pxefast.content.source import Progress
 from pxefast.errors import CannotOpen, ContentError
 
-__all__ = ["BuiltIn", "Image", "Library", "Progress", "Published", "PublishedFile"]
+__all__ = ["Arrival", "BuiltIn", "Library", "Published", "PublishedFile", "hash_file"]
 
 _READ_BYTES = 1 << 20
 _TEMPORARY = ".new-"
-
-# Called with the bytes done, the bytes in all, and the name of the file in hand.
-Progress = Callable[[int, int, str], None]
-
-
-class Image(Protocol):
-    """What the library needs to know of a boot image."""
-
-    @property
-    def id(self) -> str:
-        """Such as PS100001."""
-
-    @property
-    def architecture(self) -> str:
-        """x86, x64 or arm64."""
-
-    @property
-    def programs(self) -> Mapping[str, str]:
-        """The boot program's file by kind of client: bios, uefi, ipxe."""
+_MANIFESTS = (".json", ".damaged")
 
 
 class PublishedFile(NamedTuple):
@@ -60,7 +45,7 @@ class PublishedFile(NamedTuple):
     @property
     def blob(self) -> str:
         """Where its bytes are, relative to the library's folder."""
-        return f"blobs/{self.sha256[:2]}/{self.sha256}"
+        return blob_path(self.sha256)
 
 
 class BuiltIn(NamedTuple):
@@ -72,12 +57,24 @@ class BuiltIn(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A boot image in the library; `published_at` is ISO 8601 in UTC."""
+    """A boot image in the library; `published_at` is ISO 8601 in UTC.
+
+    `version` 0 was published before there were versions. `facts` are the packaged manifest's.
+    """
 
     id: str
     architecture: str
     published_at: str
     files: tuple[PublishedFile, ...]
+    version: int = 0
+    revision: int = 1
+    kind: str = "files"
+    facts: Mapping[str, Any] = {}
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(file.size for file in self.files)
 
 
 class Library:
@@ -87,6 +84,7 @@ class Library:
         self.folder = folder
         self._blobs = folder / "blobs"
         self._images = folder / "images"
+        self._partial = folder / "partial"
         if not self._images.is_dir() or not self._blobs.is_dir():
             raise CannotOpen(
                 f"there is no content library at {folder}; make one with: pxefast init --site-code XYZ"
@@ -102,49 +100,63 @@ class Library:
             raise CannotOpen(f"cannot make {error.filename}: {error.strerror}") from None
         return cls(folder)
 
-    def distribute(self, image: Image, source: Path, progress: Progress | None = None) -> Published:
-        """Publish a folder as a boot image, replacing what it held before.
-
-        Raises ContentError; then nothing changed.
-        """
-        files = scan(source)
-        check_programs(image.id, image.programs, (file.name for file in files))
-        total = sum(file.size for file in files)
-        done = 0
-        with self._turn():
-            copied = []
-            for file in files:
-                if progress is not None:
-                    progress(done, total, file.name)
-                copied.append(self._copy(file, done, total, progress))
-                done += file.size
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            published = Published(image.id, image.architecture, now, tuple(copied))
-            self._write_manifest(published)
-            self._collect()
-        if progress is not None:
-            progress(total, total, "")
-        return published
-
     def published(self) -> dict[str, Published]:
         """Every published image by id. Raises CannotOpen for a manifest that cannot be read."""
-        found = (self._read_manifest(path) for path in sorted(self._images.glob("*.json")))
-        return {published.id: published for published in found}
+        return self._manifests(".json")
 
-    def validate(self, published: Published) -> list[str]:
+    def withdrawn(self) -> dict[str, Published]:
+        """Every image that was published and is damaged, by id. Raises CannotOpen."""
+        return self._manifests(".damaged")
+
+    def holds(self, image_id: str) -> bool:
+        """Whether an image is published or withdrawn, whatever became of its manifest."""
+        return any((self._images / f"{image_id}{suffix}").exists() for suffix in _MANIFESTS)
+
+    def surplus(self, ordered: Collection[str]) -> list[str]:
+        """The images that are here without an order. What is older than orders is left alone. Raises CannotOpen."""
+        there = {**self.published(), **self.withdrawn()}
+        return [image for image, found in there.items() if found.version and image not in ordered]
+
+    def damaged(self, published: Published, progress: Progress | None = None) -> list[str]:
         """The names of those files of an image whose bytes are not there, or not what they were (CM-147)."""
-        return [file.name for file in published.files if self._hash(file) != file.sha256]
+        found, done = [], 0
+        for file in published.files:
+            if progress is not None:
+                progress(done, published.size, file.name)
+            if not self.intact(file.sha256):
+                found.append(file.name)
+            done += file.size
+        if progress is not None:
+            progress(published.size, published.size, "")
+        return found
+
+    def intact(self, sha256: str) -> bool:
+        """Whether the blob of this name is there and holds the bytes that it is named by."""
+        try:
+            return hash_file(self.folder / blob_path(sha256)) == sha256
+        except OSError:
+            return False
+
+    def withdraw(self, image_id: str) -> None:
+        """Serve a damaged image no more. What of it is not damaged is kept, to be used again."""
+        with self._turn():
+            try:
+                (self._images / f"{image_id}.json").rename(self._images / f"{image_id}.damaged")
+            except FileNotFoundError:
+                return
+            _sync_folder(self._images)
 
     def remove(self, image_id: str) -> bool:
-        """Withdraw an image's files; False if it was not published."""
+        """Withdraw an image's files; False if it was neither published nor withdrawn."""
         with self._turn():
-            manifest = self._images / f"{image_id}.json"
-            if not manifest.exists():
-                return False
-            manifest.unlink()
+            there = self.holds(image_id)
+            for suffix in _MANIFESTS:
+                (self._images / f"{image_id}{suffix}").unlink(missing_ok=True)
             _sync_folder(self._images)
             self._collect()
-        return True
+        # Whoever brings it at this moment finds its folder gone, and says so.
+        shutil.rmtree(self._partial / image_id, ignore_errors=True)
+        return there
 
     def bring(self, files: Mapping[str, bytes]) -> list[BuiltIn]:
         """Keep files of pxefast's own beside the images. Raises CannotOpen."""
@@ -154,9 +166,7 @@ class Library:
             for name, content in files.items():
                 path = f"builtin/{hashlib.sha256(content).hexdigest()}"
                 if not (self.folder / path).exists():
-                    with self._temporary(self.folder / "builtin") as (writer, temporary):
-                        _write_all(writer, content)
-                        self._place(writer, temporary, self.folder / path, 0o444)
+                    self._write(self.folder / path, content, 0o444)
                 brought.append(BuiltIn(name, path, len(content)))
         except OSError as error:
             raise CannotOpen(f"cannot write to {self.folder}: {error.strerror}") from None
@@ -167,77 +177,85 @@ class Library:
         status = self._images.stat()
         return status.st_mtime_ns, status.st_ino
 
-    def _copy(self, file: SourceFile, done: int, total: int, progress: Progress | None) -> PublishedFile:
-        digest = hashlib.sha256()
-        copied = 0
-        try:
-            with _opened(file) as reader, self._temporary(self._blobs) as (writer, temporary):
-                while block := os.read(reader, _READ_BYTES):
-                    digest.update(block)
-                    _write_all(writer, block)
-                    copied += len(block)
-                    if progress is not None:
-                        progress(done + copied, total, file.name)
-                if copied != file.size:
-                    raise ContentError(f"{file.path} changed while it was copied; distribute it again")
-                blob = PublishedFile(file.name, digest.hexdigest(), copied)
-                self._place(writer, temporary, self.folder / blob.blob, 0o444)
-                return blob
-        except OSError as error:
-            raise ContentError(f"cannot publish {file.path}: {error.strerror}") from None
-
-    def _hash(self, file: PublishedFile) -> str | None:
-        try:
-            with (self.folder / file.blob).open("rb") as blob:
-                return hashlib.file_digest(blob, "sha256").hexdigest()
-        except OSError:
-            return None
-
-    def _place(self, writer: int, temporary: Path, target: Path, mode: int) -> None:
-        """Make a written file durable, then give it its name durably."""
-        os.fchmod(writer, mode)
-        os.fsync(writer)
-        if not target.parent.is_dir():
-            target.parent.mkdir()
-            _sync_folder(target.parent.parent)
-        temporary.rename(target)
-        _sync_folder(target.parent)
-
     @contextmanager
-    def _temporary(self, folder: Path) -> Iterator[tuple[int, Path]]:
-        writer, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+    def arrival(self, image_id: str) -> Iterator[Arrival]:
+        """Leave to bring an image's files here, one image at a time; others wait.
+
+        What an earlier arrival left in its folder when it was cut short is still there.
+        """
+        folder = self._partial / image_id
+        with self._locked(".arrival"):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CannotOpen(f"cannot make {folder}: {error.strerror}") from None
+            yield Arrival(self, folder)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody brings an image here at this moment."""
         try:
-            yield writer, Path(name)
+            lock = os.open(self.folder / ".arrival", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
         finally:
-            os.close(writer)
+            os.close(lock)
+        return False
+
+    def publish(self, manifest: Manifest, arrived: Mapping[str, Path]) -> Published:
+        """Serve a version, and whatever was served of that image no more.
+
+        `arrived` has those of its files, by SHA-256, that are not in the library yet: verified and durable. Raises
+        ContentError; then nothing changed.
+        """
+        files = tuple(PublishedFile(file.name, file.sha256, file.size) for file in manifest.files)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        about = (manifest.version, manifest.revision, manifest.kind, manifest.facts)
+        published = Published(manifest.id, manifest.architecture, now, files, *about)
+        value = {**published._asdict(), "files": [file._asdict() for file in files]}
+        try:
+            with self._turn():
+                for sha256, path in arrived.items():
+                    _place(path, self.folder / blob_path(sha256))
+                gone = next((file for file in files if not (self.folder / file.blob).exists()), None)
+                if gone is not None:
+                    raise ContentError(f"{gone.name} was removed from the library meanwhile; do it again")
+                self._write(self._images / f"{manifest.id}.json", json.dumps(value, indent=1).encode(), 0o644)
+                (self._images / f"{manifest.id}.damaged").unlink(missing_ok=True)
+                self._collect()
+        except OSError as error:
+            raise ContentError(f"cannot publish {manifest.id}: {error.strerror}") from None
+        return published
+
+    def _write(self, target: Path, content: bytes, mode: int) -> None:
+        """A small file, whole or not at all."""
+        writer, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+        try:
+            with os.fdopen(writer, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(writer, mode)
+                os.fsync(writer)
+            _place(Path(name), target)
+        finally:
             Path(name).unlink(missing_ok=True)
 
-    def _write_manifest(self, published: Published) -> None:
-        value = {**published._asdict(), "files": [file._asdict() for file in published.files]}
-        try:
-            with self._temporary(self._images) as (writer, temporary):
-                _write_all(writer, json.dumps(value, indent=1).encode())
-                self._place(writer, temporary, self._images / f"{published.id}.json", 0o644)
-        except OSError as error:
-            raise ContentError(f"cannot publish {published.id}: {error.strerror}") from None
-
-    def _read_manifest(self, path: Path) -> Published:
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            files = tuple(PublishedFile(**file) for file in value.pop("files"))
-            return Published(**value, files=files)
-        except OSError as error:
-            raise CannotOpen(f"cannot read {path}: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise CannotOpen(f"{path} is damaged; run: pxefast content distribute {path.stem}") from None
+    def _manifests(self, suffix: str) -> dict[str, Published]:
+        found = (_read_manifest(path) for path in sorted(self._images.glob(f"*{suffix}")))
+        return {published.id: published for published in found}
 
     def _collect(self) -> None:
         """Delete blobs that no manifest names, and what a crash left half written."""
         try:
-            used = {file.sha256 for image in self.published().values() for file in image.files}
+            known: Iterable[Published] = [*self.published().values(), *self.withdrawn().values()]
         except CannotOpen:
             # A damaged manifest may name any of them.
             return
+        used = {file.sha256 for image in known for file in image.files}
         for path in self._blobs.rglob("*"):
             if path.is_file() and path.name not in used:
                 path.unlink()
@@ -246,8 +264,13 @@ class Library:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
+        with self._locked(".lock"):
+            yield
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
         try:
-            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            lock = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise CannotOpen(f"cannot write to {self.folder}: {error.strerror}") from None
         try:
@@ -257,27 +280,43 @@ class Library:
             os.close(lock)
 
 
-@contextmanager
-def _opened(file: SourceFile) -> Iterator[int]:
-    # The path was looked at before: it must still be that regular file, and no link put in its place.
-    reader = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(reader).st_mode):
-            raise ContentError(f"{file.path} changed while it was copied; distribute it again")
-        yield reader
-    finally:
-        os.close(reader)
+class Arrival(NamedTuple):
+    """Leave to bring an image's files to a library, and the folder to put them together in."""
+
+    library: Library
+    folder: Path
 
 
-def _write_all(writer: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(writer, view) :]
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _place(written: Path, target: Path) -> None:
+    """Give a durable file its name, durably."""
+    if not target.parent.is_dir():
+        target.parent.mkdir()
+        _sync_folder(target.parent.parent)
+    written.rename(target)
+    _sync_folder(target.parent)
+
+
+def _read_manifest(path: Path) -> Published:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        files = tuple(PublishedFile(**file) for file in value.pop("files"))
+        return Published(**value, files=files)
+    except OSError as error:
+        raise CannotOpen(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CannotOpen(f"{path} is damaged; run: pxefast content redistribute {path.stem}") from None

@@ -6,15 +6,19 @@ What cannot be asked for by one unmistakable name is refused here, once, so that
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from pxefast.errors import ContentError
 
-__all__ = ["PREFIX", "SourceFile", "check_programs", "fold", "scan"]
+__all__ = ["PREFIX", "Progress", "SourceFile", "check_programs", "fold", "scan", "stamp"]
+
+# Called with the bytes done, the bytes in all, and the name of the file in hand.
+Progress = Callable[[int, int, str], None]
 
 # Everything published is below this folder, as on a Configuration Manager distribution point (CM-114).
 PREFIX = "SMSImages"
@@ -77,6 +81,16 @@ def check_programs(image_id: str, programs: Mapping[str, str], names: Iterable[s
             raise ContentError(
                 f"{full!r} is longer than the {_LONGEST_PROGRAM} bytes of a DHCP reply; shorten it"
             )
+
+
+def stamp(source: Path) -> str:
+    """A text that is another one when a file, or any file below a folder, was changed. Raises ContentError."""
+    try:
+        files = scan(source) if source.is_dir() else [SourceFile(source.name, source, source.stat().st_size)]
+        lines = [f"{file.name}\0{file.size}\0{file.path.stat().st_mtime_ns}\n" for file in files]
+    except OSError as error:
+        raise ContentError(f"{error.filename or source}: {error.strerror}") from None
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _walk(root: Path, folder: Path, prefix: str, parents: tuple[Path, ...]) -> Iterator[SourceFile]:

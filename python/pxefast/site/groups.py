@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from pxefast.errors import Invalid
 from pxefast.site import schema
+from pxefast.site.contents import join_group
 from pxefast.site.names import chunks, find, listed, new_name
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class Groups:
             return self._row(connection, self._find(connection, name))
 
     def add(self, name: str, points: Sequence[str] = (), subnets: Sequence[str] = ()) -> GroupRow:
-        """Put distribution points and subnets into a group; the group as it is now. Raises Invalid or NotFound."""
+        """Put distribution points and subnets into a group; the group as it is now. Raises Invalid or NotFound.
+
+        A distribution point that joins a group of them gets its content; one that leaves keeps it (CM-146).
+        """
         return self._change("add", name, points, subnets, _put)
 
     def discard(self, name: str, points: Sequence[str] = (), subnets: Sequence[str] = ()) -> GroupRow:
@@ -88,6 +92,8 @@ class Groups:
             for column, values in ((_POINT, found), (_SUBNET, networks)):
                 if values:
                     change(connection, self._parts[column], group.key, column, values)
+            if change is _put and self._table is schema.distribution_point_group:
+                join_group(connection, group.key, found)
             return self._row(connection, group)
 
     def _action(self, verb: str) -> str:

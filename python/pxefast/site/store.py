@@ -20,6 +20,7 @@ from pxefast.errors import AlreadyExists, CannotOpen, Invalid
 from pxefast.site import audit, schema
 from pxefast.site.boot_images import BootImages
 from pxefast.site.collections import Collections, insert_built_in
+from pxefast.site.contents import Contents
 from pxefast.site.deployments import Deployments
 from pxefast.site.devices import Devices
 from pxefast.site.distribution_points import DistributionPoints, insert_distribution_point
@@ -55,6 +56,7 @@ class Store:
         self.devices = Devices(self)
         self.collections = Collections(self)
         self.boot_images = BootImages(self)
+        self.contents = Contents(self)
         self.task_sequences = TaskSequences(self)
         self.deployments = Deployments(self)
         self.sites = Sites(self)
@@ -129,6 +131,11 @@ class Store:
                 '[point] name = "..."'
             )
         return self._point
+
+    @property
+    def own_point(self) -> str | None:
+        """The same, or None if none was told: a host from which points are only managed."""
+        return self._point or None
 
     def close(self) -> None:
         """Give back every connection."""

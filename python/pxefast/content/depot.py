@@ -1,0 +1,190 @@
+"""The content source of a site: what was packaged, in a folder, on a web server or in an S3 bucket.
+
+    blobs/<aa>/<sha256>                      files by their content
+    manifests/<ID>/<version>-<sha256>.json   written last; the SHA-256 is that of its own bytes
+
+Nothing here is trusted: whoever reads compares with hashes that the site database holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from pxefast.config import Content
+from pxefast.content.manifest import Manifest, ManifestFile, blob_path, decode
+from pxefast.errors import CannotOpen, ContentError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+__all__ = ["Depot"]
+
+_RETRIES = 4
+
+
+class Depot:
+    """A content source. `folder` is where it is, if it is a folder of this host; `where` names it for people.
+
+    Raises CannotOpen for a source that cannot be one.
+    """
+
+    def __init__(self, settings: Content, default: Path) -> None:
+        self.where = settings.source or f"file://{default}"
+        parts = urlsplit(self.where)
+        self.folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        # A web server takes no files.
+        self.writable = parts.scheme in ("file", "s3")
+        try:
+            self._store = _store(self.where, parts.scheme, settings)
+        except Exception as error:  # the library has errors of many kinds
+            raise CannotOpen(
+                f"the content source {self.where} cannot be used: {_short(error)}; see [content] in pxefast.toml"
+            ) from None
+
+    def manifest(self, image_id: str, version: int, sha256: str) -> Manifest:
+        """A packaged version, as the site database knows it by its hash. Raises ContentError."""
+        path = _manifest_path(image_id, version, sha256)
+        with self._told(path):
+            import obstore
+
+            data = bytes(obstore.get(self._store, path).bytes())
+        return decode(data, sha256, f"{path} in the content source {self.where}")
+
+    def chunk(self, sha256: str, start: int, length: int) -> memoryview:
+        """A part of a blob, unverified; shorter where the blob is. Raises ContentError."""
+        path = blob_path(sha256)
+        with self._told(path):
+            import obstore
+
+            return memoryview(obstore.get_range(self._store, path, start=start, length=length))
+
+    def holds(self, file: ManifestFile) -> bool:
+        """Whether there is a blob of this file's name and size. Raises ContentError."""
+        import obstore
+
+        path = blob_path(file.sha256)
+        with self._told(path):
+            try:
+                return bool(obstore.head(self._store, path)["size"] == file.size)
+            except FileNotFoundError:
+                return False
+
+    def intact(self, file: ManifestFile) -> bool:
+        """Whether there is a blob with this file's very bytes. Raises ContentError."""
+        return self.holds(file) and all(
+            hashlib.sha256(self.chunk(file.sha256, start, length)).hexdigest() == digest
+            for start, length, digest in file.ranges()
+        )
+
+    def put_blob(self, sha256: str, chunks: Iterable[bytes]) -> None:
+        """Add a file; durable when it returns, and not there at all if `chunks` raises. Raises ContentError."""
+        self._put(blob_path(sha256), iter(chunks))
+
+    def put_manifest(self, image_id: str, version: int, sha256: str, data: bytes) -> None:
+        """Add a packaged version; all its blobs must be there. Raises ContentError."""
+        self._put(_manifest_path(image_id, version, sha256), data)
+
+    def prune(self, image_id: str, newest: int, keep: Iterable[tuple[int, str]]) -> None:
+        """Delete an image's versions before `newest` that nobody is to `keep`, and the blobs that only they need.
+
+        `keep` has (version, SHA-256 of the manifest). What others keep in this source stays.
+        """
+        import obstore
+
+        kept = {_manifest_path(image_id, version, sha256) for version, sha256 in keep}
+        with self._told("manifests"):
+            found = [meta["path"] for part in obstore.list(self._store, "manifests/") for meta in part]
+            old = [
+                path
+                for path in found
+                if path.startswith(f"manifests/{image_id}/") and path not in kept and _version(path) < newest
+            ]
+            if not old:
+                return
+            needed = {blob for path in found if path not in old for blob in self._blobs(path)}
+            spare = {blob for path in old for blob in self._blobs(path)} - needed
+            for path in (*old, *sorted(spare)):
+                obstore.delete(self._store, path)
+
+    def _blobs(self, path: str) -> Iterator[str]:
+        import obstore
+
+        data = bytes(obstore.get(self._store, path).bytes())
+        name = path.rpartition("/")[2]
+        manifest = decode(data, name.partition("-")[2].removesuffix(".json"), path)
+        return (blob_path(file.sha256) for file in manifest.files)
+
+    def _put(self, path: str, data: bytes | Iterator[bytes]) -> None:
+        with self._told(path):
+            import obstore
+
+            obstore.put(self._store, path, data)
+            if self.folder is not None:
+                # The library renames, but does not flush.
+                target = self.folder / path
+                for each in (target, *target.relative_to(self.folder).parents):
+                    _sync(self.folder / each)
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """What goes wrong, as a sentence."""
+        try:
+            yield
+        except ContentError:
+            raise
+        except FileNotFoundError:
+            raise ContentError(
+                f"the content source {self.where} has no {path}; does [content] source in pxefast.toml name the source "
+                "that the image was packaged into?"
+            ) from None
+        except Exception as error:  # the library has errors of many kinds
+            raise ContentError(f"the content source {self.where}: {path}: {_short(error)}") from None
+
+
+def _store(url: str, scheme: str, settings: Content) -> ObjectStore:
+    from obstore.store import HTTPStore, LocalStore, S3Store
+
+    if scheme == "file":
+        return LocalStore(unquote(urlsplit(url).path), mkdir=True)
+    seconds = timedelta(seconds=settings.timeout_seconds)
+    client: Any = {"allow_http": True, "timeout": seconds * 4, "read_timeout": seconds}
+    client["connect_timeout"] = seconds
+    if settings.ca_file:
+        client["root_certificate"] = Path(settings.ca_file).read_bytes()
+    retry: Any = {
+        "max_retries": _RETRIES,
+        "retry_timeout": seconds * 4,
+        "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": seconds, "base": 2},
+    }
+    if scheme == "s3":
+        options: Any = settings.options
+        return S3Store.from_url(url, config=options, client_options=client, retry_config=retry)
+    return HTTPStore(url, client_options=client, retry_config=retry)
+
+
+def _manifest_path(image_id: str, version: int, sha256: str) -> str:
+    return f"manifests/{image_id}/{version}-{sha256}.json"
+
+
+def _version(path: str) -> int:
+    return int(path.rpartition("/")[2].partition("-")[0])
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _short(error: Exception) -> str:
+    """The first line of an error: what follows is of use to the library's authors alone."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
