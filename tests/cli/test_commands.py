@@ -41,11 +41,13 @@ def test_every_promised_command_is_there() -> None:
     collection variable set, collection variable remove, collection variable list
     task-sequence create, task-sequence list, task-sequence remove
     deployment create, deployment list, deployment show, deployment set, deployment enable, deployment disable
+    deployment variable set, deployment variable remove, deployment variable list
     deployment remove, deployment clear, deployment approve, deployment pending, deployment hold
-    dp create, dp list, dp show, dp set, dp remove
+    dp create, dp list, dp show, dp set, dp remove, dp recommend
     distribution-point-group create, distribution-point-group add, distribution-point-group list
     distribution-point-group show, distribution-point-group remove
     boundary-group create, boundary-group add, boundary-group list, boundary-group show, boundary-group remove
+    boundary-group set
     duplicate-id add, duplicate-id list, duplicate-id remove
     device sessions, ledger show, audit list, audit verify, budget show, budget reset, reconcile
     explain, serve, status, watch, halt, demo, version
@@ -96,6 +98,7 @@ def test_every_setting_of_the_distribution_point_has_its_no_form() -> None:
         "--mac-ignore-list-file",
         "--ramdisk-tftp-block-size",
         "--ramdisk-tftp-window-size",
+        "--ramdisk-tftp-variable-window",
         "--user-device-affinity",
     }
 

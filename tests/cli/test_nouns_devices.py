@@ -133,7 +133,9 @@ def test_a_protected_device_gets_nothing(run: Any, done: Any, site: Path) -> Non
     assert run("device", "set", "web01").code == 2
 
 
-@pytest.mark.parametrize(("noun", "name"), [("device", "web01"), ("collection", "rack 7")])
+@pytest.mark.parametrize(
+    ("noun", "name"), [("device", "web01"), ("collection", "rack 7"), ("deployment", "PS120001")]
+)
 def test_variables_are_set_and_secrets_are_not_shown(
     run: Any, done: Any, site: Path, noun: str, name: str
 ) -> None:

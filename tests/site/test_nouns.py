@@ -173,6 +173,7 @@ def test_a_new_distribution_point_is_safe(store: Store) -> None:
         mac_ignore_list_file=None,
         ramdisk_tftp_block_size=4096,
         ramdisk_tftp_window_size=1,
+        ramdisk_tftp_variable_window=False,
     )
 
 
@@ -186,9 +187,11 @@ def test_interfaces_come_back_as_they_were_set(store: Store, interfaces: tuple[s
     "change",
     [
         {"response_delay": -1},
-        {"ramdisk_tftp_block_size": 7},
+        {"ramdisk_tftp_block_size": 511},
         {"ramdisk_tftp_block_size": 65465},
         {"ramdisk_tftp_window_size": 0},
+        {"ramdisk_tftp_window_size": 65536},
+        {"ramdisk_tftp_window_size": 256, "ramdisk_tftp_variable_window": True},
         {"interfaces": ("eth0/1",)},
         {"interfaces": ("x" * 16,)},
     ],
@@ -198,6 +201,17 @@ def test_a_setting_out_of_range_is_refused(store: Store, change: dict[str, objec
     with pytest.raises(Invalid):
         store.dps.set(**change)
     assert store.dps.get() == before
+
+
+def test_a_window_is_judged_together_with_whether_it_may_vary(store: Store) -> None:
+    store.dps.set(ramdisk_tftp_window_size=256)
+    with pytest.raises(Invalid, match="1 to 255 blocks with a variable window"):
+        store.dps.set(ramdisk_tftp_variable_window=True)
+    store.dps.set(ramdisk_tftp_window_size=255, ramdisk_tftp_variable_window=True)
+    with pytest.raises(Invalid, match="window size 256"):
+        store.dps.set(ramdisk_tftp_window_size=256)
+    point = store.dps.set(ramdisk_tftp_window_size=256, ramdisk_tftp_variable_window=False)
+    assert (point.ramdisk_tftp_window_size, point.ramdisk_tftp_variable_window) == (256, False)
 
 
 def test_the_collection_of_unknown_computers_is_built_in(ready: Store) -> None:

@@ -201,10 +201,11 @@ def test_unknown_computer_objects_are_not_changed_and_never_identified(store: St
     assert store.devices.all() == []
 
 
-@pytest.mark.parametrize("noun", ["devices", "collections"])
-def test_variables_are_set_listed_and_removed_whatever_their_case(two: Store, noun: str) -> None:
-    name = "web01" if noun == "devices" else two.collections.create("rack").name
-    variables = getattr(two, noun).variables
+@pytest.mark.parametrize(
+    ("noun", "name"), [("devices", "web01"), ("collections", "rack"), ("deployments", "ps120001")]
+)
+def test_variables_are_set_listed_and_removed_whatever_their_case(ready: Store, noun: str, name: str) -> None:
+    variables = getattr(ready, noun).variables
     variables.set(name, "Role", "web")
     variables.set(name.upper(), "ROLE", "db")
     variables.set(name, "Key", "abc", secret=True)
@@ -230,6 +231,47 @@ def test_a_secret_is_not_in_the_audit_trail(two: Store) -> None:
 def test_a_variable_that_no_environment_could_carry_is_refused(two: Store, name: str, value: str) -> None:
     with pytest.raises(Invalid):
         two.devices.variables.set("web01", name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RamDiskTFTPBlockSize", "511"),
+        ("ramdisktftpblocksize", "65465"),
+        ("RamDiskTFTPBlockSize", "0x1000"),
+        ("RamDiskTFTPBlockSize", ""),
+        ("RamDiskTFTPWindowSize", "0"),
+        ("RamDiskTFTPWindowSize", "-1"),
+        ("RamDiskTFTPWindowSize", "9" * 4096),
+        ("RamDiskTFTPVariableWindow", "perhaps"),
+    ],
+)
+def test_a_size_that_no_boot_manager_could_use_is_refused_where_it_is_set(
+    ready: Store, name: str, value: str
+) -> None:
+    for owner, noun in (
+        ("web01", ready.devices),
+        ("rack", ready.collections),
+        ("PS120001", ready.deployments),
+    ):
+        with pytest.raises(Invalid, match="(?i)ramdisk"):
+            noun.variables.set(owner, name, value)
+    with pytest.raises(Invalid, match="(?i)ramdisk"):
+        ready.devices.add(NewDevice("n", ("00:11:22:33:44:99",), variables=((name, value),)))
+
+
+def test_a_size_cannot_be_secret_for_the_machine_is_told_it(ready: Store) -> None:
+    with pytest.raises(Invalid, match="cannot be secret"):
+        ready.devices.variables.set("web01", "RamDiskTFTPBlockSize", "4096", secret=True)
+
+
+def test_a_deployment_takes_its_variables_with_it(ready: Store) -> None:
+    ready.deployments.variables.set("PS120001", "Role", "db")
+    ready.deployments.remove("PS120001")
+    with ready.read() as connection:
+        assert connection.execute(select(schema.deployment_variable)).all() == []
+    with pytest.raises(NotFound, match="deployment"):
+        ready.deployments.variables.set("PS120001", "Role", "db")
 
 
 def test_an_import_puts_devices_into_collections_and_gives_them_variables(two: Store) -> None:

@@ -136,6 +136,24 @@ def test_boundary_groups_hold_subnets_and_distribution_points(store: Store) -> N
     assert [group.name for group in store.boundaries.all()] == ["floor 3"]
 
 
+def test_a_boundary_group_says_some_sizes_and_leaves_others_to_the_next_level(store: Store) -> None:
+    store.boundaries.create("floor 3")
+    assert store.boundaries.get("floor 3").sizes == (None, None, None)
+    assert store.boundaries.set_sizes("Floor 3", block_size=1456, variable_window=False).sizes == (
+        1456,
+        None,
+        False,
+    )
+    assert store.boundaries.set_sizes("floor 3", block_size=None, window_size=300).sizes == (None, 300, False)
+    with pytest.raises(Invalid, match="window size 300"):
+        store.boundaries.set_sizes("floor 3", variable_window=True)
+    with pytest.raises(Invalid, match="block size 100"):
+        store.boundaries.set_sizes("floor 3", block_size=100)
+    assert store.boundaries.all()[0].sizes == (None, 300, False)
+    with pytest.raises(NotFound):
+        store.boundaries.set_sizes("floor 4", block_size=1456)
+
+
 @pytest.mark.parametrize("subnet", ["10.1.2.3/24", "10.1.2.0/33", "fd00::/64", "lan"])
 def test_a_subnet_that_is_none_is_refused(store: Store, subnet: str) -> None:
     store.boundaries.create("g")

@@ -9,12 +9,14 @@ import typer
 from pxefast.cli.context import get
 from pxefast.cli.options import Confirm, DryRun, Id, Json, Quiet, Site, Yes, choice, moment, moment_text
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
+from pxefast.cli.variable import variable_app
 from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.site.deployments import DeploymentRow, Plan
 
 app = typer.Typer(help="Which task sequence is offered to which devices.", no_args_is_help=True)
+app.add_typer(variable_app("deployment", "PS120001"), name="variable")
 
 Wanted = Annotated[str, typer.Argument(metavar="ID", help="The deployment.")]
 AvailableAt = Annotated[

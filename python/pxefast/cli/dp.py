@@ -141,18 +141,36 @@ def set_(
     ] = False,
     ramdisk_tftp_block_size: Annotated[
         int | None,
-        typer.Option("--ramdisk-tftp-block-size", metavar="N", help="Bytes, 8 to 65464.", **_UNSET),
+        typer.Option(
+            "--ramdisk-tftp-block-size",
+            metavar="N",
+            help="Bytes, 512 to 65464; see: pxefast dp recommend.",
+            **_UNSET,
+        ),
     ] = None,
     no_ramdisk_tftp_block_size: Annotated[
         bool, typer.Option("--no-ramdisk-tftp-block-size", help="Use the default, 4096.")
     ] = False,
     ramdisk_tftp_window_size: Annotated[
         int | None,
-        typer.Option("--ramdisk-tftp-window-size", metavar="N", help="Blocks, 1 to 65535.", **_UNSET),
+        typer.Option(
+            "--ramdisk-tftp-window-size",
+            metavar="N",
+            help="Blocks, 1 to 65535; with a variable window to 255.",
+            **_UNSET,
+        ),
     ] = None,
     no_ramdisk_tftp_window_size: Annotated[
         bool, typer.Option("--no-ramdisk-tftp-window-size", help="Use the default, 1.")
     ] = False,
+    ramdisk_tftp_variable_window: Annotated[
+        bool | None,
+        typer.Option(
+            "--ramdisk-tftp-variable-window/--no-ramdisk-tftp-variable-window",
+            help="Let Windows' boot manager change the window while it loads.",
+            **_UNSET,
+        ),
+    ] = None,
 ) -> None:
     """Change settings. A running service follows within a second."""
     changes: dict[str, object] = {
@@ -162,6 +180,7 @@ def set_(
             ("allow_pxe_response", allow_pxe_response),
             ("unknown_computers", unknown_computers),
             ("listen_on_dhcp_port", listen_on_dhcp_port),
+            ("ramdisk_tftp_variable_window", ramdisk_tftp_variable_window),
             ("site", site),
         )
         if value is not None

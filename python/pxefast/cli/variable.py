@@ -1,8 +1,8 @@
-"""`pxefast device variable` and `pxefast collection variable`: what the work that a machine is booted into reads."""
+"""`pxefast device variable`, `deployment variable`, `collection variable`: what a machine's work reads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,20 +12,24 @@ from pxefast.cli.output import confirmed, print_json, print_table
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
-    from pxefast.site.variables import Variables
+    from pxefast.site.variables import Owner, Variables
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The device or collection.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The device or collection, or the deployment's id.")
+]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The variable's name.")]
 
 _SECRET = "(secret)"
 
 
-def variable_app(noun: Literal["device", "collection"], example: str) -> typer.Typer:
+def variable_app(noun: Owner, example: str) -> typer.Typer:
     """The commands for the variables of one noun; `example` is one that may be called that."""
     app = typer.Typer(help=f"The variables of a {noun}.", no_args_is_help=True)
     command = f"Example: pxefast {noun} variable"
 
     def variables(store: Store) -> Variables:
+        if noun == "deployment":
+            return store.deployments.variables
         return store.devices.variables if noun == "device" else store.collections.variables
 
     @app.command("set", epilog=f"{command} set {example} ROLE db")

@@ -15,6 +15,7 @@ from pxefast.site.names import find, listed, site_code
 from pxefast.site.policy import SitePolicy, read_policy
 from pxefast.site.rules import ALL_SYSTEMS, find_collection
 from pxefast.site.task_sequences import find_task_sequence
+from pxefast.site.variables import Variables
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -74,6 +75,7 @@ class Deployments:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.variables = Variables(store, "deployment")
 
     def plan(self, task_sequence_id: str, collection: str, purpose: Purpose, audience: Audience) -> Plan:
         """What `create` would do now. Raises what it would raise, except Unconfirmed."""

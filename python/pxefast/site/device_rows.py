@@ -13,6 +13,7 @@ from pxefast.decide.records import PLACEHOLDER_GUIDS, Device, normal_guid, norma
 from pxefast.errors import Invalid, SiteError
 from pxefast.site import schema
 from pxefast.site.names import checked_variable, chunks, find
+from pxefast.site.tftp_sizes import sizes_of_variable
 
 __all__ = [
     "NewDevice",
@@ -94,7 +95,7 @@ def checked(new: NewDevice) -> Device:
     if new.id is not None and not 1 <= new.id < schema.FIRST_UNKNOWN:
         raise Invalid(f"device id {new.id} must be 1 or more, and less than {schema.FIRST_UNKNOWN}")
     for name, value in new.variables:
-        checked_variable(name, value)
+        sizes_of_variable(checked_variable(name, value), value)
     return Device(new.id or 0, new.name, tuple(macs), guid, new.site or "")
 
 

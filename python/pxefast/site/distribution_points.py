@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -13,6 +13,7 @@ from pxefast.decide.records import DistributionPoint, normal_mac
 from pxefast.errors import AlreadyExists, Invalid
 from pxefast.site import schema
 from pxefast.site.names import find, site_code
+from pxefast.site.tftp_sizes import TftpSizes, check_sizes
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -59,14 +60,17 @@ class DistributionPoints:
         with self._store.read() as connection:
             return read_distribution_point(connection, name or self._store.point)
 
-    def set(self, name: str | None = None, /, **changes: object) -> DistributionPoint:
+    def set(self, name: str | None = None, /, **changes: Any) -> DistributionPoint:
         """Change settings by their names in DistributionPoint. Raises Invalid for a value out of range."""
         values = _columns(checked(changes))
         wanted = name or self._store.point
         p = schema.distribution_point
         words = (f"{key}={value}" for key, value in values.items())
         with self._store.write("dp set", " ".join((wanted, *words))) as connection:
-            wanted = find(connection, p, "name", wanted, "distribution point").name
+            row = find(connection, p, "name", wanted, "distribution point")
+            wanted = row.name
+            if values.keys() & _SIZES.keys():
+                check_sizes(TftpSizes(*(values.get(column, getattr(row, column)) for column in _SIZES)))
             if "site" in values:
                 values["site"] = site_code(connection, str(values["site"]), "")
             if values:
@@ -131,26 +135,26 @@ def _value(row: Row[tuple[object, ...]]) -> DistributionPoint:
     return DistributionPoint(**values)
 
 
-def _columns(values: dict[str, object]) -> dict[str, object]:
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
     interfaces = values.get("interfaces")
     return {**values, "interfaces": " ".join(interfaces)} if isinstance(interfaces, tuple) else values
 
 
+# The columns of the sizes, in the order of TftpSizes.
+_SIZES = {f"ramdisk_tftp_{field}": field for field in TftpSizes._fields}
 _RANGES = {
     "response_delay": (0, 65535, "seconds"),
-    # RFC 2348 and RFC 7440 (CM-46).
-    "ramdisk_tftp_block_size": (8, 65464, "bytes"),
-    "ramdisk_tftp_window_size": (1, 65535, "blocks"),
     "user_device_affinity": (0, len(AFFINITIES) - 1, "(none, manual, automatic)"),
 }
 
 
-def checked(changes: dict[str, object]) -> dict[str, object]:
+def checked(changes: dict[str, Any]) -> dict[str, Any]:
     """Settings as they are kept. Raises Invalid for a value out of range."""
     for name, (low, high, unit) in _RANGES.items():
         value = changes.get(name)
         if isinstance(value, int) and not low <= value <= high:
             raise Invalid(f"{name.replace('_', ' ')} {value} must be {low} to {high} {unit}")
+    check_sizes(TftpSizes(**{_SIZES[name]: value for name, value in changes.items() if name in _SIZES}))
     interfaces = changes.get("interfaces")
     if not isinstance(interfaces, tuple):
         return changes

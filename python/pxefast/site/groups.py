@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from pxefast.errors import Invalid
 from pxefast.site import schema
 from pxefast.site.contents import join_group
 from pxefast.site.names import chunks, find, listed, new_name
+from pxefast.site.tftp_sizes import TftpSizes, check_sizes
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["GroupRow", "Groups", "boundary_groups", "distribution_point_groups"]
 
 _POINT, _SUBNET = "distribution_point", "subnet"
+_TFTP = "tftp_"
 
 
 class GroupRow(NamedTuple):
-    """A group: the distribution points in it, and a boundary group's subnets in CIDR form."""
+    """A group: the distribution points in it, and a boundary group's subnets in CIDR form and TFTP sizes."""
 
     name: str
     distribution_points: tuple[str, ...]
     subnets: tuple[str, ...] = ()
+    sizes: TftpSizes = TftpSizes()
 
 
 class Groups:
@@ -65,6 +68,19 @@ class Groups:
     def discard(self, name: str, points: Sequence[str] = (), subnets: Sequence[str] = ()) -> GroupRow:
         """Take distribution points and subnets out of a group; the group as it is now."""
         return self._change("remove", name, points, subnets, _take)
+
+    def set_sizes(self, name: str, **changes: Any) -> GroupRow:
+        """Change TFTP sizes of a boundary group, by their names in TftpSizes; None leaves one to the next level.
+
+        Raises Invalid or NotFound.
+        """
+        words = (f"{size}={value}" for size, value in changes.items())
+        with self._store.write(self._action("set"), " ".join((name, *words))) as connection:
+            group = self._find(connection, name)
+            check_sizes(_sizes(group)._replace(**changes))
+            values = {f"{_TFTP}{size}": value for size, value in changes.items()}
+            connection.execute(update(self._table).where(self._table.c.key == group.key).values(values))
+            return self._row(connection, self._find(connection, name))
 
     def remove(self, name: str) -> None:
         """Remove a group; its distribution points stay."""
@@ -106,7 +122,8 @@ class Groups:
         members: dict[str, tuple[str, ...]] = {}
         for column, table in self._parts.items():
             members[column] = _members(connection, table, row.key, column)
-        return GroupRow(row.name, members[_POINT], members.get(_SUBNET, ()))
+        sizes = _sizes(row) if _SUBNET in self._parts else TftpSizes()
+        return GroupRow(row.name, members[_POINT], members.get(_SUBNET, ()), sizes)
 
 
 def distribution_point_groups(store: Store) -> Groups:
@@ -119,6 +136,10 @@ def boundary_groups(store: Store) -> Groups:
     """The boundary groups."""
     parts = {_POINT: schema.boundary_group_distribution_point, _SUBNET: schema.boundary}
     return Groups(store, "boundary group", schema.boundary_group, parts)
+
+
+def _sizes(row: Any) -> TftpSizes:
+    return TftpSizes(row.tftp_block_size, row.tftp_window_size, row.tftp_variable_window)
 
 
 def _members(connection: Connection, table: Table, key: str, column: str) -> tuple[str, ...]:
