@@ -207,7 +207,7 @@ def test_what_is_so_already_is_no_change(done: Any, site: Path, write: Write) ->
         ('"ResponseDelay"=dword:00011111', "ResponseDelay: response delay 69905 must be 0 to 65535 seconds"),
         (
             '"RamDiskTFTPBlockSize"=dword:1',
-            "RamDiskTFTPBlockSize: ramdisk tftp block size 1 must be 8 to 65464",
+            "RamDiskTFTPBlockSize: RamDisk TFTP block size 1 must be 512 to 65464",
         ),
         ('"MACIgnoreListFile"=dword:1', "MACIgnoreListFile: must be a string"),
     ],

@@ -418,6 +418,7 @@ def test_settings_are_set_and_unset(run: Any, done: Any, site: Path, tmp_path: P
         "mac_ignore_list_file": str(file),
         "ramdisk_tftp_block_size": 16384,
         "ramdisk_tftp_window_size": 8,
+        "ramdisk_tftp_variable_window": False,
         "user_device_affinity": "manual",
     }
     done(
@@ -450,6 +451,7 @@ def test_settings_are_set_and_unset(run: Any, done: Any, site: Path, tmp_path: P
         "mac_ignore_list_file": None,
         "ramdisk_tftp_block_size": 4096,
         "ramdisk_tftp_window_size": 1,
+        "ramdisk_tftp_variable_window": False,
         "user_device_affinity": "none",
     }
 

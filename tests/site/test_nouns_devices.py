@@ -254,9 +254,9 @@ def test_a_size_that_no_boot_manager_could_use_is_refused_where_it_is_set(
         ("rack", ready.collections),
         ("PS120001", ready.deployments),
     ):
-        with pytest.raises(Invalid, match="(?i)ramdisk"):
+        with pytest.raises(Invalid, match=r"(?i)ramdisk"):
             noun.variables.set(owner, name, value)
-    with pytest.raises(Invalid, match="(?i)ramdisk"):
+    with pytest.raises(Invalid, match=r"(?i)ramdisk"):
         ready.devices.add(NewDevice("n", ("00:11:22:33:44:99",), variables=((name, value),)))
 
 

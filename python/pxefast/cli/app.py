@@ -26,6 +26,7 @@ from pxefast.cli import (
     import_registry,
     init,
     ledger,
+    recommend,
     reconcile,
     replay,
     serve,
@@ -92,6 +93,7 @@ for _command, _example in (
 ):
     deployment.app.command(epilog=f"Example: pxefast deployment {_example}")(_command)
 app.add_typer(dp.app, name="dp")
+dp.app.command(epilog="Example: pxefast dp recommend --mtu 1420")(recommend.recommend)
 app.add_typer(group.distribution_point_group, name="distribution-point-group")
 app.add_typer(group.boundary_group, name="boundary-group")
 app.add_typer(duplicate_id.app, name="duplicate-id")

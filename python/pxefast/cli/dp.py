@@ -242,19 +242,14 @@ def _check_interfaces(interfaces: tuple[str, ...] | None) -> None:
     """Say what cannot be meant: an interface that this host does not have now, or none at all."""
     if interfaces == ():
         note("an empty list of interfaces: this distribution point answers nobody")
+    from pxefast.responder.interfaces import interface_mac
+
     here = Path("/sys/class/net")
     names = [path.name for path in here.iterdir()] if here.is_dir() else []
-    macs = {_mac_of(here / name) for name in names}
+    macs = {interface_mac(name) for name in names}
     for interface in interfaces or ():
         if interface not in names and interface not in macs:
             note(f"there is no interface {interface} on this host now")
-
-
-def _mac_of(interface: Path) -> str:
-    try:
-        return (interface / "address").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _check_exclusions(file: str) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Json, Yes
+from pxefast.cli.options import (
+    DryRun,
+    Json,
+    NoTftpSizes,
+    TftpBlockSize,
+    TftpVariableWindow,
+    TftpWindowSize,
+    Yes,
+    tftp_sizes,
+)
 from pxefast.cli.output import confirmed, print_fields, print_json, print_table
 from pxefast.errors import UsageError
 
@@ -36,7 +45,10 @@ def _group_app(noun: str, what: str, example: str, members: str, boundaries: boo
 
     def as_dict(row: GroupRow) -> dict[str, object]:
         fields: dict[str, object] = {"name": row.name, "distribution_points": list(row.distribution_points)}
-        return {**fields, "subnets": list(row.subnets)} if boundaries else fields
+        if not boundaries:
+            return fields
+        sizes = {f"tftp_{field}": value for field, value in row.sizes._asdict().items()}
+        return {**fields, "subnets": list(row.subnets), **sizes}
 
     def show_row(row: GroupRow, json: bool) -> None:
         if json:
@@ -69,8 +81,8 @@ def _group_app(noun: str, what: str, example: str, members: str, boundaries: boo
         if json:
             print_json(rows)
             return
-        header = ("NAME", "DISTRIBUTION POINTS", "SUBNETS") if boundaries else ("NAME", "DISTRIBUTION POINTS")
-        print_table(header, [tuple(row.values()) for row in rows])
+        header = ("NAME", "DISTRIBUTION POINTS", "SUBNETS", "TFTP BLOCK", "WINDOW", "VARIABLE")
+        print_table(header if boundaries else header[:2], [tuple(row.values()) for row in rows])
 
     @app.command(epilog=f"{command} show {example}")
     def show(context: typer.Context, name: Name, json: Json = False) -> None:
@@ -97,6 +109,25 @@ def _group_app(noun: str, what: str, example: str, members: str, boundaries: boo
         ) -> None:
             """Take subnets and distribution points out of a group, or remove the group."""
             remove_from(context, name, dp or [], subnet or [], dry_run, yes)
+
+        @app.command("set", epilog=f"{command} set {example} --tftp-block-size 1456 --tftp-window-size 16")
+        def set_(
+            context: typer.Context,
+            name: Name,
+            tftp_block_size: TftpBlockSize = None,
+            tftp_window_size: TftpWindowSize = None,
+            tftp_variable_window: TftpVariableWindow = None,
+            no_tftp_sizes: NoTftpSizes = False,
+        ) -> None:
+            """Change how machines in these subnets load Windows PE.
+
+            A boot image's sizes come before these, and a machine's variables before both; see: pxefast explain.
+            """
+            columns = tftp_sizes(tftp_block_size, tftp_window_size, tftp_variable_window, no_tftp_sizes)
+            if not columns:
+                raise UsageError(f"nothing to set; see: pxefast {noun} set --help")
+            changes = {column.removeprefix("tftp_"): value for column, value in columns.items()}
+            show_row(groups(get(context).store()).set_sizes(name, **changes), json=False)
 
     else:
 
