@@ -119,17 +119,19 @@ def make(
     state_architecture: bool = True,
     payload: int = 64 * 1024,
     seed: int = 0,
+    over: Mapping[str, bytes] | None = None,
 ) -> Wim:
     """Write an image to `path`; the last of its `images` is the one that boots.
 
     `ca`: which sets of signed boot files are there; `sdi`: which of `SDI`'s places hold a boot.sdi; `split` leaves
-    the first part at `path`; `state_architecture=False` leaves no trace of the architecture in the image.
+    the first part at `path`; `state_architecture=False` leaves no trace of the architecture in the image. `over` are
+    files with bytes of their own, by their real spelling.
     """
     tree = _tree(
         architecture, ca=ca, sdi=sdi, bios=bios, headless=headless, wdsmgfw=wdsmgfw, fonts=fonts, stl=stl, mui=mui,
         pe=state_architecture, seed=seed,
     )  # fmt: skip
-    files = {spell(name, case): content for name, content in tree.items()}
+    files = {spell(name, case): content for name, content in (tree | dict(over or {})).items()}
     whole = path.with_suffix(".whole") if split else path
     whole.unlink(missing_ok=True)
     for index in range(1, images + 1):

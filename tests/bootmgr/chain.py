@@ -43,6 +43,8 @@ class Line(Protocol):
     server: str
     tftp: int
 
+    def port(self, door: Door, firmware: Firmware, address: str) -> socket.socket: ...
+
     def ask(self, door: Door, packet: bytes, sock: socket.socket) -> bytes | None: ...
 
 
@@ -114,17 +116,16 @@ class Machine:
 
     def ask_firmware(self) -> Answer:
         """The answer that names firmware's boot file, an offer of the direct style or an ACK. Raises EndedError."""
-        with self._port() as port:
+        with self.line.port("dhcp", self.firmware, self.address) as port:
             offer = self._ask("dhcp", pxe.discover(self.firmware, self.hardware, self.guid), port)
             if offer is None:
                 raise EndedError("no offer")
             if offer.file:
                 assert self.firmware.kind == "ipxe" or 43 in offer.options, "W-38, F-23"
                 return offer
+        with self.line.port("boot", self.firmware, self.address) as port:
             question = pxe.request(self.firmware, self.hardware, self.guid, self.address, offer)
-            # UEFI asks from port 4011, others go on with theirs (W-12).
-            with self._port() as other:
-                answer = self._ask("boot", question, other if self.firmware.kind == "uefi" else port)
+            answer = self._ask("boot", question, port)
         if answer is None:
             raise EndedError("no answer")
         assert answer.file, "PXE-E53: an ACK without boot file"
@@ -180,7 +181,7 @@ class Machine:
             question = pxe.loader_request(
                 loader, self.firmware.architecture, self.hardware, self.guid, self.address, self.line.server
             )
-            with self._port() as port:
+            with self.line.port("boot", self.firmware, self.address) as port:
                 answer = self._ask("boot", question, port)
             if answer is None:
                 raise EndedError("no answer")
@@ -284,12 +285,6 @@ class Machine:
         pairs = [line.partition("=") for line in text.splitlines()]
         assert all(equals for _, equals, _ in pairs), text
         return {key: value for key, _, value in pairs}
-
-    def _port(self) -> socket.socket:
-        port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        port.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        port.bind((self.address, 0))
-        return port
 
     def _ask(self, door: Door, question: Question, port: socket.socket) -> Answer | None:
         packet = self.line.ask(door, question.packet(), port)

@@ -31,9 +31,18 @@ class Cable:
         self.tftp: int = service.ports["tftp"]
         self.events: list[Event] = []
 
+    def port(self, door: Door, firmware: Firmware, address: str) -> socket.socket:
+        """Where a machine asks from: a free port of its address."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((address, 0))
+        return sock
+
+    def send(self, door: Door, packet: bytes, sock: socket.socket) -> None:
+        sock.sendto(packet, (self.server, self.service.ports[door]))
+
     def ask(self, door: Door, packet: bytes, sock: socket.socket) -> bytes | None:
         xid, after = packet[4:8].hex(), len(self.service.events)
-        sock.sendto(packet, (self.server, self.service.ports[door]))
+        self.send(door, packet, sock)
         mac = packet[28:34].hex(":")
         event = self.service.event(
             "request", lambda event: event["xid"] == xid and event["mac"] == mac, after=after
@@ -45,6 +54,24 @@ class Cable:
         answer, source = sock.recvfrom(65536)
         assert source == (self.server, self.service.ports[door]), "from the port that was asked (W-12, W-13)"
         return answer
+
+
+class Lan(Cable):
+    """A real network: broadcasts, and the ports that everybody has (W-11, W-12)."""
+
+    def port(self, door: Door, firmware: Firmware, address: str) -> socket.socket:
+        """Port 68; UEFI asks the boot server from 4011."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if door == "dhcp":
+            sock.bind(("", 68))
+        else:
+            sock.bind((address, 4011 if firmware.kind == "uefi" else 68))
+        return sock
+
+    def send(self, door: Door, packet: bytes, sock: socket.socket) -> None:
+        to = "255.255.255.255" if door == "dhcp" else self.server
+        sock.sendto(packet, (to, self.service.ports[door]))
 
 
 class Site:

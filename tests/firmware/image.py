@@ -106,5 +106,37 @@ def build_ipxe(name: str, folder: Path, seed: int) -> Image:
     return Image(name, folder, token, "", programs, TOKEN)
 
 
+# Said by the embedded script, which has no `normal` around it.
+WINDOWS_SCRIPT = """\
+{early}serial --unit=0 --speed=115200
+terminal_output serial
+echo rig: image
+sha256sum /boot.{id}.wim
+echo rig: session
+cat /session.env
+echo rig: booted {id}
+echo rig: end
+halt
+"""
+
+
+def windows_programs(boot_image_id: str, folder: Path) -> dict[str, bytes]:
+    """What stands in for Windows' boot programs in a test image: path in the image -> bytes.
+
+    Each prints the SHA-256 of the image's wim, what the machine may report with, and the marker.
+    """
+    programs = {
+        "Windows/Boot/PXE/pxeboot.n12": ("i386-pc-pxe", "--prefix=(pxe)", "pxe", ""),
+        "Windows/Boot/EFI/bootmgfw.efi": ("x86_64-efi", "--prefix=/", "efinet", EFI_EARLY_SCRIPT),
+    }
+    made = {}
+    for path, (target, prefix, network, early) in programs.items():
+        script, program = folder / f"{target}.cfg", folder / f"{target}.grub"
+        script.write_text(WINDOWS_SCRIPT.format(early=early, id=boot_image_id))
+        _grub(target, program, [prefix, f"--config={script}", network, "terminal", *MODULES])
+        made[path] = program.read_bytes()
+    return made
+
+
 def _grub(target: str, output: Path, arguments: list[str]) -> None:
     subprocess.run(["grub-mkimage", "-O", target, "-o", str(output), *arguments], check=True, timeout=60)
