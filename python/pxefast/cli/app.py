@@ -9,6 +9,7 @@ import typer
 
 from pxefast.cli import (
     audit,
+    bcd,
     boot_image,
     budget,
     collection,
@@ -26,6 +27,7 @@ from pxefast.cli import (
     import_registry,
     init,
     ledger,
+    make_sdi,
     recommend,
     reconcile,
     replay,
@@ -80,6 +82,8 @@ def options(
 app.command("init", epilog="Example: pxefast init --site-code PS1")(init.init)
 app.add_typer(site.app, name="site")
 app.add_typer(boot_image.app, name="boot-image")
+boot_image.app.command(epilog="Example: pxefast boot-image make-sdi --output boot.sdi")(make_sdi.make_sdi)
+app.add_typer(bcd.app, name="bcd")
 app.add_typer(content.app, name="content")
 app.add_typer(device.app, name="device")
 app.add_typer(collection.app, name="collection")

@@ -11,10 +11,12 @@ from uuid import UUID
 from pxefast.content.regf import Key, Value, write
 from pxefast.errors import ContentError
 
-__all__ = ["Ramdisk", "boot_device", "build", "check_sizes", "ramdisk_device"]
+__all__ = ["FIRMWARES", "SHAPES", "Ramdisk", "boot_device", "build", "ramdisk_device"]
 
 Firmware = Literal["bios", "uefi"]
 Shape = Literal["full", "minimal"]
+FIRMWARES: tuple[Firmware, ...] = ("bios", "uefi")
+SHAPES: tuple[Shape, ...] = ("full", "minimal")
 
 BOOTMGR = UUID("9dea862c-5cdd-4e70-acc1-f32b344d4795")
 GLOBAL_SETTINGS = UUID("7ea2e1ac-2e61-4728-aaa3-896d9d0a9f0e")
@@ -52,7 +54,7 @@ class Ramdisk:
     shape: Shape = "full"
 
 
-def check_sizes(block_size: int, window_size: int, variable_window: bool) -> None:
+def _check_sizes(block_size: int, window_size: int, variable_window: bool) -> None:
     """Raise ContentError for sizes that a boot manager cannot use (B-23)."""
     if not _SMALLEST_BLOCK <= block_size <= _LARGEST_BLOCK:
         raise ContentError(
@@ -70,7 +72,7 @@ def check_sizes(block_size: int, window_size: int, variable_window: bool) -> Non
 @lru_cache(maxsize=256)
 def build(ramdisk: Ramdisk) -> bytes:
     """The store, the same bytes for the same argument. Raises ContentError for what cannot be put into one."""
-    check_sizes(ramdisk.block_size, ramdisk.window_size, ramdisk.variable_window)
+    _check_sizes(ramdisk.block_size, ramdisk.window_size, ramdisk.variable_window)
     for path in (ramdisk.wim_path, ramdisk.sdi_path, ramdisk.font_path):
         if not path.startswith("\\") or "/" in path:
             raise ContentError(f"the path {path!r} must begin with a backslash and hold no slash")

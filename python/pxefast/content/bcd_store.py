@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from uuid import UUID
 
 from pxefast.content import regf
@@ -17,7 +18,7 @@ from pxefast.content.regf import Kind, Value
 from pxefast.content.text import harmless
 from pxefast.errors import ContentError
 
-__all__ = ["BcdObject", "Device", "Element", "Store", "describe"]
+__all__ = ["BcdObject", "Device", "Element", "Store", "describe", "read"]
 
 Device = Mapping[str, object]
 Content = str | int | bool | list[str] | list[int] | Device
@@ -74,6 +75,17 @@ class Store:
                 first, *more = _texts(element.value) or [""]
                 yield f"{element.id} {element.name:<24}{first}".rstrip()
                 yield from (f"{'':<33}{text}" for text in more)
+
+
+def read(path: Path) -> Store:
+    """What the store in a file says. Raises ContentError with the file's name."""
+    try:
+        with path.open("rb") as file:
+            return describe(file.read(regf.LARGEST_HIVE + 1))
+    except OSError as error:
+        raise ContentError(f"{path}: {error.strerror}") from None
+    except ContentError as error:
+        raise ContentError(f"{path}: {error}") from None
 
 
 def describe(data: bytes) -> Store:

@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 
 from pxefast.errors import ContentError
 
-__all__ = ["Key", "Kind", "Value", "read", "write"]
+__all__ = ["LARGEST_HIVE", "Key", "Kind", "Value", "read", "write"]
 
 _BLOCK = 4096
 _BIN_HEADER = 32
@@ -28,7 +28,7 @@ _LARGEST_DATA = 16344
 _MOST_KEYS = (_BLOCK - _BIN_HEADER - 8) // 8
 _LONGEST_NAME = 255
 # A BCD store is 8 to 100 KiB deep in four levels; what is read may be anything.
-_LARGEST_HIVE = 4 << 20
+LARGEST_HIVE = 4 << 20
 _DEEPEST = 32
 
 _BASE = struct.Struct("<4sIIQIIIIIII64s")
@@ -235,8 +235,8 @@ def read(data: bytes) -> Key:
     Nothing is believed: an offset must be a cell's, and each cell is used once, so that there is no cycle and the
     result is no larger than the file. Raises ContentError with the offset in the file.
     """
-    if len(data) > _LARGEST_HIVE:
-        raise ContentError(f"it has {len(data)} bytes; a hive of more than {_LARGEST_HIVE} is not read")
+    if len(data) > LARGEST_HIVE:
+        raise ContentError(f"it has more than {LARGEST_HIVE} bytes; no BCD store is that large")
     if data[:4] != b"regf":
         raise ContentError("it is no registry hive: it does not begin with regf")
     if len(data) < _BLOCK:
