@@ -81,7 +81,7 @@ def measure(store: Any, devices: int) -> dict[str, float]:
     from pxefast.site.snapshot import load
 
     def once() -> Any:
-        return load(store, store.point, ("PS100001",), 900.0)
+        return load(store, store.point, {"PS100001": {}}, 900.0)
 
     seconds = []
     for _ in range(ROUNDS):

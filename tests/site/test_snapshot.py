@@ -14,7 +14,7 @@ GUID = "8a9f841d-4d9f-5e53-a833-734a9fbf87b5"
 
 
 def snapshot(store: Store, distributed: tuple[str, ...] = ()) -> Site:
-    return load(store, store.point, distributed, 900)
+    return load(store, store.point, {image: {} for image in distributed}, 900)
 
 
 def deploy(store: Store, collection: str, purpose: str = "available") -> str:
@@ -124,7 +124,7 @@ def test_machines_without_a_record_are_the_unknown_computers_of_the_points_own_s
     ready.sites.create("ABC", ready.code)
     ready.dps.create("dp2", "ABC")
     made = deploy(ready, "All Unknown Computers")
-    site, other = snapshot(ready), load(ready, "dp2", (), 900)
+    site, other = snapshot(ready), load(ready, "dp2", {}, 900)
     assert set(site.unknown) == set(other.unknown) == {"x86", "x64", "arm64"}
     assert site.unknown["x64"].name == "x64 Unknown Computer (PS1)"
     assert other.unknown["x64"].name == "x64 Unknown Computer (ABC)"

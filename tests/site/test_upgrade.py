@@ -168,7 +168,7 @@ def test_an_old_home_goes_on_as_it_was(first: Path) -> None:
             "All Systems (PS100003)",
             "All Unknown Computers",
         }
-        site = load(store, store.point, ("PS100001",), 900)
+        site = load(store, store.point, {"PS100001": {}}, 900)
         web03 = site.devices_by_mac["00:11:22:33:44:03"]
         assert [item.id for item in web03.deployments] == ["PS120002", "PS120001"]
         assert set(site.unknown) == {"x86", "x64", "arm64"}

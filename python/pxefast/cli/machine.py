@@ -76,10 +76,11 @@ def point(here: Context) -> Point:
     """
     from pxefast.responder.gated import gated_files
     from pxefast.responder.pauses import look
+    from pxefast.responder.programs import distributed
     from pxefast.site.snapshot import load
 
     store, published = here.store(), here.library().published()
-    site = load(store, store.point, published, here.settings.session.seconds)
+    site = load(store, store.point, distributed(published), here.settings.session.seconds)
     exclusions = look(here.home, here.settings, store, site.dp)
     if exclusions.paused is not None:
         note(exclusions.paused.text)

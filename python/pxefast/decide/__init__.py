@@ -25,8 +25,10 @@ from .records import (
     normal_guid,
     normal_mac,
 )
+from .windows import ROLES
 
 __all__ = [
+    "ROLES",
     "BootImage",
     "Decision",
     "Deployment",

@@ -163,8 +163,8 @@ def unusable(image: BootImage) -> Reason:
         )
     return Reason(
         "boot_image_not_distributed",
-        f"boot image {image.id} is not on this distribution point; "
-        f"run: pxefast content distribute {image.id}",
+        f"boot image {image.id} is not served by this distribution point: never distributed here, or withdrawn as "
+        f"damaged; run: pxefast content distribute {image.id}",
         "CM-111",
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, select
 
 from pxefast.content.library import Published
-from pxefast.content.namespace import boot_file
+from pxefast.content.namespace import full_name
 from pxefast.content.source import fold
 from pxefast.decide import Site
 from pxefast.site import schema
@@ -31,9 +31,9 @@ def gated_files(store: Store, site: Site, published: Mapping[str, Published]) ->
         wanted = set()
         if image is not None and image_id in images:
             named = [image.launch_file] if image.launch_file else list(image.programs.values())
-            wanted = {fold(boot_file(image_id, file)) for file in named}
+            wanted = {fold(full_name(files, file)) for file in named}
         for file in files.files:
-            name = boot_file(image_id, file.name)
+            name = full_name(files, file.name)
             if fold(name) in wanted or name in live:
                 found[fold(name)] = name
     return found

@@ -88,7 +88,9 @@ def named(decision: Decision, session: str | None) -> str:
         return ""
     if decision.boot_image is None:
         return decision.boot_program
-    return boot_file(decision.boot_image, decision.boot_program, session)
+    return boot_file(
+        decision.boot_image, decision.boot_program, session, windows=decision.kind == "windows-pe"
+    )
 
 
 def refused(decision: Decision, reason: Reason) -> Decision:

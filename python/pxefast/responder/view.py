@@ -21,6 +21,7 @@ from pxefast.responder.exclusions import ExclusionFile
 from pxefast.responder.gated import gated_files
 from pxefast.responder.halt import Halt
 from pxefast.responder.pauses import no_database
+from pxefast.responder.programs import distributed
 from pxefast.site.schema import LIVE
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
@@ -85,7 +86,7 @@ class View:
         self._watcher: Watcher | None = Watcher(store)
         self._stamp = library.stamp()
         published = library.published()
-        self.site: Site = load(store, store.point, published, self._session_seconds)
+        self.site: Site = load(store, store.point, distributed(published), self._session_seconds)
         self.devices = _count(self.site)
         self._serve_files(self.site, published)
         self._read_exclusions()
@@ -107,7 +108,7 @@ class View:
         return self._stopped() or self.exclusion_file.exclusions.paused
 
     def _stopped(self) -> Reason | None:
-        return self._halt.check() or self.journal or self.unsafe or self._database_gone()
+        return self._halt.check() or self.journal or self.unsafe or self.database_gone()
 
     def problem(self) -> Reason | None:
         """Why nothing at all may be handed out (D10)."""
@@ -119,7 +120,7 @@ class View:
 
     def problems(self) -> list[str]:
         """Everything that is wrong, for people."""
-        gone, file = self._database_gone(), self.exclusion_file.problem
+        gone, file = self.database_gone(), self.exclusion_file.problem
         reasons = (self._halt.check(), self.journal, self.unsafe, gone, self.budget)
         texts = [reason.text for reason in reasons if reason]
         if self.lost is not None and self.problem() is None:
@@ -164,7 +165,8 @@ class View:
     def _age(self) -> float:
         return time.monotonic() - self._confirmed
 
-    def _database_gone(self) -> Reason | None:
+    def database_gone(self) -> Reason | None:
+        """Why the database cannot be asked now, so that nobody waits for it (R-73)."""
         if self.lost is not None:
             return self.lost
         if self._doubt is not None:
@@ -231,7 +233,8 @@ class View:
         with self._turn:
             self._marks_meanwhile = []
         try:
-            site = _ask(lambda: load(self._store, self._store.point, published, self._session_seconds))
+            images = distributed(published)
+            site = _ask(lambda: load(self._store, self._store.point, images, self._session_seconds))
             self.devices = _count(site)
             # Before the first machine is sent to a file, its gate must be shut.
             self._serve_files(site, published)

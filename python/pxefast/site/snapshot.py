@@ -7,7 +7,7 @@ common (their deployments, an armed mark, a site's code) is one object, and what
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -26,10 +26,13 @@ __all__ = ["load"]
 _PREFERRED = "smstspreferredadvertid"
 
 
-def load(store: Store, dp_name: str, distributed: Collection[str], session_seconds: float) -> Site:
+def load(
+    store: Store, dp_name: str, distributed: Mapping[str, Mapping[str, str]], session_seconds: float
+) -> Site:
     """The hierarchy as distribution point `dp_name` sees it now. Raises NotFound, CannotOpen or SiteError.
 
-    `distributed` holds the ids of the boot images in its content library. `Site.marks` and `Site.live` are plain
+    `distributed` holds the ids of the boot images in its content library, with the boot programs that are found there
+    and not named by the site: those of kind windows-pe. `Site.marks` and `Site.live` are plain
     dictionaries: whoever claims keeps them up to date. They may lag; the ledger decides.
     """
     with store.read() as connection, _uncollected():
@@ -48,10 +51,11 @@ def load(store: Store, dp_name: str, distributed: Collection[str], session_secon
                     row.id,
                     row.name,
                     row.architecture,
-                    row.programs,
+                    row.programs or distributed.get(row.id, {}),
                     row.pxe_enabled,
                     row.id in distributed,
                     row.launch_file,
+                    row.kind,
                 )
                 for row in read_boot_images(connection)
             },
