@@ -56,6 +56,7 @@ def test_what_is_set_is_what_counts() -> None:
         ("[dhcp]\nstyle = 1", "dhcp.style"),
         ("[tftp]\nmax_block_size = 511", "tftp.max_block_size"),
         ("[tftp]\nmax_block_size = 65465", "tftp.max_block_size"),
+        ("[tftp]\nmax_block_size_windows = 511", "tftp.max_block_size_windows"),
         ("[tftp]\nmax_window_size = 0", "tftp.max_window_size"),
         ("[tftp]\nmax_window_size = 65", "tftp.max_window_size"),
         ("[tftp]\nretransmit_milliseconds = 49", "tftp.retransmit_milliseconds"),

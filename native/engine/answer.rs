@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::wire::dhcp::{budget, code, message, Emitted, Packet, Reply};
 use crate::wire::pxe::{Ask, Reading};
-use crate::wire::Error;
+use crate::wire::{Error, What};
 
 /// What the decision wants said.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub struct Answer<'a> {
     pub server: Ipv4Addr,
     /// The boot program's full name; empty in an offer that only sends the client to port 4011.
     pub boot_file: &'a [u8],
+    /// Options 243, 250 and 252 for a Windows boot, each at most once, of 1 to 255 bytes (W-7, W-57).
+    pub windows: &'a [(u8, &'a [u8])],
 }
 
 const BROADCAST: u16 = 0x8000;
@@ -26,8 +28,10 @@ const BOOT_ITEM: u8 = 71;
 /// Writes the answer to `request` into `buffer`.
 ///
 /// # Errors
-/// `TooLong` for a boot file beyond 127 bytes; `NoRoom` for a buffer that is too small.
+/// `TooLong` for a boot file beyond 127 bytes or options that the client's reply cannot hold (W-8); `BadLength` and
+/// `Unexpected` for options that are none of Windows; `NoRoom` for a buffer that is too small.
 pub fn emit(answer: &Answer<'_>, request: &Packet<'_>, buffer: &mut [u8]) -> Result<Emitted, Error> {
+    check(answer.windows)?;
     let reading = Reading::of(request);
     let server = answer.server.octets();
     let offer = answer.ask == Ask::Discover;
@@ -47,7 +51,8 @@ pub fn emit(answer: &Answer<'_>, request: &Packet<'_>, buffer: &mut [u8]) -> Res
         _ => None,
     };
 
-    let mut options: [(u8, &[u8]); 5] = [(0, &[]); 5];
+    let windows = |code| answer.windows.iter().find(|(other, _)| *other == code).copied();
+    let mut options: [(u8, &[u8]); 8] = [(0, &[]); 8];
     let mut count = 0;
     let wanted = [
         Some((code::SERVER_IDENTIFIER, &server[..])),
@@ -55,6 +60,9 @@ pub fn emit(answer: &Answer<'_>, request: &Packet<'_>, buffer: &mut [u8]) -> Res
         Some((code::CLASS, CLASS)),
         identifier.map(|identifier| (code::CLIENT_IDENTIFIER, identifier)),
         vendor.map(|vendor| (code::VENDOR, vendor)),
+        windows(code::VARIABLES),
+        windows(code::LOADER),
+        windows(code::BOOT_CONFIGURATION),
     ];
     for (place, option) in options.iter_mut().zip(wanted.into_iter().flatten()) {
         *place = option;
@@ -81,6 +89,20 @@ pub fn emit(answer: &Answer<'_>, request: &Packet<'_>, buffer: &mut [u8]) -> Res
     reply.emit(buffer, budget(limit))
 }
 
+/// EDK2 reads the first instance of an option only, so that none may be split (W-7).
+fn check(windows: &[(u8, &[u8])]) -> Result<(), Error> {
+    for (place, (code, value)) in windows.iter().enumerate() {
+        let known = matches!(*code, code::VARIABLES | code::LOADER | code::BOOT_CONFIGURATION);
+        if !known || windows.iter().skip(place + 1).any(|(other, _)| other == code) {
+            return Err(Error::new(What::Unexpected, 0));
+        }
+        if !(1..=255).contains(&value.len()) {
+            return Err(Error::new(What::BadLength, 0));
+        }
+    }
+    Ok(())
+}
+
 fn dotted(address: Ipv4Addr, buffer: &mut [u8; 15]) -> &[u8] {
     let mut length = 0;
     let mut push = |byte| {
@@ -105,7 +127,8 @@ fn dotted(address: Ipv4Addr, buffer: &mut [u8; 15]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::examples::hex;
+    use crate::wire::examples::{hex, wdsmgfw_request};
+    use crate::wire::loader::Loader;
 
     const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
     const CHADDR: &str = "02 00 00 11 22 33 00 00 00 00 00 00 00 00 00 00";
@@ -126,11 +149,22 @@ mod tests {
         )
     }
 
-    fn answered(ask: Ask, boot_file: &[u8], request: &[u8]) -> Vec<u8> {
+    type Windows<'a> = &'a [(u8, &'a [u8])];
+
+    fn try_answer(
+        ask: Ask,
+        boot_file: &[u8],
+        windows: Windows<'_>,
+        request: &[u8],
+    ) -> Result<(Vec<u8>, Emitted), Error> {
         let mut buffer = [0; 1500];
         let request = Packet::parse(request).unwrap();
-        let emitted = emit(&Answer { ask, server: SERVER, boot_file }, &request, &mut buffer).unwrap();
-        buffer[..emitted.len].to_vec()
+        let emitted = emit(&Answer { ask, server: SERVER, boot_file, windows }, &request, &mut buffer)?;
+        Ok((buffer[..emitted.len].to_vec(), emitted))
+    }
+
+    fn answered(ask: Ask, boot_file: &[u8], request: &[u8]) -> Vec<u8> {
+        try_answer(ask, boot_file, &[], request).unwrap().0
     }
 
     #[test]
@@ -160,6 +194,75 @@ mod tests {
         wanted[44..54].copy_from_slice(b"192.0.2.10");
         wanted[108..108 + 23].copy_from_slice(b"smsboot\\x64\\wdsmgfw.efi");
         assert_eq!(answered(Ask::Request, b"smsboot\\x64\\wdsmgfw.efi", &request), wanted);
+    }
+
+    const VARIABLES: &[u8] = b"\x01\x1a\\SMSTemp\\0001.{0}.boot.var";
+    const BCD: &[u8] = b"\\SMSTemp\\0001.{0}.boot.bcd\0";
+
+    #[test]
+    fn wdsmgfw_is_answered_with_example_e6_byte_for_byte_in_whatever_order_its_options_are_given() {
+        let mut wanted = packet(
+            "02 01 06 00 40 e2 01 00 00 00 00 00 c0 00 02 32 00 00 00 00 c0 00 02 0a 00 00 00 00",
+            "63 82 53 63 35 01 05 36 04 c0 00 02 0a 61 11 00 33 22 11 00 55 44 77 66 88 99 aa bb cc dd ee ff
+             3c 09 50 58 45 43 6c 69 65 6e 74 f3 1c 01 1a 5c 53 4d 53 54 65 6d 70 5c 30 30 30 31 2e 7b 30 7d
+             2e 62 6f 6f 74 2e 76 61 72 fc 1b 5c 53 4d 53 54 65 6d 70 5c 30 30 30 31 2e 7b 30 7d 2e 62 6f 6f
+             74 2e 62 63 64 00 ff",
+        );
+        assert_eq!(wanted.len(), 339);
+        wanted[44..54].copy_from_slice(b"192.0.2.10");
+        wanted[108..108 + 24].copy_from_slice(b"smsboot\\x64\\bootmgfw.efi");
+        let given = [(code::BOOT_CONFIGURATION, BCD), (code::VARIABLES, VARIABLES)];
+        let (bytes, _) = try_answer(Ask::Request, b"smsboot\\x64\\bootmgfw.efi", &given, &wdsmgfw_request()).unwrap();
+        assert_eq!(bytes, wanted);
+    }
+
+    #[test]
+    fn a_machine_that_waits_is_told_to_poll_as_in_example_e7() {
+        let pending =
+            hex("02 01 01 05 04 00 00 00 07 03 02 00 0a 04 02 00 1e 06 08 50 65 6e 64 69 6e 67 00 0e 01 00 ff");
+        let windows = [(code::LOADER, &pending[..])];
+        let (bytes, _) = try_answer(Ask::Request, b"smsboot\\x64\\wdsmgfw.efi", &windows, &wdsmgfw_request()).unwrap();
+        let ack = Packet::parse(&bytes).unwrap();
+        assert_eq!(ack.options().last().unwrap(), (code::LOADER, &pending[..]));
+        let loader = Loader::of(&ack.option(code::LOADER).unwrap()).unwrap();
+        assert_eq!((loader.request_id, loader.action_done), (Some(7), Some(false)));
+    }
+
+    #[test]
+    fn the_options_of_a_windows_boot_are_never_left_out_but_refused() {
+        // 548 bytes, for there is no option 57: the fixed part 240, options 3, 6, 19 and 11, and the end.
+        let long = [b'x'; 255];
+        let attempt = |length: usize| {
+            let windows = [(code::VARIABLES, &long[..length]), (code::BOOT_CONFIGURATION, &long[..])];
+            try_answer(Ask::Request, b"x", &windows, &wdsmgfw_request())
+        };
+        let (whole, emitted) = attempt(9).unwrap();
+        assert_eq!((whole.len(), emitted.options_dropped), (548, 0));
+        let (without_97, emitted) = attempt(28).unwrap();
+        assert_eq!((without_97.len(), emitted.options_dropped), (548, 1));
+        assert!(Packet::parse(&without_97).unwrap().option(code::MACHINE).is_none());
+        assert_eq!(attempt(29).unwrap_err().what, What::TooLong);
+        // Option 82 makes room, as RFC 3046 says.
+        let mut relayed = wdsmgfw_request();
+        relayed.truncate(305);
+        relayed.extend(hex("52 04 01 02 61 62 ff"));
+        let windows = [(code::VARIABLES, &long[..28]), (code::BOOT_CONFIGURATION, &long[..])];
+        let (bytes, emitted) = try_answer(Ask::Request, b"x", &windows, &relayed).unwrap();
+        assert!(emitted.relay_agent_dropped && Packet::parse(&bytes).unwrap().option(code::RELAY_AGENT).is_none());
+        let (bytes, _) = try_answer(Ask::Request, b"x", &[(code::BOOT_CONFIGURATION, BCD)], &relayed).unwrap();
+        assert_eq!(Packet::parse(&bytes).unwrap().options().last().unwrap().0, code::RELAY_AGENT);
+    }
+
+    #[test]
+    fn other_options_two_of_one_kind_empty_and_split_ones_are_refused() {
+        for (windows, what) in [
+            (&[(43, BCD)][..], What::Unexpected),
+            (&[(252, BCD), (243, VARIABLES), (252, BCD)], What::Unexpected),
+            (&[(252, b"")], What::BadLength),
+            (&[(252, &[b'x'; 256])], What::BadLength),
+        ] {
+            assert_eq!(try_answer(Ask::Request, b"x", windows, &wdsmgfw_request()).unwrap_err().what, what);
+        }
     }
 
     #[test]
@@ -192,7 +295,7 @@ mod tests {
     fn a_boot_file_that_does_not_fit_the_header_is_an_error() {
         let request = discover();
         let request = Packet::parse(&request).unwrap();
-        let answer = Answer { ask: Ask::Discover, server: SERVER, boot_file: &[b'x'; 128] };
+        let answer = Answer { ask: Ask::Discover, server: SERVER, boot_file: &[b'x'; 128], windows: &[] };
         assert!(emit(&answer, &request, &mut [0; 1500]).is_err());
     }
 }

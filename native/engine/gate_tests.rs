@@ -9,7 +9,7 @@ use crate::wire::tftp::ErrorCode;
 const SECOND: Time = 1_000_000;
 
 fn agreed(window: u16) -> Agreed {
-    Agreed { block: 1000, window, timeout: None, size_asked: true }
+    Agreed { block: 1000, window, size_asked: true, ..Agreed::default() }
 }
 
 /// A gated transfer that began with an option acknowledgment.
@@ -46,7 +46,8 @@ fn torment(seed: u64) -> Luck {
     let window = [1, 2, 3, 4, 7, 16, 63, 64][random.below(8) as usize];
     let whole = u64::from(block) * random.below(3 * u64::from(window) + 2);
     let size = (whole + [0, 1, u64::from(block) - 1][random.below(3) as usize]).saturating_sub(random.below(2));
-    let agreed = Agreed { block, window, timeout: None, size_asked: random.below(2) == 0 };
+    let variable = (random.below(2) == 0).then_some(64);
+    let agreed = Agreed { block, window, variable, size_asked: random.below(2) == 0, ..Agreed::default() };
     let acknowledge = random.below(4) > 0;
     let terms = Terms { agreed, size, acknowledge, gated: true, retransmit: 500_000 };
     let (mut transfer, mut send) = Transfer::start(terms, 0);
@@ -75,7 +76,10 @@ fn torment(seed: u64) -> Luck {
         now += random.below(2_000);
         let near = (top + 1).saturating_sub(random.below(u64::from(window) + 2)) as u16;
         let event = match random.below(60) {
-            0..=39 => Event::Ack(if random.below(3) == 0 { near } else { top as u16 }),
+            0..=39 => {
+                let wanted = [0, 1, 64, random.below(256)][random.below(4) as usize] as u8;
+                Event::Ack(if random.below(3) == 0 { near } else { top as u16 }, wanted)
+            }
             40..=44 => Event::Repeated,
             45..=48 => Event::Writable,
             49..=54 if transfer.is_asking() && random.below(4) > 0 => Event::Repeated,
@@ -104,22 +108,19 @@ fn whatever_comes_the_final_byte_never_leaves_before_the_gate_opened() {
         sent_all += u32::from(luck.sent_all);
         assert!(luck.opened || !luck.sent_all);
     }
-    assert!(asked > 5_000 && opened > 4_000 && sent_all == opened, "{asked} asked, {opened} opened, {sent_all} sent");
+    // Who wants a shorter window while it waits gets the final byte a window later, and the run may end before.
+    let most = sent_all <= opened && opened - sent_all < opened / 100;
+    assert!(asked > 5_000 && opened > 4_000 && most, "{asked} asked, {opened} opened, {sent_all} sent");
 }
 
 #[test]
 fn every_receiver_gets_every_byte_of_a_gated_file_over_a_bad_link() {
-    let habits = [Habit::Edk2, Habit::Rfc7440, Habit::Pxelinux, Habit::Grub, Habit::UBoot];
-    for seed in 1..=60 {
-        let habit = habits[seed as usize % habits.len()];
-        let window = match habit {
-            Habit::Edk2 | Habit::Rfc7440 => [1, 4, 16, 64][seed as usize % 4],
-            Habit::Pxelinux | Habit::Grub | Habit::UBoot => 1,
-        };
+    for seed in 1..=84 {
+        let habit = Habit::ALL[seed as usize % Habit::ALL.len()];
         for (size, answer) in [(0, 0), (1, 2_000), (64_000, 300_000), (90_500, 9 * SECOND), (128_000, 2_000)] {
             let quality = Quality { loss: 5, duplicate: 10, reorder: 10, delay: 200 };
-            let run = run_gated(agreed(window), size, habit, quality, seed, answer);
-            let told = format!("seed {seed} {habit:?} window {window} size {size} answer {answer}: {:?}", run.outcome);
+            let run = run_gated(habit.agreed(seed), size, habit, quality, seed, answer);
+            let told = format!("seed {seed} {habit:?} size {size} answer {answer}: {:?}", run.outcome);
             assert!(run.receiver.done, "{told}");
             assert!(matches!(run.outcome, Some(Outcome::Complete | Outcome::Unconfirmed)), "{told}");
             assert_eq!(run.asked, 1, "{told}");
@@ -143,11 +144,11 @@ fn on_a_clean_link_a_gate_that_opens_at_once_costs_no_block() {
 fn the_window_with_the_final_byte_waits_whole_and_the_empty_closing_block_does_not_count() {
     // 8 blocks of data and an empty ninth.
     let mut transfer = start(4, 8_000);
-    assert_eq!(transfer.handle(Event::Ack(0), 1), Send::Blocks { first: 1, count: 4 });
-    assert_eq!(transfer.handle(Event::Ack(4), 2), Send::Ask);
+    assert_eq!(transfer.handle(Event::Ack(0, 0), 1), Send::Blocks { first: 1, count: 4 });
+    assert_eq!(transfer.handle(Event::Ack(4, 0), 2), Send::Ask);
     assert_eq!(transfer.handle(Event::Opened, 3), Send::Blocks { first: 5, count: 4 });
-    assert_eq!(transfer.handle(Event::Ack(8), 4), Send::Blocks { first: 9, count: 1 });
-    transfer.handle(Event::Ack(9), 5);
+    assert_eq!(transfer.handle(Event::Ack(8, 0), 4), Send::Blocks { first: 9, count: 1 });
+    transfer.handle(Event::Ack(9, 0), 5);
     assert_eq!(transfer.outcome(), Some(Outcome::Complete));
 }
 
@@ -173,9 +174,10 @@ fn who_only_wants_the_size_asks_for_nothing() {
 #[test]
 fn while_it_waits_the_client_may_repeat_itself_for_ten_seconds_and_is_sent_nothing() {
     let mut transfer = start(4, 6_000);
-    transfer.handle(Event::Ack(0), 1);
-    assert_eq!(transfer.handle(Event::Ack(4), SECOND), Send::Ask);
-    for (place, event) in [Event::Ack(4), Event::Ack(3), Event::Repeated, Event::Writable].into_iter().enumerate() {
+    transfer.handle(Event::Ack(0, 0), 1);
+    assert_eq!(transfer.handle(Event::Ack(4, 0), SECOND), Send::Ask);
+    for (place, event) in [Event::Ack(4, 0), Event::Ack(3, 0), Event::Repeated, Event::Writable].into_iter().enumerate()
+    {
         assert_eq!(transfer.handle(event, (place as u64 + 2) * SECOND), Send::Nothing, "{event:?}");
     }
     assert_eq!(transfer.deadline(), 11 * SECOND);
@@ -188,7 +190,7 @@ fn while_it_waits_the_client_may_repeat_itself_for_ten_seconds_and_is_sent_nothi
 #[test]
 fn a_gate_that_stays_closed_ends_the_transfer_with_an_error() {
     let mut transfer = start(4, 3_000);
-    assert_eq!(transfer.handle(Event::Ack(0), 1), Send::Ask);
+    assert_eq!(transfer.handle(Event::Ack(0, 0), 1), Send::Ask);
     assert_eq!(transfer.handle(Event::Denied, 2), Send::Error(ErrorCode::AccessViolation, "not launched"));
     assert_eq!(transfer.outcome(), Some(Outcome::Denied));
     assert_eq!(transfer.handle(Event::Opened, 3), Send::Nothing);
@@ -202,7 +204,7 @@ fn a_client_that_leaves_while_it_waits_ends_it_at_once() {
         (Event::Refused, Outcome::Refused),
     ] {
         let mut transfer = start(4, 3_000);
-        assert_eq!(transfer.handle(Event::Ack(0), 1), Send::Ask);
+        assert_eq!(transfer.handle(Event::Ack(0, 0), 1), Send::Ask);
         assert_eq!(transfer.handle(event, 2), Send::Nothing);
         assert_eq!(transfer.outcome(), Some(outcome));
     }
@@ -212,29 +214,29 @@ fn a_client_that_leaves_while_it_waits_ends_it_at_once() {
 fn an_answer_that_nobody_asked_for_opens_nothing() {
     let mut transfer = start(4, 6_000);
     assert_eq!(transfer.handle(Event::Opened, 1), Send::Nothing);
-    assert_eq!(transfer.handle(Event::Ack(0), 2), Send::Blocks { first: 1, count: 4 });
+    assert_eq!(transfer.handle(Event::Ack(0, 0), 2), Send::Blocks { first: 1, count: 4 });
     assert_eq!(transfer.handle(Event::Opened, 3), Send::Nothing);
     assert_eq!(transfer.handle(Event::Denied, 4), Send::Nothing);
-    assert_eq!(transfer.handle(Event::Ack(4), 5), Send::Ask);
+    assert_eq!(transfer.handle(Event::Ack(4, 0), 5), Send::Ask);
 }
 
 #[test]
 fn what_the_client_has_while_it_waits_is_not_sent_again() {
     // A gap, told twice while the window that would fill it waits: the later word counts.
     let mut transfer = start(4, 6_000);
-    transfer.handle(Event::Ack(0), 1);
-    assert_eq!(transfer.handle(Event::Ack(2), 2), Send::Ask);
-    assert_eq!(transfer.handle(Event::Ack(3), 3), Send::Nothing);
+    transfer.handle(Event::Ack(0, 0), 1);
+    assert_eq!(transfer.handle(Event::Ack(2, 0), 2), Send::Ask);
+    assert_eq!(transfer.handle(Event::Ack(3, 0), 3), Send::Nothing);
     assert_eq!(transfer.handle(Event::Opened, 4), Send::Blocks { first: 4, count: 4 });
 }
 
 #[test]
 fn an_opened_transfer_sends_its_final_window_again_as_ever() {
     let mut transfer = start(4, 4_000);
-    assert_eq!(transfer.handle(Event::Ack(0), 1), Send::Ask);
+    assert_eq!(transfer.handle(Event::Ack(0, 0), 1), Send::Ask);
     assert_eq!(transfer.handle(Event::Opened, 2), Send::Blocks { first: 1, count: 4 });
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 1, count: 1 });
     let now = transfer.deadline();
-    assert_eq!(transfer.handle(Event::Ack(2), now), Send::Blocks { first: 3, count: 3 });
+    assert_eq!(transfer.handle(Event::Ack(2, 0), now), Send::Blocks { first: 3, count: 3 });
     assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 3, count: 1 });
 }

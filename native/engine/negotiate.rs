@@ -1,4 +1,5 @@
-//! Option negotiation: one pure function from what a client asks and what we allow to what holds (RFC 2347-2349, 7440).
+//! Option negotiation: one pure function from what a client asks and what we allow to what holds (RFC 2347-2349, 7440;
+//! W-90..W-95, W-106, W-107).
 
 use crate::wire::tftp::{self, Options};
 
@@ -7,6 +8,9 @@ use crate::wire::tftp::{self, Options};
 pub struct Bounds {
     /// The largest block, in bytes; 0: what the path's MTU carries whole (W-110).
     pub block: u16,
+    /// The largest block beyond that, in fragments, of clients that are known to put them together: Windows boot
+    /// managers, known by `msftwindow`, and who was told a block size (W-110); 0: none.
+    pub block_windows: u16,
     /// The largest window, in blocks.
     pub window: u16,
 }
@@ -15,8 +19,13 @@ pub struct Bounds {
 const OVERHEAD: u32 = 32;
 /// A block when nothing was agreed (RFC 1350).
 pub const DEFAULT_BLOCK: u16 = 512;
+/// What a client asks for that wants to vary its window, and what grants it (W-107).
+pub const VARIABLE: (u64, u64) = (31_416, 27_182);
 /// What a transfer may have in flight (safety T4).
 const IN_FLIGHT: u32 = 1 << 20;
+
+/// Windows that a client may ask for, in blocks (RFC 7440).
+const WINDOWS: std::ops::RangeInclusive<u64> = 1..=65_535;
 
 /// What holds for one transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +34,8 @@ pub struct Agreed {
     pub block: u16,
     /// Blocks in a window, 1 to 64 (RFC 7440).
     pub window: u16,
+    /// The largest window, where the client may vary it: each of its ACKs says how many blocks it wants next (W-107).
+    pub variable: Option<u16>,
     /// Seconds between retransmissions, when the client asked for them (RFC 2349).
     pub timeout: Option<u8>,
     /// The client asked for the size (RFC 2349): it may end here (W-97).
@@ -33,18 +44,38 @@ pub struct Agreed {
 
 impl Default for Agreed {
     fn default() -> Agreed {
-        Agreed { block: DEFAULT_BLOCK, window: 1, timeout: None, size_asked: false }
+        Agreed { block: DEFAULT_BLOCK, window: 1, variable: None, timeout: None, size_asked: false }
     }
 }
 
-/// Agrees on a transfer of `size` bytes over a path of `mtu` bytes. The second value is the option acknowledgment,
+impl Agreed {
+    /// Blocks in the largest window that the client may come to.
+    pub fn largest_window(&self) -> u16 {
+        self.variable.unwrap_or(self.window)
+    }
+}
+
+/// The way to a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// Its MTU, in bytes.
+    pub mtu: u32,
+    /// The largest block that the client was told to ask for, in bytes; 0: it was told none.
+    pub told: u16,
+}
+
+/// Agrees on a transfer of `size` bytes over `path`. The second value is the option acknowledgment,
 /// empty when there is nothing to acknowledge: only options that were asked for, spelled and ordered as asked, each
 /// once (W-90, W-95).
-pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, mtu: u32) -> (Agreed, Granted<'a>) {
-    let carried = u16::try_from(mtu.saturating_sub(OVERHEAD)).unwrap_or(u16::MAX);
-    let most = if bounds.block == 0 { carried } else { bounds.block }.clamp(8, 65_464);
+pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, path: Path) -> (Agreed, Granted<'a>) {
+    let number = |name| options.get_ignore_case(name).and_then(tftp::decimal);
+    let varies = number(b"msftwindow") == Some(VARIABLE.0);
+    let windowed = number(b"windowsize").is_some_and(|asked| WINDOWS.contains(&asked));
+    let carried = u16::try_from(path.mtu.saturating_sub(OVERHEAD)).unwrap_or(u16::MAX);
+    let in_fragments = if varies { bounds.block_windows } else { path.told.min(bounds.block_windows) };
+    let most = if bounds.block == 0 { carried } else { bounds.block }.max(in_fragments).clamp(8, 65_464);
     let mut agreed = Agreed::default();
-    let mut granted = Granted { entries: [(&[], 0); 4], len: 0 };
+    let mut granted = Granted { entries: [(&[], 0); 5], len: 0 };
     let mut window = None;
     for (name, value) in options {
         let Some(asked) = tftp::decimal(value) else { continue };
@@ -54,10 +85,13 @@ pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, mtu: u32) -> 
         if name.eq_ignore_ascii_case(b"blksize") && (8..=65_464).contains(&asked) {
             agreed.block = u16::try_from(asked).unwrap_or(most).min(most);
             granted.push(name, u64::from(agreed.block));
-        } else if name.eq_ignore_ascii_case(b"windowsize") && (1..=65_535).contains(&asked) {
+        } else if name.eq_ignore_ascii_case(b"windowsize") && WINDOWS.contains(&asked) {
             agreed.window = u16::try_from(asked).unwrap_or(u16::MAX).min(bounds.window.clamp(1, 64));
             window = Some(granted.len);
             granted.push(name, 0);
+        } else if name.eq_ignore_ascii_case(b"msftwindow") && varies && windowed {
+            agreed.variable = Some(bounds.window.clamp(1, 64));
+            granted.push(name, VARIABLE.1);
         } else if name.eq_ignore_ascii_case(b"timeout") && (1..=255).contains(&asked) {
             agreed.timeout = u8::try_from(asked).ok();
             granted.push(name, asked);
@@ -71,6 +105,7 @@ pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, mtu: u32) -> 
     }
     let carries = u16::try_from(IN_FLIGHT / u32::from(agreed.block).max(1)).unwrap_or(u16::MAX);
     agreed.window = agreed.window.min(carries.max(1));
+    agreed.variable = agreed.variable.map(|most| most.min(carries.max(1)));
     if let Some(entry) = window.and_then(|place| granted.entries.get_mut(place)) {
         entry.1 = u64::from(agreed.window);
     }
@@ -80,7 +115,7 @@ pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, mtu: u32) -> 
 /// The options to acknowledge.
 #[derive(Clone, Copy, Debug)]
 pub struct Granted<'a> {
-    entries: [(&'a [u8], u64); 4],
+    entries: [(&'a [u8], u64); 5],
     len: usize,
 }
 
@@ -113,26 +148,30 @@ mod tests {
     use crate::wire::tftp::Packet;
 
     fn agreed(options: &[u8], size: u64, bounds: Bounds, mtu: u32) -> (Agreed, Vec<(String, u64)>) {
+        agreed_on(options, size, bounds, Path { mtu, told: 0 })
+    }
+
+    fn agreed_on(options: &[u8], size: u64, bounds: Bounds, path: Path) -> (Agreed, Vec<(String, u64)>) {
         let mut packet = b"\x00\x01file\0octet\0".to_vec();
         packet.extend_from_slice(options);
         let Packet::Read(request) = Packet::parse(&packet).unwrap() else { panic!("not a read request") };
-        let (agreed, granted) = agree(request.options, size, &bounds, mtu);
+        let (agreed, granted) = agree(request.options, size, &bounds, path);
         (agreed, granted.iter().map(|(n, v)| (String::from_utf8(n.to_vec()).unwrap(), v)).collect())
     }
 
-    const BOUNDS: Bounds = Bounds { block: 0, window: 64 };
+    const BOUNDS: Bounds = Bounds { block: 0, block_windows: 16_384, window: 64 };
 
     #[test]
     fn what_edk2_asks_is_granted_in_its_own_spelling_and_order() {
         let (agreed, oack) = agreed(b"tsize\x000\0blksize\x001468\0WindowSize\x004\0", 1_000_000, BOUNDS, 1500);
-        assert_eq!(agreed, Agreed { block: 1468, window: 4, timeout: None, size_asked: true });
+        assert_eq!(agreed, Agreed { block: 1468, window: 4, size_asked: true, ..Agreed::default() });
         assert_eq!(oack, [("tsize".into(), 1_000_000), ("blksize".into(), 1468), ("WindowSize".into(), 4)]);
     }
 
     #[test]
     fn nothing_asked_means_lock_step_of_512_and_no_acknowledgment() {
         assert_eq!(agreed(b"", 9, BOUNDS, 1500), (Agreed::default(), vec![]));
-        assert_eq!(agreed(b"multicast\0\0msftwindow\x0031416\0", 9, BOUNDS, 1500), (Agreed::default(), vec![]));
+        assert_eq!(agreed(b"multicast\0\0msftwindow\x0031415\0", 9, BOUNDS, 1500), (Agreed::default(), vec![]));
     }
 
     #[test]
@@ -150,16 +189,66 @@ mod tests {
     fn a_block_never_exceeds_the_path_unless_the_operator_said_so() {
         assert_eq!(agreed(b"blksize\x0065464\0", 9, BOUNDS, 1500).0.block, 1468);
         assert_eq!(agreed(b"blksize\x0065464\0", 9, BOUNDS, 1400).0.block, 1368);
-        assert_eq!(agreed(b"blksize\x0016384\0", 9, Bounds { block: 8192, window: 64 }, 1500).0.block, 8192);
+        assert_eq!(agreed(b"blksize\x0016384\0", 9, Bounds { block: 8192, ..BOUNDS }, 1500).0.block, 8192);
         assert_eq!(agreed(b"blksize\x008\0", 9, BOUNDS, 1500).0.block, 8);
     }
 
     #[test]
     fn at_most_one_mebibyte_is_in_flight_whatever_is_asked() {
-        let bounds = Bounds { block: 65_464, window: 64 };
-        let (agreed, oack) = agreed(b"windowsize\x0065535\0blksize\x0065464\0", 9, bounds, 65_536);
-        assert_eq!((agreed.window, agreed.block), (16, 65_464));
-        assert_eq!(oack, [("windowsize".into(), 16), ("blksize".into(), 65_464)]);
+        let bounds = Bounds { block: 65_464, ..BOUNDS };
+        let asked = b"windowsize\x0065535\0blksize\x0065464\0msftwindow\x0031416\0";
+        let (agreed, oack) = agreed(asked, 9, bounds, 65_536);
+        assert_eq!((agreed.window, agreed.variable, agreed.block), (16, Some(16), 65_464));
+        assert_eq!(oack, [("windowsize".into(), 16), ("blksize".into(), 65_464), ("msftwindow".into(), 27_182)]);
+    }
+
+    #[test]
+    fn the_boot_managers_request_is_granted_as_in_example_e9a_wherever_its_own_option_stands() {
+        let (holds, oack) =
+            agreed(b"tsize\x000\0blksize\x001456\0windowsize\x004\0msftwindow\x0031416\0", 16_384, BOUNDS, 1500);
+        let windows = Agreed { block: 1456, window: 4, variable: Some(64), size_asked: true, ..Agreed::default() };
+        assert_eq!((holds, holds.largest_window()), (windows, 64));
+        let sizes = [("tsize".into(), 16_384), ("blksize".into(), 1456), ("windowsize".into(), 4)];
+        assert_eq!(oack[..3], sizes);
+        assert_eq!(oack[3..], [("msftwindow".into(), 27_182)]);
+        let (before, oack) = agreed(b"MsftWindow\x0031416\0WINDOWSIZE\x004\0", 9, BOUNDS, 1500);
+        assert_eq!((before.window, before.variable), (4, Some(64)));
+        assert_eq!(oack, [("MsftWindow".into(), 27_182), ("WINDOWSIZE".into(), 4)]);
+        assert_eq!(agreed(b"windowsize\x004\0", 9, BOUNDS, 1500).0.variable, None);
+    }
+
+    #[test]
+    fn a_variable_window_is_granted_for_its_own_number_alone_and_never_without_a_window() {
+        for bad in ["31415", "27182", "031416x", "", "1"] {
+            let asked = format!("windowsize\x004\0msftwindow\0{bad}\0");
+            let (holds, oack) = agreed(asked.as_bytes(), 9, BOUNDS, 1500);
+            assert_eq!((holds.variable, oack), (None, vec![("windowsize".into(), 4)]), "{bad}");
+        }
+        for alone in [
+            "msftwindow\x0031416\0",
+            "msftwindow\x0031416\0windowsize\x000\0",
+            "windowsize\x0065536\0msftwindow\x0031416\0",
+        ] {
+            assert_eq!(agreed(alone.as_bytes(), 9, BOUNDS, 1500), (Agreed::default(), vec![]), "{alone}");
+        }
+    }
+
+    #[test]
+    fn only_windows_boot_managers_and_who_was_told_so_get_blocks_in_fragments() {
+        let windows = b"blksize\x0065464\0windowsize\x004\0msftwindow\x0031416\0";
+        let plain = b"blksize\x0065464\0windowsize\x004\0";
+        let block = |options: &[u8], bounds, told| agreed_on(options, 9, bounds, Path { mtu: 1500, told }).0.block;
+        assert_eq!(block(windows, BOUNDS, 0), 16_384);
+        assert_eq!(block(b"blksize\x004096\0msftwindow\x0031416\0", BOUNDS, 0), 4096);
+        assert_eq!(
+            (block(plain, BOUNDS, 0), block(plain, BOUNDS, 4096), block(plain, BOUNDS, 32_768)),
+            (1468, 4096, 16_384)
+        );
+        assert_eq!(block(plain, BOUNDS, 1024), 1468, "what the path carries whole is everybody's");
+        assert_eq!(block(b"blksize\x004096\0msftwindow\x001\0", BOUNDS, 0), 1468);
+        let never = Bounds { block_windows: 0, ..BOUNDS };
+        assert_eq!((block(windows, never, 0), block(plain, never, 8192)), (1468, 1468));
+        assert_eq!(block(windows, Bounds { block: 1024, ..never }, 0), 1024);
     }
 
     #[test]

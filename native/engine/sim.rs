@@ -81,6 +81,25 @@ pub enum Habit {
     Rfc7440,
     /// Lock-step; silent on duplicates, repeats after 5 s (G-19).
     UBoot,
+    /// With `msftwindow` (W-107): doubles its window up to 64, halves it at a gap and after 1 s of silence; else RFC 7440.
+    Bootmgr,
+    /// With `msftwindow`, but wants any window, 0 and beyond what is granted too, or says nothing of it.
+    Moody,
+}
+
+impl Habit {
+    pub const ALL: [Habit; 7] =
+        [Habit::Edk2, Habit::Rfc7440, Habit::Pxelinux, Habit::Grub, Habit::UBoot, Habit::Bootmgr, Habit::Moody];
+
+    /// What such a receiver agrees on with a server: windows of every kind over the seeds, blocks of 1000 bytes.
+    pub fn agreed(self, seed: u64) -> Agreed {
+        let (window, variable) = match self {
+            Habit::Edk2 | Habit::Rfc7440 => ([1, 4, 16, 64][seed as usize % 4], None),
+            Habit::Bootmgr | Habit::Moody => ([1, 4, 16, 64][seed as usize % 4], Some(64)),
+            Habit::Pxelinux | Habit::Grub | Habit::UBoot => (1, None),
+        };
+        Agreed { block: 1000, window, variable, size_asked: true, ..Agreed::default() }
+    }
 }
 
 pub struct Receiver {
@@ -94,7 +113,11 @@ pub struct Receiver {
     silent_at: Time,
     pub done: bool,
     pub gave_up: bool,
+    random: Random,
 }
+
+/// An acknowledgment on its way: block number and next window as the wire carries them.
+type Ack = (u16, u8);
 
 impl Receiver {
     pub fn new(habit: Habit, agreed: Agreed, size: u64) -> Receiver {
@@ -109,6 +132,7 @@ impl Receiver {
             silent_at: 0,
             done: false,
             gave_up: false,
+            random: Random::new(size + 1),
         }
     }
 
@@ -117,7 +141,7 @@ impl Receiver {
             Habit::Edk2 => 3_800_000,
             Habit::Pxelinux => 200_000,
             Habit::Grub => 35_000_000,
-            Habit::Rfc7440 => 1_000_000,
+            Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody => 1_000_000,
             Habit::UBoot => 5_000_000,
         };
         if self.done || self.gave_up {
@@ -127,13 +151,30 @@ impl Receiver {
         }
     }
 
-    fn ack(&mut self, block: u64) -> Option<u64> {
+    fn ack(&mut self, block: u64) -> Option<Ack> {
         self.acked = self.received;
         self.said = block;
-        Some(block)
+        Some((seq::to_wire(block), self.wish()))
     }
 
-    fn data(&mut self, wire: u16, now: Time) -> Option<u64> {
+    /// How many blocks it wants next; 0: it does not say. With the last block that is garbage.
+    fn wish(&mut self) -> u8 {
+        let wish = match self.habit {
+            Habit::Bootmgr => self.window,
+            Habit::Moody => self.random.below(70),
+            Habit::Edk2 | Habit::Pxelinux | Habit::Grub | Habit::Rfc7440 | Habit::UBoot => 0,
+        };
+        if self.habit == Habit::Moody && wish > 0 {
+            self.window = wish;
+        }
+        if self.done && wish > 0 {
+            0xEE
+        } else {
+            wish as u8
+        }
+    }
+
+    fn data(&mut self, wire: u16, now: Time) -> Option<Ack> {
         if self.gave_up {
             return None;
         }
@@ -146,29 +187,43 @@ impl Receiver {
             self.received = expected;
             self.gap_told = false;
             self.done = expected == self.last;
-            return if self.done || self.received - self.acked >= self.window { self.ack(expected) } else { None };
+            if !self.done && self.received - self.acked < self.window {
+                return None;
+            }
+            if self.habit == Habit::Bootmgr {
+                self.window = (self.window * 2).min(64);
+            }
+            return self.ack(expected);
         }
         let duplicate = seq::from_wire(wire, self.received.saturating_sub(200), self.received).is_some();
         match self.habit {
             Habit::Edk2 | Habit::Grub => self.ack(self.received),
-            Habit::Rfc7440 if !duplicate && !self.gap_told => {
+            Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody if !duplicate && !self.gap_told => {
                 self.gap_told = true;
+                self.shrink();
                 self.ack(self.received)
             }
             Habit::Pxelinux if duplicate => self.ack(self.received),
-            Habit::Rfc7440 | Habit::Pxelinux | Habit::UBoot => None,
+            Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody | Habit::Pxelinux | Habit::UBoot => None,
         }
     }
 
-    fn silence(&mut self, now: Time) -> Option<u64> {
+    fn shrink(&mut self) {
+        if self.habit == Habit::Bootmgr {
+            self.window = (self.window / 2).max(1);
+        }
+    }
+
+    fn silence(&mut self, now: Time) -> Option<Ack> {
         self.silent_at = now;
+        self.shrink();
         match self.habit {
-            Habit::Edk2 => Some(self.said),
+            Habit::Edk2 => Some((seq::to_wire(self.said), 0)),
             Habit::Grub => {
                 self.gave_up = true;
                 None
             }
-            Habit::Pxelinux | Habit::Rfc7440 | Habit::UBoot => self.ack(self.received),
+            Habit::Pxelinux | Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody | Habit::UBoot => self.ack(self.received),
         }
     }
 }
@@ -206,7 +261,7 @@ fn simulate(
     answer: Option<Time>,
 ) -> Run {
     let mut random = Random::new(seed);
-    let (mut down, mut up) = (Link::<u16>::new(quality), Link::<u16>::new(quality));
+    let (mut down, mut up) = (Link::<u16>::new(quality), Link::<Ack>::new(quality));
     let mut lose = lose.to_vec();
     let mut now: Time = 1;
     let mut receiver = Receiver::new(habit, agreed, size);
@@ -221,7 +276,8 @@ fn simulate(
                 // ACK 0 is repeated by every client until DATA comes; the link may not eat it here.
                 if !acknowledged {
                     acknowledged = true;
-                    up.on_the_way.insert((now + quality.delay, 0), 0);
+                    let first = (0, receiver.wish());
+                    up.on_the_way.insert((now + quality.delay, 0), first);
                 }
             }
             Send::Blocks { first, count } => {
@@ -253,15 +309,15 @@ fn simulate(
             (opens, opened) = (Time::MAX, true);
             transfer.handle(Event::Opened, now)
         } else if let Some(wire) = down.take(now) {
-            if let Some(block) = receiver.data(wire, now) {
-                up.send(seq::to_wire(block), now, &mut random);
+            if let Some(ack) = receiver.data(wire, now) {
+                up.send(ack, now, &mut random);
             }
             Send::Nothing
-        } else if let Some(wire) = up.take(now) {
-            transfer.handle(Event::Ack(wire), now)
+        } else if let Some((block, wanted)) = up.take(now) {
+            transfer.handle(Event::Ack(block, wanted), now)
         } else if receiver.deadline() <= now {
-            if let Some(block) = receiver.silence(now) {
-                up.send(seq::to_wire(block), now, &mut random);
+            if let Some(ack) = receiver.silence(now) {
+                up.send(ack, now, &mut random);
             }
             Send::Nothing
         } else if transfer.deadline() <= now {

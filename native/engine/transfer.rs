@@ -8,6 +8,9 @@
 //! - An ACK inside the window means a gap: rewind behind it. But while a rewound window is on its way, ACKs of blocks
 //!   sent before it still come in; after [`REWINDS`] rewinds in a row they only let the window slide.
 //!
+//! A client with `msftwindow` says in each ACK how many blocks it wants next (W-107, W-108): the window that begins behind
+//! that ACK is so long, rewound or not. A repeated ACK says so too, for the window that the timer sends.
+//!
 //! A gated transfer has a launch barrier (B2, safety 5.4): the window that holds the file's final byte waits for
 //! [`Event::Opened`]. That is the byte without which nothing can run, not the empty closing block behind it: a client
 //! that knows the size has everything before that one comes.
@@ -37,8 +40,8 @@ const TIMER: (Time, Time) = (50_000, 5_000_000);
 /// What happens to a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An acknowledgment with this number on the wire.
-    Ack(u16),
+    /// An acknowledgment with this number on the wire, and how many blocks the peer wants next; 0 says nothing of that.
+    Ack(u16, u8),
     /// The peer ended the transfer with this error code.
     PeerError(u16),
     /// The peer's port is closed (ICMP).
@@ -149,6 +152,9 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub struct Transfer {
     agreed: Agreed,
+    /// Blocks in a window now, and in the largest that was sent.
+    window: u16,
+    largest: u16,
     phase: Phase,
     /// While the gate is closed: the block with the file's final byte.
     gate: Option<u64>,
@@ -181,6 +187,8 @@ impl Transfer {
         let block = u64::from(agreed.block.max(1));
         let mut transfer = Transfer {
             agreed,
+            window: agreed.window.max(1),
+            largest: 0,
             phase: if acknowledge { Phase::Offered } else { Phase::Flowing },
             gate: gated.then_some(size.div_ceil(block).max(1)),
             last: size / block + 1,
@@ -210,12 +218,13 @@ impl Transfer {
     /// Takes an event; returns what to send.
     pub fn handle(&mut self, event: Event, now: Time) -> Send {
         match (self.phase, event) {
-            (Phase::Offered, Event::Ack(0)) => {
+            (Phase::Offered, Event::Ack(0, wanted)) => {
                 self.phase = Phase::Flowing;
+                self.want(wanted);
                 self.progress(now);
                 self.send_window(now)
             }
-            (Phase::Offered, Event::Ack(_)) => self.ignore(),
+            (Phase::Offered, Event::Ack(..)) => self.ignore(),
             (Phase::Offered, Event::PeerError(0 | 8)) if self.agreed.size_asked => self.end(Outcome::SizeProbe),
             (Phase::Offered | Phase::Flowing | Phase::Asking, Event::PeerError(code)) => {
                 self.end(Outcome::Aborted(code))
@@ -231,7 +240,7 @@ impl Transfer {
                 self.arm(now);
                 Send::Acknowledgment
             }
-            (Phase::Flowing | Phase::Asking, Event::Ack(number)) => self.acknowledged(number, now),
+            (Phase::Flowing | Phase::Asking, Event::Ack(number, wanted)) => self.acknowledged(number, wanted, now),
             (Phase::Flowing, Event::Repeated) => self.resend_one(),
             (Phase::Flowing, Event::Writable) => self.send_window(now),
             (Phase::Flowing, Event::Timeout) => self.timed_out(now),
@@ -254,7 +263,7 @@ impl Transfer {
             (Phase::Offered | Phase::Flowing, Event::Opened | Event::Denied) => Send::Nothing,
             (
                 Phase::Ended(_),
-                Event::Ack(_)
+                Event::Ack(..)
                 | Event::PeerError(_)
                 | Event::Refused
                 | Event::Repeated
@@ -266,9 +275,15 @@ impl Transfer {
         }
     }
 
-    fn acknowledged(&mut self, number: u16, now: Time) -> Send {
+    fn acknowledged(&mut self, number: u16, wanted: u8, now: Time) -> Send {
         let newest = self.next.max(self.fresh);
-        let Some(block) = seq::from_wire(number, self.base, newest.saturating_sub(1)) else { return self.ignore() };
+        let Some(block) = seq::from_wire(number, self.base, newest.saturating_sub(1)) else {
+            if number == seq::to_wire(self.base - 1) {
+                self.want(wanted);
+            }
+            return self.ignore();
+        };
+        self.want(wanted);
         let whole = block + 1 >= self.next;
         if whole {
             if let Some(sent_at) = self.sent_at {
@@ -290,6 +305,13 @@ impl Transfer {
             self.recover = self.window_end();
         }
         self.send_window(now)
+    }
+
+    /// The next window is as long as the peer wants it, where it may vary it.
+    fn want(&mut self, wanted: u8) {
+        if let (Some(most), 1..) = (self.agreed.variable, wanted) {
+            self.window = u16::from(wanted).min(most);
+        }
     }
 
     fn timed_out(&mut self, now: Time) -> Send {
@@ -329,12 +351,13 @@ impl Transfer {
         if self.next > end {
             return Send::Nothing;
         }
-        if self.gate.is_some_and(|block| block <= end) {
+        if self.phase == Phase::Asking || self.gate.is_some_and(|block| block <= end) {
             return self.ask(now);
         }
         let first = self.next;
         let count = end - first + 1;
         self.next = end + 1;
+        self.largest = self.largest.max(self.window);
         // A time is only told by a window that went out whole and for the first time (Karn).
         self.sent_at = (first == self.base && first >= self.fresh && self.misses == 0).then_some(now);
         self.resent = self.resent.saturating_add(self.fresh.min(self.next).saturating_sub(first) as u32);
@@ -353,7 +376,7 @@ impl Transfer {
     }
 
     fn window_end(&self) -> u64 {
-        self.base.saturating_add(u64::from(self.agreed.window.max(1)) - 1).min(self.last)
+        self.base.saturating_add(u64::from(self.window) - 1).min(self.last)
     }
 
     fn resend_one(&mut self) -> Send {
@@ -444,6 +467,15 @@ impl Transfer {
     /// Blocks that the peer acknowledged.
     pub fn acknowledged_blocks(&self) -> u64 {
         self.base - 1
+    }
+
+    /// Blocks in the largest window that was sent; as agreed, before any was.
+    pub fn largest_window(&self) -> u16 {
+        if self.largest == 0 {
+            self.agreed.window
+        } else {
+            self.largest
+        }
     }
 
     /// What was agreed.

@@ -4,7 +4,7 @@ use crate::engine::sim::{run, Habit, Quality};
 const LAN: Quality = Quality { loss: 0, duplicate: 0, reorder: 0, delay: 100 };
 
 fn agreed(window: u16) -> Agreed {
-    Agreed { block: 1000, window, timeout: None, size_asked: false }
+    Agreed { block: 1000, window, ..Agreed::default() }
 }
 
 fn terms(agreed: Agreed, size: u64, acknowledge: bool) -> Terms {
@@ -14,7 +14,7 @@ fn terms(agreed: Agreed, size: u64, acknowledge: bool) -> Terms {
 fn start(window: u16, size: u64) -> Transfer {
     let (mut transfer, send) = Transfer::start(terms(agreed(window), size, true), 0);
     assert_eq!(send, Send::Acknowledgment);
-    transfer.handle(Event::Ack(0), 1);
+    transfer.handle(Event::Ack(0, 0), 1);
     transfer
 }
 
@@ -76,32 +76,32 @@ fn a_silent_grub_is_saved_by_our_own_timer() {
 #[test]
 fn a_duplicate_ack_sends_nothing() {
     let mut transfer = start(1, 10_000);
-    assert_eq!(transfer.handle(Event::Ack(1), 2), Send::Blocks { first: 2, count: 1 });
+    assert_eq!(transfer.handle(Event::Ack(1, 0), 2), Send::Blocks { first: 2, count: 1 });
     for _ in 0..100 {
-        assert_eq!(transfer.handle(Event::Ack(1), 3), Send::Nothing);
+        assert_eq!(transfer.handle(Event::Ack(1, 0), 3), Send::Nothing);
     }
-    assert_eq!(transfer.handle(Event::Ack(2), 4), Send::Blocks { first: 3, count: 1 });
+    assert_eq!(transfer.handle(Event::Ack(2, 0), 4), Send::Blocks { first: 3, count: 1 });
     assert_eq!(transfer.ignored(), 100);
 }
 
 #[test]
 fn old_future_and_never_sent_acks_send_nothing() {
     let mut transfer = start(4, 100_000);
-    transfer.handle(Event::Ack(4), 2);
+    transfer.handle(Event::Ack(4, 0), 2);
     for stale in [0, 1, 2, 3, 4, 9, 100, 65_535] {
-        assert_eq!(transfer.handle(Event::Ack(stale), 3), Send::Nothing, "ACK {stale}");
+        assert_eq!(transfer.handle(Event::Ack(stale, 0), 3), Send::Nothing, "ACK {stale}");
     }
-    assert_eq!(transfer.handle(Event::Ack(8), 4), Send::Blocks { first: 9, count: 4 });
+    assert_eq!(transfer.handle(Event::Ack(8, 0), 4), Send::Blocks { first: 9, count: 4 });
 }
 
 #[test]
 fn a_burst_of_acks_for_one_loss_draws_one_window() {
     // E-9 f: window 16, block 33 lost; fifteen ACK 32.
     let mut transfer = start(16, 100_000);
-    transfer.handle(Event::Ack(16), 2);
-    assert_eq!(transfer.handle(Event::Ack(20), 3), Send::Blocks { first: 21, count: 16 });
+    transfer.handle(Event::Ack(16, 0), 2);
+    assert_eq!(transfer.handle(Event::Ack(20, 0), 3), Send::Blocks { first: 21, count: 16 });
     for _ in 0..14 {
-        assert_eq!(transfer.handle(Event::Ack(20), 4), Send::Nothing);
+        assert_eq!(transfer.handle(Event::Ack(20, 0), 4), Send::Nothing);
     }
 }
 
@@ -132,7 +132,7 @@ fn a_long_timeout_that_the_client_asked_for_holds_no_place_for_long() {
     assert!(transfer.deadline() <= 10_000_000, "unproven: {}", transfer.deadline());
 
     let (mut transfer, _) = Transfer::start(terms(asked, 1_000_000, true), 0);
-    transfer.handle(Event::Ack(0), 1);
+    transfer.handle(Event::Ack(0, 0), 1);
     while transfer.outcome().is_none() {
         transfer.handle(Event::Timeout, transfer.deadline());
     }
@@ -146,7 +146,7 @@ fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
         let (mut transfer, _) = Transfer::start(terms(asked, 1000, true), 0);
         assert_eq!(transfer.handle(Event::PeerError(code), 1), Send::Nothing);
         assert_eq!(transfer.outcome(), Some(Outcome::SizeProbe));
-        assert_eq!(transfer.handle(Event::Ack(0), 2), Send::Nothing);
+        assert_eq!(transfer.handle(Event::Ack(0, 0), 2), Send::Nothing);
     }
     let (mut transfer, _) = Transfer::start(terms(asked, 1000, true), 0);
     transfer.handle(Event::PeerError(4), 1);
@@ -157,10 +157,10 @@ fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
 fn a_repeated_request_gets_the_pending_answer_again() {
     let (mut transfer, _) = Transfer::start(terms(agreed(4), 100_000, true), 0);
     assert_eq!(transfer.handle(Event::Repeated, 1), Send::Acknowledgment);
-    transfer.handle(Event::Ack(0), 2);
+    transfer.handle(Event::Ack(0, 0), 2);
     assert!(transfer.awaits_first_ack());
     assert_eq!(transfer.handle(Event::Repeated, 3), Send::Blocks { first: 1, count: 1 });
-    transfer.handle(Event::Ack(4), 4);
+    transfer.handle(Event::Ack(4, 0), 4);
     assert!(!transfer.awaits_first_ack());
 }
 
@@ -168,7 +168,7 @@ fn a_repeated_request_gets_the_pending_answer_again() {
 fn a_lost_final_ack_ends_quietly_after_three_resends() {
     let mut transfer = start(4, 1_500);
     for _ in 0..2 {
-        transfer.handle(Event::Ack(1), 2);
+        transfer.handle(Event::Ack(1, 0), 2);
     }
     let mut resent = 0;
     while transfer.outcome().is_none() {
@@ -187,7 +187,7 @@ fn a_lost_final_ack_ends_quietly_after_three_resends() {
 #[test]
 fn a_peer_that_vanishes_is_told_and_freed_within_two_minutes() {
     let mut transfer = start(16, 10_000_000);
-    transfer.handle(Event::Ack(16), 1_000);
+    transfer.handle(Event::Ack(16, 0), 1_000);
     let mut said = Send::Nothing;
     while transfer.outcome().is_none() {
         said = transfer.handle(Event::Timeout, transfer.deadline());
@@ -200,7 +200,7 @@ fn a_peer_that_vanishes_is_told_and_freed_within_two_minutes() {
 #[test]
 fn the_timer_backs_off() {
     let mut transfer = start(4, 1_000_000);
-    transfer.handle(Event::Ack(4), 100_001);
+    transfer.handle(Event::Ack(4, 0), 100_001);
     let mut waits = Vec::new();
     let mut now = transfer.deadline();
     for _ in 0..6 {
@@ -217,26 +217,22 @@ fn a_closed_port_ends_it_and_a_full_socket_only_holds_it_back() {
     transfer.held_back(3);
     assert_eq!(transfer.handle(Event::Writable, 5), Send::Blocks { first: 3, count: 2 });
     assert_eq!(transfer.handle(Event::Writable, 6), Send::Nothing);
-    assert_eq!(transfer.handle(Event::Ack(4), 7), Send::Blocks { first: 5, count: 4 });
+    assert_eq!(transfer.handle(Event::Ack(4, 0), 7), Send::Blocks { first: 5, count: 4 });
     transfer.handle(Event::Refused, 8);
     assert_eq!(transfer.outcome(), Some(Outcome::Refused));
 }
 
 #[test]
 fn every_receiver_gets_every_byte_over_a_bad_link() {
-    let habits = [Habit::Edk2, Habit::Rfc7440, Habit::Pxelinux, Habit::Grub, Habit::UBoot];
-    for seed in 1..=60 {
-        let habit = habits[seed as usize % habits.len()];
-        let window = match habit {
-            Habit::Edk2 | Habit::Rfc7440 => [1, 4, 16, 64][seed as usize % 4],
-            Habit::Pxelinux | Habit::Grub | Habit::UBoot => 1,
-        };
+    for seed in 1..=84 {
+        let habit = Habit::ALL[seed as usize % Habit::ALL.len()];
+        let agreed = habit.agreed(seed);
         for loss in [1, 5, 10] {
             let quality = Quality { loss, duplicate: 10, reorder: 10, delay: 200 };
-            let run = run(agreed(window), 300_000, habit, quality, seed, &[]);
+            let run = run(agreed, 300_000, habit, quality, seed, &[]);
             assert!(
                 run.receiver.done && run.receiver.received == 301,
-                "seed {seed} {habit:?} window {window} loss {loss}: {:?} after {} us, block {}",
+                "seed {seed} {habit:?} {agreed:?} loss {loss}: {:?} after {} us, block {}",
                 run.outcome,
                 run.took,
                 run.receiver.received

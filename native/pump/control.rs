@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Namespace, Published};
-use super::gate::{Gate, TransferId, Verdict};
+use super::gate::{Gate, Session, TransferId, Verdict};
 use super::roots::Shown;
 use crate::engine::deadline::Time;
+use crate::engine::negotiate::Agreed;
 use crate::engine::transfer::Outcome;
 use crate::sys::poll::Bell;
 
@@ -24,8 +25,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// Bytes that the peer acknowledged.
     pub bytes: u64,
-    /// Bytes in a block, blocks in a window.
-    pub agreed: (u16, u16),
+    /// What was agreed.
+    pub agreed: Agreed,
+    /// Blocks in the largest window that was sent.
+    pub window: u16,
     /// Blocks sent again.
     pub resent: u32,
     /// From request to end, in microseconds.
@@ -35,6 +38,8 @@ pub struct Report {
 pub(super) enum Command {
     Publish(Arc<Namespace>),
     Answered(Ipv4Addr, Option<Shown>),
+    Offered(Session, Shown),
+    Forget(Ipv4Addr),
     Gate(TransferId, Verdict),
     Stop,
 }
@@ -70,9 +75,19 @@ impl Control {
         self.say(Command::Publish(Arc::new(namespace)));
     }
 
-    /// `address` was answered and sees this now, before its next request is read; `None`: the answer named no file.
+    /// `address` was answered and sees this now, before its next request is read; `None`: its session is over.
     pub fn answered(&self, address: Ipv4Addr, shown: Option<Shown>) {
         self.say(Command::Answered(address, shown));
+    }
+
+    /// An offer named this session: the first address that asks with it sees this.
+    pub fn offered(&self, session: Session, shown: Shown) {
+        self.say(Command::Offered(session, shown));
+    }
+
+    /// `address` sees no more than any stranger.
+    pub fn forget(&self, address: Ipv4Addr) {
+        self.say(Command::Forget(address));
     }
 
     /// Answers the gate of a transfer; nobody hears it when that has ended.

@@ -8,7 +8,7 @@ use super::stats::{Counter, Stats};
 use crate::engine::destination::{destination, Asked};
 use crate::sys::poll::{Bell, Interest, Poll};
 use crate::sys::udp::{Batch, Socket, ToSend};
-use crate::wire::dhcp::Packet;
+use crate::wire::dhcp::{code, Packet};
 use crate::wire::pxe::{asks, Ask, Door, Reading};
 use crate::wire::relay::RelayAgent;
 
@@ -118,9 +118,13 @@ impl Dhcp {
                     continue;
                 }
             };
-            match asks(&packet, &Reading::of(&packet), door, received.local, self.accept_82_without_giaddr) {
+            let reading = Reading::of(&packet);
+            match asks(&packet, &reading, door, received.local, self.accept_82_without_giaddr) {
                 Ok(ask) => {
                     self.stats.count(Counter::DhcpQuestions);
+                    if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
+                        self.stats.count(Counter::DhcpLoaderMalformed);
+                    }
                     questions.push(Question {
                         bytes: bytes.into(),
                         door,

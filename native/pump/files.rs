@@ -1,12 +1,12 @@
 //! What is served: names folded once, files opened once (safety T6, T7; W-77, W-78).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use crate::sys::file::{in_memory, Root};
+use crate::sys::file::{read_exact_at, Root};
 use crate::wire::name::{BadName, Name};
 
 /// One published file; immutable.
@@ -24,13 +24,40 @@ enum Content {
     /// A file below the content library's root, opened once.
     Below { path: Box<str>, file: OnceLock<Arc<File>> },
     /// Bytes that never were on a disk.
-    Memory(Box<[u8]>),
+    Memory(Arc<[u8]>),
+}
+
+/// Where a transfer's bytes come from.
+#[derive(Clone)]
+pub enum Source {
+    /// An open file.
+    File(Arc<File>),
+    /// Bytes in memory.
+    Memory(Arc<[u8]>),
+}
+
+impl Source {
+    /// Fills `buffer` from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when it ends before, else the system's own error.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Source::File(file) => read_exact_at(file, buffer, offset),
+            Source::Memory(bytes) => {
+                let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+                let piece = from.and_then(|bytes| bytes.get(..buffer.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Published {
     /// A file of these bytes.
-    pub fn in_memory(name: &str, bytes: &[u8]) -> Published {
-        Published { name: name.into(), size: bytes.len() as u64, gated: false, content: Content::Memory(bytes.into()) }
+    pub fn in_memory(name: &str, bytes: Arc<[u8]>) -> Published {
+        Published { name: name.into(), size: bytes.len() as u64, gated: false, content: Content::Memory(bytes) }
     }
 }
 
@@ -62,27 +89,33 @@ impl fmt::Display for Unservable {
 pub struct Namespace {
     root: Root,
     names: HashMap<Box<[u8]>, Arc<Published>>,
+    /// The images that have a file, folded.
+    images: HashSet<Box<[u8]>>,
 }
 
 impl Namespace {
-    /// The files `(full name, path below the root, size, gated)`; a full name is `SMSImages/<image>/<name>`.
+    /// The files `(full name, path below the root, size, gated)`; an image's are `SMSImages/<image>/<name>`.
     ///
     /// # Errors
     /// The first name that cannot be served.
     pub fn new(root: Root, files: Vec<(String, String, u64, bool)>) -> Result<Namespace, Unservable> {
         let mut names = HashMap::with_capacity(files.len());
+        let mut images = HashSet::new();
         for (name, path, size, gated) in files {
             let folded = match Name::fold(name.as_bytes()) {
                 Ok(folded) => folded,
                 Err(why) => return Err(Unservable::Name(name, why)),
             };
+            if let Some((IMAGES, image)) = folder(folded.as_bytes()) {
+                images.insert(image.into());
+            }
             let content = Content::Below { path: path.into(), file: OnceLock::new() };
             let file = Published { name: name.clone().into(), size, gated, content };
             if names.insert(folded.as_bytes().into(), Arc::new(file)).is_some() {
                 return Err(Unservable::Twice(name));
             }
         }
-        Ok(Namespace { root, names })
+        Ok(Namespace { root, names, images })
     }
 
     /// The file of exactly this name.
@@ -90,28 +123,38 @@ impl Namespace {
         self.names.get(name.as_bytes())
     }
 
+    /// The image that a full name is of: `smsimages/<image>/..`, or its boot programs' `smsboot/<image>/..`.
+    pub fn image<'n>(&self, name: &'n Name) -> Option<&'n [u8]> {
+        folder(name.as_bytes()).map(|(_, image)| image).filter(|image| self.images.contains(*image))
+    }
+
     /// Opens a published file, or gives what was opened before.
     ///
     /// # Errors
     /// The system's own error; `InvalidData` for what is not the file that was published.
-    pub fn open(&self, published: &Published) -> io::Result<Arc<File>> {
+    pub fn open(&self, published: &Published) -> io::Result<Source> {
         let (path, file) = match &published.content {
             Content::Below { path, file } => (path, file),
-            Content::Memory(bytes) => return in_memory(bytes).map(Arc::new),
+            Content::Memory(bytes) => return Ok(Source::Memory(Arc::clone(bytes))),
         };
         if let Some(file) = file.get() {
-            return Ok(Arc::clone(file));
+            return Ok(Source::File(Arc::clone(file)));
         }
         let opened = Arc::new(self.root.open_file(path, published.size)?);
-        Ok(Arc::clone(file.get_or_init(|| opened)))
+        Ok(Source::File(Arc::clone(file.get_or_init(|| opened))))
     }
 }
 
-/// The folder of the image that a folded full name lies in: `smsimages/<image>`.
-pub fn image_folder(name: &[u8]) -> Option<&[u8]> {
-    let rest = name.strip_prefix(b"smsimages/")?;
-    let image = rest.iter().position(|&byte| byte == b'/').filter(|&length| length > 0)?;
-    name.get(..b"smsimages/".len() + image)
+/// The folder of all images' folders, folded.
+pub const IMAGES: &[u8] = b"smsimages";
+/// The folder of the images' Windows boot programs, by image and, for everybody, by architecture, folded.
+const BOOT_PROGRAMS: &[u8] = b"smsboot";
+
+/// The first two parts of a folded full name that an image's may have, and nothing of what follows them.
+pub fn folder(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = name.splitn(3, |&byte| byte == b'/');
+    let (first, image, _) = (parts.next()?, parts.next()?, parts.next()?);
+    matches!(first, IMAGES | BOOT_PROGRAMS).then_some((first, image))
 }
 
 #[cfg(test)]
@@ -141,10 +184,29 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_folder_of_an_image_is_the_first_two_parts_of_a_full_name() {
-        assert_eq!(image_folder(b"smsimages/ps100001/grub/grub.cfg"), Some(&b"smsimages/ps100001"[..]));
-        for other in [&b"smsimages/ps100001"[..], b"smsimages//x", b"grub/grub.cfg", b"smsimages/"] {
-            assert_eq!(image_folder(other), None);
+    fn a_full_name_is_of_an_image_that_is_published_and_of_nothing_else() {
+        let namespace = namespace(&["SMSImages/PS100001/a", "SMSBoot/x64/a", "SMSBoot/PS100001/x64/a"]).unwrap();
+        let image = |name: &str| namespace.image(&Name::fold(name.as_bytes()).unwrap()).map(<[u8]>::to_vec);
+        for name in ["SMSImages/PS100001/grub/grub.cfg", "SMSBoot\\PS100001\\x64\\bootmgfw.efi"] {
+            assert_eq!(image(name).as_deref(), Some(&b"ps100001"[..]));
+        }
+        for name in
+            ["SMSImages/PS100001", "SMSImages/PS100002/a", "SMSBoot/x64/a", "grub/grub.cfg", "SMSTemp/PS100001/a"]
+        {
+            assert_eq!(image(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn bytes_in_memory_are_read_like_a_file_and_end_like_one() {
+        let source = Source::Memory(Arc::from(&b"KEY=1\n"[..]));
+        let mut buffer = [0; 4];
+        source.read_exact_at(&mut buffer, 2).unwrap();
+        assert_eq!(&buffer, b"Y=1\n");
+        source.read_exact_at(&mut [], 6).unwrap();
+        for offset in [3, 6, 7, u64::MAX] {
+            let error = source.read_exact_at(&mut buffer, offset).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{offset}");
         }
     }
 }

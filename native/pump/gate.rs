@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use super::files::Published;
+use super::files::{folder, Published};
 use crate::wire::name::Name;
 
 /// One transfer, for ever: a later one has another id, after a restart too, so that no late answer fits it.
@@ -24,15 +24,17 @@ impl fmt::Display for TransferId {
 }
 
 /// A session as a boot file's name carries it: 32 hexadecimal digits in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Session([u8; 32]);
 
 impl Session {
-    /// Takes the session out of a folded name `smsimages/<image>/<session>/<rest>`: it and the name without it.
+    /// Takes the session out of a folded name `smsimages/<image>/<session>/<rest>` or `smsboot/..`: it and the name
+    /// without it.
     pub fn split(name: &Name) -> Option<(Session, Name)> {
         let bytes = name.as_bytes();
-        let folder = super::files::image_folder(bytes)?;
-        let (digits, rest) = bytes.get(folder.len() + 1..)?.split_first_chunk::<32>()?;
+        let (first, image) = folder(bytes)?;
+        let (folder, rest) = bytes.split_at_checked(first.len() + 1 + image.len())?;
+        let (digits, rest) = rest.strip_prefix(b"/")?.split_first_chunk::<32>()?;
         if !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
@@ -83,7 +85,10 @@ mod tests {
         let session = "0123456789abcdef0123456789abcdef";
         let (found, plain) = split(&format!("\\SMSImages\\PS100001\\{session}\\boot\\A.efi")).unwrap();
         assert_eq!((found.as_str(), plain.as_str()), (session, "smsimages/ps100001/boot/a.efi"));
+        let (found, plain) = split(&format!("SMSBoot/PS100001/{session}/x64/A.efi")).unwrap();
+        assert_eq!((found.as_str(), plain.as_str()), (session, "smsboot/ps100001/x64/a.efi"));
         for none in [
+            format!("SMSTemp/PS100001/{session}/boot.efi"),
             "SMSImages/PS100001/boot.efi".to_owned(),
             format!("SMSImages/PS100001/{session}"),
             format!("SMSImages/PS100001/{session}0/boot.efi"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::engine::deadline::Time;
 use crate::engine::download::{Download, Failure, Step};
+use crate::engine::negotiate::VARIABLE;
 use crate::sys::clock;
 use crate::wire::tftp;
 
@@ -44,22 +45,29 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client at `local` that asks `server` for `name` with these sizes, in bytes and blocks.
+    /// A client at `local` that asks `server` for `name` with these sizes, in bytes and blocks, and to vary its window.
     ///
     /// # Errors
     /// The system's own error; `InvalidInput` for a name that no request can carry.
-    pub fn new(server: SocketAddrV4, local: Ipv4Addr, name: &[u8], block: u16, window: u16) -> io::Result<Client> {
+    pub fn new(
+        server: SocketAddrV4,
+        local: Ipv4Addr,
+        name: &[u8],
+        (block, window): (u16, u16),
+        variable: bool,
+    ) -> io::Result<Client> {
         let mut request = vec![0; tftp::MAX_REQUEST];
-        let options: [(&[u8], u64); 3] =
+        let sizes: [(&[u8], u64); 3] =
             [(b"tsize", 0), (b"blksize", u64::from(block)), (b"windowsize", u64::from(window))];
-        let length = tftp::emit_request(&mut request, name, options)
+        let vary = variable.then_some((&b"msftwindow"[..], VARIABLE.0));
+        let length = tftp::emit_request(&mut request, name, sizes.into_iter().chain(vary))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         request.truncate(length);
         Ok(Client {
             socket: UdpSocket::bind((local, 0))?,
             server,
             peer: None,
-            download: Download::new(block, window, clock::now()),
+            download: Download::new(block, window, variable, clock::now()),
             request,
             buffer: vec![0; usize::from(block).max(512) + 5],
             begun: false,
@@ -117,16 +125,19 @@ impl Client {
     fn act(&mut self, step: Step) -> Result<(), Lost> {
         let sent = match (step, self.peer) {
             (Step::Request, _) => self.socket.send_to(&self.request, self.server),
-            (Step::Ack(block) | Step::Last(block), Some(peer)) => {
-                let mut ack = [0; 4];
-                let length = tftp::emit_ack(&mut ack, block).unwrap_or(0);
-                self.socket.send_to(ack.get(..length).unwrap_or(&[]), peer)
-            }
-            (Step::Wait, _) | (Step::Ack(_) | Step::Last(_), None) => Ok(0),
+            (Step::Ack(block, wanted), Some(peer)) => self.acknowledge(block, wanted, peer),
+            (Step::Last(block), Some(peer)) => self.acknowledge(block, None, peer),
+            (Step::Wait, _) | (Step::Ack(..) | Step::Last(_), None) => Ok(0),
         };
         sent.map_err(Lost::Io)?;
         self.done = matches!(step, Step::Last(_));
         Ok(())
+    }
+
+    fn acknowledge(&self, block: u16, wanted: Option<u8>, peer: SocketAddr) -> io::Result<usize> {
+        let mut ack = [0; 5];
+        let length = tftp::emit_ack(&mut ack, block, wanted).unwrap_or(0);
+        self.socket.send_to(ack.get(..length).unwrap_or(&[]), peer)
     }
 
     /// The size that the server told, in bytes.

@@ -6,6 +6,7 @@ pub mod files;
 pub mod gate;
 pub mod load;
 pub mod roots;
+mod slots;
 pub mod stats;
 pub mod tftp;
 mod transfers;

@@ -1,26 +1,26 @@
-//! What each machine sees, known by its address: its image's folder as root, and a file of its session.
+//! What each machine sees, known by its address: its image's folder as root, and the files of its session.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::files::{image_folder, Namespace, Published};
+use super::files::{Namespace, Published, IMAGES};
 use super::gate::Session;
 use crate::engine::deadline::Time;
 use crate::wire::name::Name;
 
-/// The session's file, below the root of the machine whose session it is.
-pub const SESSION_FILE: &str = "session.env";
-
-/// What the answer to a machine lets it see, instead of all that it saw before.
+/// What an answer lets a machine see, instead of all that it saw before.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// Its image's folder, folded.
-    pub folder: Box<[u8]>,
+    /// Its image, folded: the folder below [`IMAGES`] that is its root.
+    pub image: Box<[u8]>,
     /// The session in the name that it was told.
     pub session: Option<Session>,
-    /// Its [`SESSION_FILE`].
-    pub file: Option<Arc<Published>>,
+    /// The files of its session, by folded name: full, or below the root.
+    pub files: Vec<(Box<[u8]>, Arc<Published>)>,
+    /// The largest block that it may have beyond its path's MTU, in bytes; 0: none.
+    pub block: u16,
 }
 
 /// A file that a machine asked for.
@@ -29,187 +29,153 @@ pub struct Found {
     pub published: Arc<Published>,
     /// The session that its machine was last seen with.
     pub session: Option<Session>,
+    /// The largest block beyond the path's MTU, in bytes.
+    pub block: u16,
 }
 
-struct Root {
-    shown: Shown,
-    /// When the answer came.
-    since: Time,
-    used: Time,
+impl Found {
+    fn new(published: &Arc<Published>, shown: &Shown) -> Found {
+        Found { published: Arc::clone(published), session: shown.session, block: shown.block }
+    }
 }
 
-/// Whose folder each machine sees as its root: the image of its live session.
+/// What each machine sees: the image and the files of its live session.
 pub struct Roots {
-    roots: HashMap<Ipv4Addr, Root>,
-    most: usize,
+    machines: Recent<Ipv4Addr>,
+    /// Named in offers to machines that have no address yet; the first that asks with the session has it.
+    offered: Recent<Session>,
 }
-
-/// A session without a request for so long is over, in microseconds; its file is gone so long after the answer.
-const LIFE: Time = 3_600_000_000;
 
 impl Roots {
     /// Room for so many machines.
     pub fn new(most: usize) -> Roots {
-        Roots { roots: HashMap::new(), most }
+        Roots { machines: Recent::new(most), offered: Recent::new(most) }
     }
 
-    /// `address` was answered: it sees `shown`, whatever it saw before. Where the answer names no file it keeps its
-    /// folder, but its session is over.
+    /// `address` was answered: it sees `shown`, whatever it saw before. Where the answer shows nothing it keeps its
+    /// root, but its session is over.
     pub fn answered(&mut self, address: Ipv4Addr, shown: Option<Shown>, now: Time) {
         if let Some(shown) = shown {
-            self.put(address, shown, now);
-        } else if let Some(root) = self.roots.get_mut(&address) {
-            (root.shown.session, root.shown.file) = (None, None);
+            self.machines.put(address, shown, now);
+        } else if let Some(old) = self.machines.get(address, now) {
+            (old.session, old.files, old.block) = (None, Vec::new(), 0);
         }
     }
 
-    /// The file that `address` means by `name`: by its full name, also with a session in it; the file of its session;
-    /// by its name below the folder that `address` sees.
+    /// An offer named this session: who asks with it first sees `shown`.
+    pub fn offered(&mut self, session: Session, shown: Shown, now: Time) {
+        self.offered.put(session, shown, now);
+    }
+
+    /// `address` sees no more than any stranger.
+    pub fn forget(&mut self, address: Ipv4Addr) {
+        self.machines.take(address, 0);
+    }
+
+    /// The file that `address` means by `name`: one of its session; an image's, by a full name, also with a session in
+    /// it; one below its own root; any other by its full name. What is a machine's own comes before what is everybody's.
     pub fn find(&mut self, namespace: &Namespace, address: Ipv4Addr, name: &Name, now: Time) -> Option<Found> {
-        if let Some(published) = namespace.find(name) {
-            // Only a name that is a file tells which image the machine boots.
-            let session = self.named(address, name, None, now);
-            return Some(Found { published: Arc::clone(published), session });
-        }
-        if let Some((session, plain)) = Session::split(name) {
-            let published = namespace.find(&plain)?;
-            let session = self.named(address, &plain, Some(session), now);
-            return Some(Found { published: Arc::clone(published), session });
-        }
-        let root = self.of(address, now)?;
-        let session = root.shown.session;
-        let own = root.shown.file.as_ref().filter(|_| name.as_bytes() == SESSION_FILE.as_bytes());
-        if let Some(file) = own.filter(|_| now.saturating_sub(root.since) <= LIFE) {
-            return Some(Found { published: Arc::clone(file), session });
-        }
-        let published = namespace.find(&Name::join(&root.shown.folder, name)?)?;
-        Some(Found { published: Arc::clone(published), session })
-    }
-
-    /// `address` asked for a file by its full name: it boots that image. The session that it has now.
-    fn named(&mut self, address: Ipv4Addr, name: &Name, session: Option<Session>, now: Time) -> Option<Session> {
-        let folder = image_folder(name.as_bytes())?;
-        if let Some(root) = self.of(address, now) {
-            // Two images never mix: a session is of one.
-            if *root.shown.folder != *folder {
-                (root.shown.folder, root.shown.session) = (folder.into(), None);
+        if let Some(shown) = self.machines.get(address, now) {
+            if let Some((_, file)) = shown.files.iter().find(|(own, _)| **own == *name.as_bytes()) {
+                return Some(Found::new(file, shown));
             }
-            root.shown.session = session.or(root.shown.session);
-            return root.shown.session;
         }
-        self.put(address, Shown { folder: folder.into(), session, file: None }, now);
-        session
+        if let Some(image) = namespace.image(name) {
+            // Only a name that is a file tells which image the machine boots.
+            if let Some(published) = namespace.find(name) {
+                return Some(Found::new(published, self.named(address, image, None, now)));
+            }
+            if let Some((session, plain)) = Session::split(name) {
+                let published = namespace.find(&plain)?;
+                return Some(Found::new(published, self.named(address, image, Some(session), now)));
+            }
+        }
+        let shown = self.machines.get(address, now);
+        let below = shown.as_ref().and_then(|shown| Name::join(IMAGES, &Name::join(&shown.image, name)?));
+        if let (Some(shown), Some(published)) = (&shown, below.and_then(|name| namespace.find(&name))) {
+            return Some(Found::new(published, shown));
+        }
+        let block = shown.map_or(0, |shown| shown.block);
+        Some(Found { published: Arc::clone(namespace.find(name)?), session: None, block })
     }
 
-    /// What `address` sees, unless that is over.
-    fn of(&mut self, address: Ipv4Addr, now: Time) -> Option<&mut Root> {
-        let root = self.roots.get_mut(&address).filter(|root| now.saturating_sub(root.used) <= LIFE)?;
-        root.used = now;
-        Some(root)
+    /// `address` asked for a file of `image` by its full name: it boots that image. What it sees now.
+    fn named(&mut self, address: Ipv4Addr, image: &[u8], session: Option<Session>, now: Time) -> &Shown {
+        let offered = session.and_then(|session| self.offered.take_if(session, now, |shown| *shown.image == *image));
+        let seen = offered.or_else(|| self.machines.take(address, now));
+        let mut shown =
+            seen.unwrap_or_else(|| Shown { image: image.into(), session: None, files: Vec::new(), block: 0 });
+        // Two images never mix: a session is of one.
+        if *shown.image != *image {
+            (shown.image, shown.session) = (image.into(), None);
+        }
+        shown.session = session.or(shown.session);
+        self.machines.put(address, shown, now)
+    }
+}
+
+/// What is shown by key, as long as it is used; bounded.
+struct Recent<K> {
+    entries: HashMap<K, Entry>,
+    most: usize,
+}
+
+struct Entry {
+    shown: Shown,
+    used: Time,
+}
+
+/// What nobody used for so long is over, in microseconds. Windows fetches its variables minutes after it began (W-60).
+const LIFE: Time = 3_600_000_000;
+
+impl<K: Copy + Eq + Hash> Recent<K> {
+    fn new(most: usize) -> Recent<K> {
+        Recent { entries: HashMap::new(), most }
     }
 
-    fn put(&mut self, address: Ipv4Addr, shown: Shown, now: Time) {
-        if self.roots.len() >= self.most && !self.roots.contains_key(&address) {
+    /// What is shown to `key`, unless that is over; this is a use of it.
+    fn get(&mut self, key: K, now: Time) -> Option<&mut Shown> {
+        let entry = self.entries.get_mut(&key).filter(|entry| entry.lives(now))?;
+        entry.used = now;
+        Some(&mut entry.shown)
+    }
+
+    fn take(&mut self, key: K, now: Time) -> Option<Shown> {
+        self.entries.remove(&key).filter(|entry| entry.lives(now)).map(|entry| entry.shown)
+    }
+
+    fn take_if(&mut self, key: K, now: Time, fits: impl FnOnce(&Shown) -> bool) -> Option<Shown> {
+        self.entries.get(&key).filter(|entry| fits(&entry.shown))?;
+        self.take(key, now)
+    }
+
+    fn put(&mut self, key: K, shown: Shown, now: Time) -> &Shown {
+        if self.entries.len() >= self.most && !self.entries.contains_key(&key) {
             self.make_room(now);
         }
-        self.roots.insert(address, Root { shown, since: now, used: now });
+        let entry = Entry { shown, used: now };
+        &self.entries.entry(key).insert_entry(entry).into_mut().shown
     }
 
     /// Drops what is over, else the half that was silent longest.
     fn make_room(&mut self, now: Time) {
-        self.roots.retain(|_, root| now.saturating_sub(root.used) <= LIFE);
-        if self.roots.len() < self.most {
+        self.entries.retain(|_, entry| entry.lives(now));
+        if self.entries.len() < self.most {
             return;
         }
-        let mut uses: Vec<Time> = self.roots.values().map(|root| root.used).collect();
+        let mut uses: Vec<Time> = self.entries.values().map(|entry| entry.used).collect();
         let middle = uses.len() / 2;
         let median = *uses.select_nth_unstable(middle).1;
-        self.roots.retain(|_, root| root.used > median);
+        self.entries.retain(|_, entry| entry.used > median);
+    }
+}
+
+impl Entry {
+    fn lives(&self, now: Time) -> bool {
+        now.saturating_sub(self.used) <= LIFE
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pump::files::tests::namespace;
-
-    const A: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-    const B: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-    const ONE: &str = "0123456789abcdef0123456789abcdef";
-
-    fn files() -> Namespace {
-        namespace(&["SMSImages/A/boot.efi", "SMSImages/A/session.env", "SMSImages/B/boot.efi"]).unwrap()
-    }
-
-    fn shown(folder: &str, file: Option<&str>) -> Option<Shown> {
-        let file = file.map(|text| Arc::new(Published::in_memory(SESSION_FILE, text.as_bytes())));
-        Some(Shown { folder: folder.as_bytes().into(), session: None, file })
-    }
-
-    fn find(roots: &mut Roots, address: Ipv4Addr, name: &str, now: Time) -> Option<(String, Option<String>)> {
-        let found = roots.find(&files(), address, &Name::fold(name.as_bytes()).unwrap(), now)?;
-        Some((found.published.name.to_string(), found.session.map(|session| session.to_string())))
-    }
-
-    fn name(roots: &mut Roots, address: Ipv4Addr, name: &str, now: Time) -> Option<String> {
-        find(roots, address, name, now).map(|found| found.0)
-    }
-
-    #[test]
-    fn a_machine_sees_its_newest_image_until_its_session_is_over() {
-        let mut roots = Roots::new(10);
-        assert_eq!(name(&mut roots, A, "boot.efi", 0), None);
-        roots.answered(A, shown("smsimages/a", None), 0);
-        assert_eq!(name(&mut roots, A, "boot.efi", LIFE).as_deref(), Some("SMSImages/A/boot.efi"));
-        assert_eq!(name(&mut roots, B, "boot.efi", LIFE), None);
-        roots.answered(A, shown("smsimages/b", None), LIFE);
-        assert_eq!(name(&mut roots, A, "boot.efi", 2 * LIFE).as_deref(), Some("SMSImages/B/boot.efi"));
-        assert_eq!(name(&mut roots, A, "boot.efi", 3 * LIFE + 1), None);
-    }
-
-    #[test]
-    fn a_session_in_a_name_is_remembered_for_its_address_and_its_image_alone() {
-        let mut roots = Roots::new(10);
-        let long = format!("SMSImages/A/{ONE}/boot.efi");
-        let seen = Some(("SMSImages/A/boot.efi".to_owned(), Some(ONE.to_owned())));
-        assert_eq!(find(&mut roots, A, &long, 0), seen);
-        assert_eq!(find(&mut roots, A, "boot.efi", 1), seen);
-        assert_eq!(find(&mut roots, A, "SMSImages/A/boot.efi", 2), seen);
-        assert_eq!(find(&mut roots, B, "SMSImages/A/boot.efi", 2).unwrap().1, None);
-        assert_eq!(find(&mut roots, A, "SMSImages/B/boot.efi", 3).unwrap().1, None);
-        assert_eq!(find(&mut roots, A, &long, 4), seen);
-        roots.answered(A, shown("smsimages/a", None), 5);
-        assert_eq!(find(&mut roots, A, "boot.efi", 6).unwrap().1, None, "the answer began another session");
-        assert_eq!(name(&mut roots, A, &format!("SMSImages/A/{ONE}/missing"), 7), None);
-        assert_eq!(find(&mut roots, B, &long, 8), seen);
-        assert_eq!(find(&mut roots, B, "SMSImages/A/boot.efi", LIFE + 9).unwrap().1, None, "an hour later it is over");
-    }
-
-    #[test]
-    fn the_file_of_a_session_is_seen_by_its_machine_alone_below_its_root_alone_for_an_hour() {
-        let mut roots = Roots::new(10);
-        roots.answered(A, shown("smsimages/b", Some("KEY=1")), 0);
-        roots.answered(B, shown("smsimages/b", None), 0);
-        assert_eq!(name(&mut roots, A, "/Session.ENV", 1).as_deref(), Some(SESSION_FILE));
-        assert_eq!(name(&mut roots, B, SESSION_FILE, 1), None);
-        assert_eq!(name(&mut roots, A, "SMSImages/B/session.env", 1), None);
-        assert_eq!(name(&mut roots, A, &format!("SMSImages/B/{ONE}/session.env"), 1), None);
-        assert_eq!(name(&mut roots, A, "boot.efi", LIFE).as_deref(), Some("SMSImages/B/boot.efi"));
-        assert_eq!(name(&mut roots, A, SESSION_FILE, LIFE).as_deref(), Some(SESSION_FILE));
-        assert_eq!(name(&mut roots, A, SESSION_FILE, LIFE + 1), None);
-        roots.answered(A, shown("smsimages/a", Some("KEY=2")), LIFE);
-        assert_eq!(name(&mut roots, A, SESSION_FILE, LIFE).as_deref(), Some(SESSION_FILE));
-        roots.answered(A, None, LIFE);
-        assert_eq!(name(&mut roots, A, SESSION_FILE, LIFE).as_deref(), Some("SMSImages/A/session.env"));
-    }
-
-    #[test]
-    fn a_flood_of_addresses_keeps_the_newest() {
-        let mut roots = Roots::new(100);
-        for n in 0..1000u32 {
-            roots.answered(Ipv4Addr::from(n), shown("smsimages/a", Some("KEY=1")), Time::from(n));
-        }
-        assert!(roots.roots.len() <= 100);
-        assert!(name(&mut roots, Ipv4Addr::from(999), SESSION_FILE, 1000).is_some());
-    }
-}
+#[path = "roots_tests.rs"]
+mod tests;

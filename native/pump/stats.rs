@@ -18,6 +18,8 @@ names! {
         DhcpTooLong => "dhcp.dropped.datagram_too_long",
         /// Dropped: the interface has no address to answer from.
         DhcpNoAddress => "dhcp.dropped.interface_without_address",
+        /// Questions whose option 250 is malformed; they count as without one (W-61).
+        DhcpLoaderMalformed => "dhcp.malformed_loader",
         /// Replies sent.
         DhcpReplies => "dhcp.replies",
         /// Replies that the kernel refused.

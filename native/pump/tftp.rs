@@ -1,7 +1,6 @@
 //! Port 69 and every transfer: one loop, one thread, no lock and no allocation while blocks flow.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddrV4;
@@ -9,14 +8,15 @@ use std::sync::Arc;
 
 use super::control::{Command, Control, Report};
 use super::dhcp::listen;
-use super::files::Namespace;
+use super::files::{Namespace, Source};
 use super::gate::{Gate, TransferId, Verdict};
 use super::roots::{Found, Roots};
+use super::slots::{Place, Slots};
 use super::stats::{Counter, Stats};
 use super::transfers::{Parts, Running, Shared, ACKNOWLEDGMENT};
-use crate::engine::deadline::{Deadlines, Time};
+use crate::engine::deadline::Time;
 use crate::engine::limits::{Clients, Excess, Limits};
-use crate::engine::negotiate::{agree, Bounds};
+use crate::engine::negotiate::{agree, Bounds, Path};
 use crate::engine::transfer::{Event, Outcome, Terms, Transfer};
 use crate::sys::poll::{Bell, Interest, Poll};
 use crate::sys::udp::{Batch, Received, Socket, ToSend};
@@ -49,14 +49,7 @@ pub struct Pump {
     namespace: Option<Arc<Namespace>>,
     roots: Roots,
     clients: Clients,
-    slots: Vec<Option<Running>>,
-    /// Counts the lives of each slot, so that a late event of an ended transfer meets nobody.
-    lives: Vec<u32>,
-    free: Vec<u32>,
-    by_peer: HashMap<SocketAddrV4, u32>,
-    /// Slots in the order they began, while half open.
-    half_open: VecDeque<(u32, u32)>,
-    deadlines: Deadlines,
+    slots: Slots,
 }
 
 const DOOR: u64 = u64::MAX;
@@ -90,12 +83,7 @@ impl Pump {
             namespace: None,
             roots: Roots::new(most.saturating_mul(16)),
             clients: Clients::new(settings.limits),
-            slots: (0..most).map(|_| None).collect(),
-            lives: vec![0; most],
-            free: (0..u32::try_from(most).unwrap_or(u32::MAX)).rev().collect(),
-            by_peer: HashMap::with_capacity(most),
-            half_open: VecDeque::with_capacity(most),
-            deadlines: Deadlines::new(most),
+            slots: Slots::new(most),
         })
     }
 
@@ -144,7 +132,7 @@ impl Pump {
                     token => self.event(token, ready.readable, ready.writable, now),
                 }
             }
-            while let Some(slot) = self.deadlines.expired(now) {
+            while let Some(slot) = self.slots.expired(now) {
                 self.with(slot, |running, shared| {
                     if running.transfer.deadline() <= now {
                         running.take(Event::Timeout, shared, now);
@@ -162,6 +150,8 @@ impl Pump {
             match command {
                 Command::Publish(namespace) => self.namespace = Some(namespace),
                 Command::Answered(address, shown) => self.roots.answered(address, shown, now),
+                Command::Offered(session, shown) => self.roots.offered(session, shown, now),
+                Command::Forget(address) => self.roots.forget(address),
                 Command::Gate(transfer, verdict) => self.answered(transfer, &verdict, now),
                 Command::Stop => return true,
             }
@@ -171,9 +161,9 @@ impl Pump {
 
     /// Brings the answer of a gate to the transfer that asked for it, and to no other (I3).
     fn answered(&mut self, transfer: TransferId, verdict: &Verdict, now: Time) {
-        let (slot, life) = place(transfer.token);
         let mut met = false;
-        if transfer.pump == self.id && self.lives.get(slot as usize) == Some(&life) {
+        let slot = self.slots.living(Place::of(transfer.token)).filter(|_| transfer.pump == self.id);
+        if let Some(slot) = slot {
             self.with(slot, |running, shared| met = running.answered(verdict, shared, now));
             self.settle(slot, now);
         }
@@ -184,15 +174,12 @@ impl Pump {
 
     /// Milliseconds until the next deadline; a minute when there is none.
     fn patience(&self) -> i32 {
-        let wait = self.deadlines.next().map_or(60_000_000, |deadline| deadline.saturating_sub(clock::now()));
+        let wait = self.slots.next_deadline().map_or(60_000_000, |deadline| deadline.saturating_sub(clock::now()));
         i32::try_from(wait.div_ceil(1000)).unwrap_or(i32::MAX)
     }
 
     fn event(&mut self, token: u64, readable: bool, writable: bool, now: Time) {
-        let (slot, life) = place(token);
-        if self.lives.get(slot as usize) != Some(&life) {
-            return;
-        }
+        let Some(slot) = self.slots.living(Place::of(token)) else { return };
         self.with(slot, |running, shared| {
             if writable {
                 running.writable(shared, now);
@@ -205,28 +192,25 @@ impl Pump {
     }
 
     fn with(&mut self, slot: u32, act: impl FnOnce(&mut Running, &mut Shared)) {
-        if let Some(Some(running)) = self.slots.get_mut(slot as usize) {
+        if let Some(running) = self.slots.get(slot) {
             act(running, &mut self.shared);
         }
     }
 
     /// After an event: the next deadline, or the end.
     fn settle(&mut self, slot: u32, now: Time) {
-        let Some(Some(running)) = self.slots.get(slot as usize) else { return };
-        match running.transfer.outcome() {
-            None => self.deadlines.set(slot, running.transfer.deadline()),
+        let Some(transfer) = self.slots.get(slot).map(|running| &running.transfer) else { return };
+        match transfer.outcome() {
+            None => {
+                let deadline = transfer.deadline();
+                self.slots.due(slot, deadline);
+            }
             Some(outcome) => self.end(slot, outcome, now),
         }
     }
 
     fn end(&mut self, slot: u32, outcome: Outcome, now: Time) {
-        let Some(running) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
-        if let Some(life) = self.lives.get_mut(slot as usize) {
-            *life = life.wrapping_add(1);
-        }
-        self.free.push(slot);
-        self.deadlines.remove(slot);
-        self.by_peer.remove(&running.peer);
+        let Some(running) = self.slots.clear(slot) else { return };
         self.clients.release(*running.peer.ip());
         if let Some(gate) = &running.gate {
             self.shared.control.withdraw(gate.transfer);
@@ -243,7 +227,8 @@ impl Pump {
             published: running.published,
             peer: running.peer,
             outcome,
-            agreed: (agreed.block, agreed.window),
+            agreed,
+            window: transfer.largest_window(),
             resent: transfer.resent(),
             took: now.saturating_sub(running.began),
         };
@@ -301,7 +286,7 @@ impl Pump {
         now: Time,
     ) -> Result<(), (Option<Counter>, ErrorCode, &'static str)> {
         let key = hash(bytes);
-        if let Some(&slot) = self.by_peer.get(&received.from) {
+        if let Some(slot) = self.slots.of_peer(received.from) {
             if self.repeated(slot, key, now) {
                 return Ok(());
             }
@@ -319,7 +304,7 @@ impl Pump {
         let missing = (Some(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
         let namespace = self.namespace.clone().ok_or(missing)?;
         let found = self.roots.find(&namespace, *received.from.ip(), &name, now).ok_or(missing)?;
-        let Ok(file) = namespace.open(&found.published) else {
+        let Ok(source) = namespace.open(&found.published) else {
             return Err((Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"));
         };
         match self.clients.admit(*received.from.ip(), now) {
@@ -333,7 +318,7 @@ impl Pump {
                 return Ok(());
             }
         }
-        let begun = self.begin(received, request, key, found, file, now);
+        let begun = self.begin(received, request, key, found, source, now);
         if let Err(counter) = begun {
             self.clients.release(*received.from.ip());
             self.shared.stats.count(counter);
@@ -343,7 +328,7 @@ impl Pump {
 
     /// The peer has a transfer already: a repeat is answered again, anything else takes its place (W-98).
     fn repeated(&mut self, slot: u32, key: u64, now: Time) -> bool {
-        let Some(Some(running)) = self.slots.get(slot as usize) else { return false };
+        let Some(running) = self.slots.get(slot) else { return false };
         if running.request != key || !running.transfer.awaits_first_ack() {
             self.end(slot, Outcome::Displaced, now);
             return false;
@@ -360,21 +345,22 @@ impl Pump {
         request: &Request<'_>,
         key: u64,
         found: Found,
-        file: Arc<std::fs::File>,
+        source: Source,
         now: Time,
     ) -> Result<(), Counter> {
-        self.make_room(now);
-        let slot = self.free.last().copied().ok_or(Counter::TftpFull)?;
-        let life = self.lives.get(slot as usize).copied().unwrap_or_default();
-        let token = u64::from(life) << 32 | u64::from(slot);
-        let Found { published, session } = found;
+        if let Some(oldest) = self.slots.crowded() {
+            self.end(oldest, Outcome::Displaced, now);
+        }
+        let place = self.slots.vacant().ok_or(Counter::TftpFull)?;
+        let token = place.token();
+        let Found { published, session, block } = found;
         let socket = Socket::bind(SocketAddrV4::new(received.local, 0)).map_err(|_| Counter::TftpNoSocket)?;
         socket.connect(received.from).map_err(|_| Counter::TftpNoSocket)?;
-        let mtu = socket.path_mtu().map_err(|_| Counter::TftpNoSocket)?;
-        let (agreed, granted) = agree(request.options.clone(), published.size, &self.settings.bounds, mtu);
+        let path = Path { mtu: socket.path_mtu().map_err(|_| Counter::TftpNoSocket)?, told: block };
+        let (agreed, granted) = agree(request.options.clone(), published.size, &self.settings.bounds, path);
         let mut acknowledgment = [0; ACKNOWLEDGMENT];
         let length = tftp::emit_oack(&mut acknowledgment, granted.iter()).map_err(|_| Counter::TftpNoSocket)?;
-        let in_flight = 2 * i32::from(agreed.window) * (i32::from(agreed.block.min(16_384)) + 256);
+        let in_flight = 2 * i32::from(agreed.largest_window()) * (i32::from(agreed.block.min(16_384)) + 256);
         socket.set_send_buffer(in_flight);
         self.shared.make_room(&agreed);
         self.shared.poll.add(&socket, token, Interest::Read).map_err(|_| Counter::TftpNoSocket)?;
@@ -395,42 +381,17 @@ impl Pump {
             gate: published.gated.then_some(gate),
             published,
             socket,
-            file,
+            source,
             token,
-            mtu,
+            mtu: path.mtu,
             acknowledgment: (acknowledgment, length),
         };
         let mut running = Running::new(parts, now);
         running.send(send, &mut self.shared, now);
-        self.free.pop();
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(running);
-        }
-        self.by_peer.insert(received.from, slot);
-        self.half_open.push_back((slot, life));
+        self.slots.fill(place, running);
         self.shared.stats.count(Counter::TftpStarted);
-        self.settle(slot, now);
+        self.settle(place.slot, now);
         Ok(())
-    }
-
-    /// Half-open transfers may hold a quarter of the places; beyond it the oldest gives way (safety T11).
-    fn make_room(&mut self, now: Time) {
-        let (slots, lives) = (&self.slots, &self.lives);
-        let still = |(slot, life): &(u32, u32)| {
-            lives.get(*slot as usize) == Some(life)
-                && matches!(slots.get(*slot as usize), Some(Some(running)) if running.transfer.is_half_open())
-        };
-        while self.half_open.front().is_some_and(|entry| !still(entry)) {
-            self.half_open.pop_front();
-        }
-        if self.half_open.len() >= (self.slots.len() / 4).max(1) {
-            self.half_open.retain(still);
-        }
-        if self.half_open.len() >= (self.slots.len() / 4).max(1) || self.free.is_empty() {
-            if let Some((slot, _)) = self.half_open.pop_front() {
-                self.end(slot, Outcome::Displaced, now);
-            }
-        }
     }
 
     fn refuse(&self, received: &Received, code: ErrorCode, words: &str) {
@@ -442,11 +403,6 @@ impl Pump {
             self.shared.stats.count(Counter::TftpSendFailed);
         }
     }
-}
-
-/// The slot of a token, and which life of it.
-fn place(token: u64) -> (u32, u32) {
-    ((token & u64::from(u32::MAX)) as u32, (token >> 32) as u32)
 }
 
 fn hash(bytes: &[u8]) -> u64 {

@@ -1,24 +1,22 @@
 //! One transfer in the pump: its socket, its file and its engine.
 
-use std::fs::File;
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use super::control::Control;
-use super::files::Published;
+use super::files::{Published, Source};
 use super::gate::{Gate, Verdict};
 use super::stats::{Counter, Stats};
 use crate::engine::deadline::Time;
 use crate::engine::negotiate::Agreed;
 use crate::engine::seq;
 use crate::engine::transfer::{Event, Outcome, Send, Transfer};
-use crate::sys::file::read_exact_at;
 use crate::sys::poll::{Interest, Poll};
 use crate::sys::udp::{Socket, WINDOW};
 use crate::wire::tftp::{self, ErrorCode, Packet};
 
-/// The longest option acknowledgment: four options, each name and value at their longest.
+/// The longest option acknowledgment: five options, each name and value at their longest.
 pub(super) const ACKNOWLEDGMENT: usize = 96;
 /// Bytes of IP, UDP and TFTP headers before a block.
 const OVERHEAD: u32 = 32;
@@ -41,7 +39,7 @@ impl Shared {
 
     /// Makes room for a window before its transfer begins, so that the steady loop never allocates.
     pub fn make_room(&mut self, agreed: &Agreed) {
-        let bytes = usize::from(agreed.block) * usize::from(agreed.window);
+        let bytes = usize::from(agreed.block) * usize::from(agreed.largest_window());
         if self.buffer.len() < bytes {
             self.buffer.resize(bytes, 0);
         }
@@ -59,7 +57,7 @@ pub(super) struct Running {
     /// What is asked before a gated file's final byte.
     pub gate: Option<Gate>,
     socket: Socket,
-    file: Arc<File>,
+    source: Source,
     token: u64,
     mtu: u32,
     wants_room: bool,
@@ -75,7 +73,7 @@ pub(super) struct Parts {
     pub published: Arc<Published>,
     pub gate: Option<Gate>,
     pub socket: Socket,
-    pub file: Arc<File>,
+    pub source: Source,
     pub token: u64,
     pub mtu: u32,
     pub acknowledgment: ([u8; ACKNOWLEDGMENT], usize),
@@ -91,7 +89,7 @@ impl Running {
             began: now,
             gate: parts.gate,
             socket: parts.socket,
-            file: parts.file,
+            source: parts.source,
             token: parts.token,
             mtu: parts.mtu,
             wants_room: false,
@@ -105,7 +103,7 @@ impl Running {
         let mut datagram = [0; 576];
         let event = match self.socket.receive_one(&mut datagram) {
             Ok(length) => match Packet::parse(datagram.get(..length).unwrap_or(&[])) {
-                Ok(Packet::Ack { block, .. }) => Event::Ack(block),
+                Ok(Packet::Ack { block, next_window }) => Event::Ack(block, next_window.unwrap_or_default()),
                 Ok(Packet::Error { code, .. }) => Event::PeerError(code),
                 Ok(Packet::Read(_) | Packet::Write(_) | Packet::Data { .. } | Packet::Oack(_)) | Err(_) => {
                     return shared.stats.count(Counter::TftpStray);
@@ -182,7 +180,7 @@ impl Running {
         let left = self.published.size.saturating_sub(offset);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(count.saturating_mul(block));
         let Some(data) = shared.buffer.get_mut(..length) else { return self.fail(shared, now) };
-        if read_exact_at(&self.file, data, offset).is_err() {
+        if self.source.read_exact_at(data, offset).is_err() {
             return self.fail(shared, now);
         }
         let mut headers = [[0; 4]; WINDOW];

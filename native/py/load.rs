@@ -23,18 +23,22 @@ struct State {
 #[pymethods]
 impl Download {
     #[new]
-    #[pyo3(signature = (server, port, name, *, block_size=1468, window_size=16, local="0.0.0.0", keep=true))]
+    #[allow(clippy::too_many_arguments)] // named ones, most of them
+    #[pyo3(signature = (server, port, name, *, block_size=1468, window_size=16, variable_window=false,
+        local="0.0.0.0", keep=true))]
     fn new(
         server: &str,
         port: u16,
         name: &str,
         block_size: u16,
         window_size: u16,
+        variable_window: bool,
         local: &str,
         keep: bool,
     ) -> PyResult<Download> {
         let server = SocketAddrV4::new(errors::address(server)?, port);
-        let client = Client::new(server, errors::address(local)?, name.as_bytes(), block_size, window_size)
+        let local = errors::address(local)?;
+        let client = Client::new(server, local, name.as_bytes(), (block_size, window_size), variable_window)
             .map_err(errors::system(format_args!("download of {name} from {server}")))?;
         Ok(Download(Mutex::new(State { client, keep, received: 0, data: Vec::new() })))
     }

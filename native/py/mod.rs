@@ -3,6 +3,7 @@
 mod errors;
 mod load;
 mod packets;
+mod request;
 mod server;
 mod settings;
 
@@ -18,6 +19,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(capabilities, module)?)?;
     packets::register(module)?;
     settings::register(module)?;
+    request::register(module)?;
     server::register(module)?;
     load::register(module)
 }

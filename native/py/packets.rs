@@ -392,8 +392,9 @@ fn emit_tftp_data<'py>(py: Python<'py>, block: u16, payload: &[u8]) -> PyResult<
 }
 
 #[pyfunction]
-fn emit_tftp_ack(py: Python<'_>, block: u16) -> PyResult<Bound<'_, PyBytes>> {
-    write(py, 4, |buf| tftp::emit_ack(buf, block))
+#[pyo3(signature = (block, next_window=None))]
+fn emit_tftp_ack(py: Python<'_>, block: u16, next_window: Option<u8>) -> PyResult<Bound<'_, PyBytes>> {
+    write(py, 5, |buf| tftp::emit_ack(buf, block, next_window))
 }
 
 #[pyfunction]

@@ -5,27 +5,28 @@ use std::thread::JoinHandle;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::pybacked::PyBackedBytes;
 
 use super::errors;
+use super::request::Request;
 use super::settings::ServerSettings;
 use crate::engine::answer::{self, Answer};
 use crate::pump::control::{Control, Report};
-use crate::pump::dhcp::{answer_to, Dhcp, Question};
-use crate::pump::files::{image_folder, Namespace, Published};
+use crate::pump::dhcp::{answer_to, Dhcp};
+use crate::pump::files::{folder, Namespace, Published, IMAGES};
 use crate::pump::gate::{self, Session, Verdict};
-use crate::pump::roots::{Shown, SESSION_FILE};
+use crate::pump::roots::Shown;
 use crate::pump::stats::{Counter, Stats};
 use crate::pump::tftp::Pump;
 use crate::sys::file::{raise_open_files, Root};
 use crate::sys::poll::Bell;
-use crate::sys::udp::interface_name;
-use crate::wire::dhcp::{code, Packet};
+use crate::wire::dhcp::Packet;
 use crate::wire::name::Name;
-use crate::wire::pxe::{guid_text, Ask, Door, Reading};
+use crate::wire::pxe::{Ask, Door};
 
-/// The longest session file, in bytes.
-const LONGEST_SESSION_FILE: usize = 8192;
+/// The longest file in memory, in bytes, and how many names of such a session may have: what a flood of sessions holds
+/// has a bound.
+const SESSION_FILES: (usize, usize) = (65_536, 16);
 /// The longest words that a refused client is told, in bytes: a one-line answer to a request that may be forged.
 const LONGEST_REFUSAL: usize = 255;
 /// The longest reply: one Ethernet frame's UDP payload.
@@ -95,26 +96,57 @@ impl Server {
     }
 
     /// Answers a request. Returns where to, or None when it did not leave.
-    #[pyo3(signature = (request, boot_file="", session_file=None))]
-    fn answer(&self, request: &Request, boot_file: &str, session_file: Option<&[u8]>) -> PyResult<Option<String>> {
-        if session_file.is_some_and(|bytes| bytes.len() > LONGEST_SESSION_FILE) {
-            return Err(PyValueError::new_err(format!("a session file of more than {LONGEST_SESSION_FILE} bytes")));
-        }
+    #[pyo3(signature = (request, boot_file="", session_file=None, *, image=None, files=Vec::new(), options=Vec::new(),
+        block_size=0), text_signature = "($self, request, boot_file='', session_file=None, *, image=None, files=(), \
+        options=(), block_size=0)")]
+    #[allow(clippy::too_many_arguments)] // most of them named
+    fn answer(
+        &self,
+        request: &Request,
+        boot_file: &str,
+        session_file: Option<&[u8]>,
+        image: Option<&str>,
+        files: Vec<(String, Py<MemoryFile>)>,
+        options: Vec<(u8, PyBackedBytes)>,
+        block_size: u16,
+    ) -> PyResult<Option<String>> {
         let question = &request.0;
+        let shown = shown(boot_file, session_file, image, &files, block_size)?;
         let Ok(packet) = Packet::parse(&question.bytes) else { return Ok(None) };
         let Some(to) = answer_to(question, &packet) else { return Ok(None) };
-        let answer = Answer { ask: question.ask, server: question.local, boot_file: boot_file.as_bytes() };
+        let windows: Vec<(u8, &[u8])> = options.iter().map(|(code, value)| (*code, &value[..])).collect();
+        let answer =
+            Answer { ask: question.ask, server: question.local, boot_file: boot_file.as_bytes(), windows: &windows };
         let mut buffer = [0; REPLY];
-        let emitted = answer::emit(&answer, &packet, &mut buffer)
-            .map_err(|error| PyValueError::new_err(format!("boot file {boot_file}: {error}")))?;
+        let emitted = answer::emit(&answer, &packet, &mut buffer).map_err(|error| {
+            let codes: Vec<u8> = options.iter().map(|(code, _)| *code).collect();
+            PyValueError::new_err(format!("boot file {boot_file:?} with options {codes:?}: {error}"))
+        })?;
         if emitted.relay_agent_dropped {
             self.stats.count(Counter::DhcpRelayAgentDropped);
         }
-        if question.ask == Ask::Request {
-            self.show(question, &packet, boot_file, session_file);
+        match question.ask {
+            Ask::Request => {
+                let address = if question.from.ip().is_unspecified() { packet.ciaddr() } else { *question.from.ip() };
+                if !address.is_unspecified() {
+                    self.control.answered(address, shown);
+                }
+            }
+            // The machine has no address yet: it will be known by the session in the name that it asks for.
+            Ask::Discover => {
+                if let Some((session, shown)) = shown.and_then(|shown| Some((shown.session?, shown))) {
+                    self.control.offered(session, shown);
+                }
+            }
         }
         let sent = self.lock(&self.dhcp).send(question, to, buffer.get(..emitted.len).unwrap_or(&[]));
         Ok(sent.then(|| to.to_string()))
+    }
+
+    /// Ends the root and the session of this address.
+    fn forget(&self, address: &str) -> PyResult<()> {
+        self.control.forget(errors::address(address)?);
+        Ok(())
     }
 
     /// The gates that were asked for since the last call and still wait.
@@ -165,21 +197,60 @@ impl Server {
     fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// From its answer on, the machine sees its image's folder as TFTP root, and its session's file there.
-    fn show(&self, question: &Question, packet: &Packet<'_>, boot_file: &str, session_file: Option<&[u8]>) {
-        let address = if question.from.ip().is_unspecified() { packet.ciaddr() } else { *question.from.ip() };
-        if address.is_unspecified() {
-            return;
+/// What an answer shows to its machine; None where it names no image.
+fn shown(
+    boot_file: &str,
+    session_file: Option<&[u8]>,
+    image: Option<&str>,
+    files: &[(String, Py<MemoryFile>)],
+    block: u16,
+) -> PyResult<Option<Shown>> {
+    let fold = |name: &str| Name::fold(name.as_bytes()).map_err(|why| PyValueError::new_err(format!("{name}: {why}")));
+    if files.len() > SESSION_FILES.1 {
+        return Err(PyValueError::new_err(format!("more than {} files of a session", SESSION_FILES.1)));
+    }
+    let name = Name::fold(boot_file.as_bytes()).ok();
+    let image: Box<[u8]> = match (image, &name) {
+        (Some(image), _) if image.contains(['/', '\\']) => {
+            return Err(PyValueError::new_err(format!("{image}: no image has this id")));
         }
-        let shown = Name::fold(boot_file.as_bytes()).ok().and_then(|name| {
-            Some(Shown {
-                folder: image_folder(name.as_bytes())?.into(),
-                session: Session::split(&name).map(|(session, _)| session),
-                file: session_file.map(|bytes| Arc::new(Published::in_memory(SESSION_FILE, bytes))),
-            })
-        });
-        self.control.answered(address, shown);
+        (Some(image), _) => fold(image)?.as_bytes().into(),
+        (None, Some(name)) => match folder(name.as_bytes()) {
+            Some((IMAGES, image)) => image.into(),
+            _ => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    let mut own = Vec::with_capacity(files.len());
+    for (name, file) in files {
+        let published = Published::in_memory(name, Arc::clone(&file.get().0));
+        own.push((fold(name)?.as_bytes().into(), Arc::new(published)));
+    }
+    if let Some(bytes) = session_file {
+        own.push((b"session.env".as_slice().into(), Arc::new(Published::in_memory("session.env", bytes.into()))));
+    }
+    let session = name.as_ref().and_then(Session::split).map(|(session, _)| session);
+    Ok(Some(Shown { image, session, files: own, block }))
+}
+
+/// A session's file.
+#[pyclass(frozen, module = "pxefast._native")]
+pub(super) struct MemoryFile(Arc<[u8]>);
+
+#[pymethods]
+impl MemoryFile {
+    #[new]
+    fn new(data: &[u8]) -> PyResult<MemoryFile> {
+        if data.len() > SESSION_FILES.0 {
+            return Err(PyValueError::new_err(format!("a file in memory of more than {} bytes", SESSION_FILES.0)));
+        }
+        Ok(MemoryFile(data.into()))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -188,86 +259,6 @@ fn port_name(door: Door) -> &'static str {
         Door::Dhcp67 => "dhcp",
         Door::Boot4011 => "boot",
     }
-}
-
-/// One PXE client's question.
-#[pyclass(frozen, module = "pxefast._native")]
-pub(super) struct Request(Question);
-
-impl Request {
-    fn read<T>(&self, get: impl FnOnce(&Packet<'_>, &Reading<'_>) -> T) -> Option<T> {
-        let packet = Packet::parse(&self.0.bytes).ok()?;
-        Some(get(&packet, &Reading::of(&packet)))
-    }
-}
-
-#[pymethods]
-impl Request {
-    /// All that the decision needs, read once.
-    fn fields(&self) -> PyResult<Fields> {
-        let (door, from, local) = (self.0.ask, self.0.from, self.0.local);
-        self.read(|packet, reading| Fields {
-            mac: reading.mac().map(mac_text).unwrap_or_default(),
-            guid: reading.guid.map(|guid| String::from_utf8_lossy(&guid_text(&guid)).into_owned()),
-            architecture: reading.architecture(),
-            ipxe: reading.ipxe,
-            door: if door == Ask::Discover { "discover" } else { "request" },
-            secs: packet.secs(),
-            xid: packet.xid(),
-            giaddr: Some(packet.giaddr()).filter(|address| !address.is_unspecified()).map(|a| a.to_string()),
-            ciaddr: Some(packet.ciaddr()).filter(|address| !address.is_unspecified()).map(|a| a.to_string()),
-            source: from.to_string(),
-            server: local.to_string(),
-        })
-        .ok_or_else(|| PyRuntimeError::new_err("a packet that was read before cannot be read again"))
-    }
-
-    /// The name of the interface that it came in by; "" when it is gone.
-    #[getter]
-    fn interface(&self) -> String {
-        interface_name(self.0.interface).unwrap_or_default()
-    }
-
-    /// Where its answer goes; None where no honest client or relay could be.
-    #[getter]
-    fn destination(&self) -> Option<String> {
-        self.read(|packet, _| answer_to(&self.0, packet).map(|to| to.to_string()))?
-    }
-
-    /// Option 82 as it came.
-    #[getter]
-    fn relay_agent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        let value =
-            self.read(|packet, _| packet.option(code::RELAY_AGENT).map(|value| value.bytes().collect::<Vec<u8>>()))?;
-        value.map(|value| PyBytes::new(py, &value))
-    }
-
-    /// The packet itself.
-    #[getter]
-    fn packet<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.bytes)
-    }
-}
-
-/// A request's fields, as text and numbers.
-#[pyclass(frozen, get_all, module = "pxefast._native")]
-pub(super) struct Fields {
-    mac: String,
-    guid: Option<String>,
-    architecture: Option<u16>,
-    ipxe: bool,
-    door: &'static str,
-    secs: u16,
-    xid: u32,
-    giaddr: Option<String>,
-    ciaddr: Option<String>,
-    source: String,
-    server: String,
-}
-
-fn mac_text(mac: [u8; 6]) -> String {
-    let [a, b, c, d, e, f] = mac;
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
 /// A transfer that waits before its file's final byte.
@@ -340,12 +331,17 @@ impl Transfer {
 
     #[getter]
     fn block_size(&self) -> u16 {
-        self.0.agreed.0
+        self.0.agreed.block
     }
 
     #[getter]
     fn window_size(&self) -> u16 {
-        self.0.agreed.1
+        self.0.window
+    }
+
+    #[getter]
+    fn variable_window(&self) -> bool {
+        self.0.agreed.variable.is_some()
     }
 
     #[getter]
@@ -361,8 +357,7 @@ impl Transfer {
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Server>()?;
-    module.add_class::<Request>()?;
-    module.add_class::<Fields>()?;
+    module.add_class::<MemoryFile>()?;
     module.add_class::<Gate>()?;
     module.add_class::<Transfer>()
 }

@@ -28,7 +28,7 @@ pub(super) struct ServerSettings {
 impl ServerSettings {
     #[new]
     #[pyo3(signature = (*, address, dhcp_port, boot_port, tftp_port, accept_option82_without_giaddr, max_block_size,
-        max_window_size, max_transfers, max_transfers_per_client, requests_per_second_per_client,
+        max_window_size, max_block_size_windows, max_transfers, max_transfers_per_client, requests_per_second_per_client,
         request_burst_per_client, retransmit_milliseconds))]
     #[allow(clippy::too_many_arguments)] // named ones, all of them
     fn new(
@@ -39,6 +39,7 @@ impl ServerSettings {
         accept_option82_without_giaddr: bool,
         max_block_size: u16,
         max_window_size: u16,
+        max_block_size_windows: u16,
         max_transfers: u32,
         max_transfers_per_client: u32,
         requests_per_second_per_client: u32,
@@ -51,7 +52,7 @@ impl ServerSettings {
             boot_port,
             tftp_port,
             accept_option82_without_giaddr,
-            bounds: Bounds { block: max_block_size, window: max_window_size },
+            bounds: Bounds { block: max_block_size, block_windows: max_block_size_windows, window: max_window_size },
             limits: Limits {
                 transfers: max_transfers as usize,
                 transfers_per_client: max_transfers_per_client,

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 
@@ -55,23 +55,6 @@ impl Root {
         }
         Ok(file)
     }
-}
-
-/// A file of these bytes that is on no disk and can never change.
-///
-/// # Errors
-/// The system's own error (too many open files).
-pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
-    // SAFETY: the name is NUL-terminated and lives through the call.
-    let descriptor =
-        check(unsafe { libc::memfd_create(c"pxefast".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) })?;
-    // SAFETY: the kernel just gave us this descriptor; nobody else has it.
-    let mut file = unsafe { File::from_raw_fd(descriptor) };
-    file.write_all(bytes)?;
-    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
-    // SAFETY: no pointers are passed.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
-    Ok(file)
 }
 
 /// Fills `buffer` from `offset`. A short read is not the end: it reads on until the buffer is full.
@@ -145,17 +128,6 @@ mod tests {
         std::fs::OpenOptions::new().write(true).open(path.join("inside/a")).unwrap().set_len(1).unwrap();
         assert_eq!(read_exact_at(&file, &mut [0; 3], 0).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         std::fs::remove_dir_all(&path).unwrap();
-    }
-
-    #[test]
-    fn a_file_in_memory_is_what_it_was_made_of_and_nobody_can_change_it() {
-        let mut file = in_memory(b"KEY=1\n").unwrap();
-        let mut buffer = [0; 6];
-        read_exact_at(&file, &mut buffer, 0).unwrap();
-        assert_eq!(&buffer, b"KEY=1\n");
-        assert!(read_exact_at(&file, &mut buffer, 1).is_err());
-        assert!(file.write_all(b"x").is_err() && file.set_len(1).is_err() && file.set_len(9).is_err());
-        assert_eq!(in_memory(b"").unwrap().metadata().unwrap().len(), 0);
     }
 
     #[test]

@@ -45,6 +45,12 @@ pub mod code {
     pub const MACHINE: u8 = 97;
     /// iPXE's encapsulated options.
     pub const IPXE: u8 = 175;
+    /// Path of the media variables file (Configuration Manager).
+    pub const VARIABLES: u8 = 243;
+    /// What a Windows loader and its server tell each other.
+    pub const LOADER: u8 = 250;
+    /// Path of the boot configuration data (BCD).
+    pub const BOOT_CONFIGURATION: u8 = 252;
     /// Ends a field, and has no length.
     pub const END: u8 = 255;
 }

@@ -57,6 +57,7 @@ pub(crate) use names;
 pub mod ask;
 pub mod cursor;
 pub mod dhcp;
+pub mod loader;
 pub mod name;
 pub mod pxe;
 pub mod relay;

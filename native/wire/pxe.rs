@@ -1,6 +1,7 @@
 //! What a PXE client says of itself (PXE 2.1 section 2, RFC 4578).
 
 use super::dhcp::{code, Packet};
+use super::loader::Loader;
 use super::value::{Layout, SubOptions, Value};
 
 pub use super::ask::{asks, Ask, Door, Drop};
@@ -46,6 +47,8 @@ pub struct Reading<'a> {
     pub ipxe: bool,
     /// Boot server type and layer (option 43.71) that the client asks for.
     pub boot_item: Option<(u16, u16)>,
+    /// What a Windows loader says (option 250); `None` also where that is malformed.
+    pub loader: Option<Loader>,
     architectures: Option<Value<'a>>,
     class_architecture: Option<u16>,
     machine: Option<[u8; 17]>,
@@ -56,7 +59,7 @@ pub struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Reads the options of `packet`.
     pub fn of(packet: &Packet<'a>) -> Self {
-        let [text, user_class, ipxe, vendor, architectures, interface, machine] = packet.options().values([
+        let [text, user_class, ipxe, vendor, architectures, interface, machine, loader] = packet.options().values([
             code::CLASS,
             code::USER_CLASS,
             code::IPXE,
@@ -64,6 +67,7 @@ impl<'a> Reading<'a> {
             code::ARCHITECTURE,
             code::INTERFACE,
             code::MACHINE,
+            code::LOADER,
         ]);
         let class = text.as_ref().and_then(ClientClass::of);
         let machine = machine.and_then(|value| value.array()).filter(|[kind, ..]: &[u8; 17]| *kind == 0);
@@ -77,6 +81,7 @@ impl<'a> Reading<'a> {
                     (u16::from_be_bytes([type_high, type_low]), u16::from_be_bytes([layer_high, layer_low]))
                 },
             ),
+            loader: loader.as_ref().and_then(Loader::of),
             class_architecture: match (&architectures, class, text) {
                 (None, Some(class), Some(text)) => class_architecture(class, &text),
                 _ => None,

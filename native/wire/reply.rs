@@ -74,8 +74,8 @@ pub struct Emitted {
 impl Reply<'_> {
     /// Writes the packet into `buf`, no longer than `budget` bytes.
     ///
-    /// What does not fit is left out: first options from the end of the list, but never 54 and 60, then
-    /// option 82 as a whole, for which the options come back.
+    /// What does not fit is left out: first options from the end of the list, but never 54 and 60 and those of a
+    /// Windows boot, then option 82 as a whole, for which the options come back.
     pub fn emit(&self, buf: &mut [u8], budget: usize) -> Result<Emitted, Error> {
         self.check()?;
         let limit = budget.min(buf.len());
@@ -154,9 +154,10 @@ impl Reply<'_> {
     }
 }
 
-/// A client that gets no 54 or no 60 does not boot (firmware-observed 4); it bears the lack of any other.
+/// A client that gets no 54 or no 60 does not boot (firmware-observed 4), nor does Windows without the paths and
+/// orders that it was meant to get; any other is a lack that a client bears.
 fn is_optional(code: u8) -> bool {
-    !matches!(code, code::SERVER_IDENTIFIER | code::CLASS)
+    !matches!(code, code::SERVER_IDENTIFIER | code::CLASS | code::VARIABLES | code::LOADER | code::BOOT_CONFIGURATION)
 }
 
 /// The length of `value` as option instances: each holds at most 255 bytes after its code and length.

@@ -230,11 +230,12 @@ pub const fn data_header(block: u16) -> [u8; 4] {
     [0, 3, high, low]
 }
 
-/// Writes an acknowledgment of `block` and returns its length.
-pub fn emit_ack(buf: &mut [u8], block: u16) -> Result<usize, Error> {
+/// Writes an acknowledgment of `block`, with how many blocks are wanted next (`msftwindow`), and returns its length.
+pub fn emit_ack(buf: &mut [u8], block: u16, next_window: Option<u8>) -> Result<usize, Error> {
     let mut writer = Writer::new(buf);
     writer.put(&ACK.to_be_bytes())?;
     writer.put(&block.to_be_bytes())?;
+    writer.put(next_window.as_slice())?;
     Ok(writer.len())
 }
 
@@ -393,9 +394,12 @@ mod tests {
             let Ok(Packet::Ack { block, next_window }) = Packet::parse(&bytes) else { panic!("not an ACK: {text}") };
             assert_eq!((block, next_window), expected);
         }
-        let mut buf = [0; 4];
-        assert_eq!(emit_ack(&mut buf, 682), Ok(4));
-        assert_eq!(buf.to_vec(), hex("00 04 02 aa"));
+        let mut buf = [0; 5];
+        assert_eq!(emit_ack(&mut buf, 682, None), Ok(4));
+        assert_eq!(buf[..4], hex("00 04 02 aa"));
+        assert_eq!(emit_ack(&mut buf, 4, Some(8)), Ok(5));
+        assert_eq!(buf[..], hex("00 04 00 04 08"));
+        assert!(emit_ack(&mut [0; 4], 4, Some(8)).is_err());
     }
 
     #[test]

@@ -123,17 +123,22 @@ impl<'a> SubOptions<'a> {
         self.clone().find(|(other, _)| *other == code).map(|(_, value)| value)
     }
 
-    fn step(&self, bytes: &mut Bytes<'a>) -> Option<(u8, SubValue<'a>)> {
-        let code = match self.layout {
-            Layout::Plain => bytes.next()?,
-            Layout::Ended => bytes.find(|&code| code != 0).filter(|&code| code != 255)?,
-        };
-        let len = bytes.next()?;
-        let value = SubValue { bytes: bytes.clone().take(len.into()), len };
-        if let Some(last) = usize::from(len).checked_sub(1) {
-            bytes.nth(last)?;
+    /// Does every sub-option lie inside the value, to the end?
+    pub fn is_whole(&self) -> bool {
+        let Some(mut bytes) = self.bytes.clone() else { return true };
+        while self.code(&mut bytes).is_some() {
+            if sub_value(&mut bytes).is_none() {
+                return false;
+            }
         }
-        Some((code, value))
+        true
+    }
+
+    fn code(&self, bytes: &mut Bytes<'a>) -> Option<u8> {
+        match self.layout {
+            Layout::Plain => bytes.next(),
+            Layout::Ended => bytes.find(|&code| code != 0).filter(|&code| code != 255),
+        }
     }
 }
 
@@ -142,10 +147,20 @@ impl<'a> Iterator for SubOptions<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut bytes = self.bytes.take()?;
-        let found = self.step(&mut bytes)?;
+        let found = (self.code(&mut bytes)?, sub_value(&mut bytes)?);
         self.bytes = Some(bytes);
         Some(found)
     }
+}
+
+/// A length and as many bytes.
+fn sub_value<'a>(bytes: &mut Bytes<'a>) -> Option<SubValue<'a>> {
+    let len = bytes.next()?;
+    let value = SubValue { bytes: bytes.clone().take(len.into()), len };
+    if let Some(last) = usize::from(len).checked_sub(1) {
+        bytes.nth(last)?;
+    }
+    Some(value)
 }
 
 /// The value of one sub-option.

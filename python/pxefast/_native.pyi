@@ -63,7 +63,7 @@ class ServerSettings:
         accept_option82_without_giaddr: bool,
         max_block_size: int,
         max_window_size: int,
-        max_block_size_windows: int = 16384,
+        max_block_size_windows: int,
         max_transfers: int,
         max_transfers_per_client: int,
         requests_per_second_per_client: int,

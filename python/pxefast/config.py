@@ -57,7 +57,7 @@ def _networks(value: object) -> tuple[IPv4Network, ...]:
 
 def _block_size(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and value != 0 and not 512 <= value <= 65464:
-        raise ValueError("use 0 for what the path carries, or 512 to 65464 bytes")
+        raise ValueError("use 0, or 512 to 65464 bytes")
     return value
 
 
@@ -98,10 +98,11 @@ class Dhcp(_Section):
 
 
 class Tftp(_Section):
-    """Limits of file transfers. Block size in bytes, 0 = path MTU less 32; window in blocks (T4, T11)."""
+    """Limits of file transfers. Block sizes in bytes, 0 = path MTU less 32; window in blocks (T4, T11, W-110)."""
 
     port: Port = 69
     max_block_size: Annotated[int, BeforeValidator(_block_size)] = 0
+    max_block_size_windows: Annotated[int, BeforeValidator(_block_size)] = 16384
     max_window_size: Annotated[int, Field(ge=1, le=64)] = 64
     max_transfers: Count = 4096
     max_transfers_per_client: Count = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from pxefast import _native
@@ -36,6 +36,7 @@ class Native:
                 accept_option82_without_giaddr=False,
                 max_block_size=0,
                 max_window_size=64,
+                max_block_size_windows=16384,
                 max_transfers=100,
                 max_transfers_per_client=8,
                 requests_per_second_per_client=20,
@@ -75,13 +76,13 @@ class Native:
             self.server.wait(20)
         raise AssertionError("the transfer goes on")
 
-    def answer(self, address: str, boot_file: str, session_file: bytes | None = None) -> None:
+    def answer(self, address: str, boot_file: str = "", **shown: Any) -> None:
         """Answer a machine at this address that asks what to boot."""
         guid = "11111111-2222-3333-4444-555555555555"
         with Machine(cast(Service, None), "02:00:00:00:00:01", guid, address) as machine:
             machine.socket.sendto(machine.packet(REQUEST, 1), ("127.0.0.1", self.server.ports["boot"]))
             (question,) = self.server.wait(_MILLISECONDS)
-            assert self.server.answer(question, boot_file, session_file) is not None
+            assert self.server.answer(question, boot_file, **shown) is not None
 
 
 @pytest.fixture(scope="module")
@@ -307,31 +308,3 @@ def test_a_session_in_a_name_is_told_at_the_gates_of_its_address(native: Native)
     assert session("127.0.0.21", f"{IMAGE}/boot.efi") is None, "the answer began another session"
     native.answer("127.0.0.21", f"{IMAGE}/{SESSION}/boot.efi")
     assert session("127.0.0.21", f"{IMAGE}/boot.efi") == SESSION, "and may name it"
-
-
-def test_a_machines_session_file_is_its_own(native: Native) -> None:
-    def read(address: str, name: str) -> bytes | None:
-        with Peer(native.door, address) as peer:
-            packet = peer.ask(name)
-            if packet.opcode == ERROR:
-                assert packet.number == 1
-                return None
-            return peer.rest(packet, 512, 1)
-
-    own, other, longest = "127.0.0.31", "127.0.0.32", b"x" * 8192
-    native.answer(own, f"{IMAGE}/boot.efi", b"token=secret\n")
-    native.answer(other, f"{IMAGE}/boot.efi")
-    assert read(own, "session.env") == read(own, "\\Session.ENV") == b"token=secret\n"
-    for address in (other, "127.0.0.33"):
-        assert read(address, "session.env") is None
-    for name in (f"{IMAGE}/session.env", f"{IMAGE}/{SESSION}/session.env", f"{SESSION}/session.env"):
-        assert read(own, name) is read(other, name) is None
-    native.answer(own, f"{IMAGE}/boot.efi", longest)
-    assert read(own, "session.env") == longest
-    native.answer(own, f"{IMAGE}/boot.efi")
-    assert read(own, "session.env") is None
-    native.answer(own, f"{IMAGE}/boot.efi", b"again")
-    native.answer(own, "")
-    assert read(own, "session.env") is None
-    with pytest.raises(ValueError, match="8192"):
-        native.answer(own, f"{IMAGE}/boot.efi", longest + b"x")

@@ -181,7 +181,7 @@ def test_what_is_granted_was_asked_for_in_that_spelling_and_order(point: Point, 
         "tsize": (0, 2**63, "x"),
         "utimeout": (100,),
         "multicast": ("",),
-        "msftwindow": (31416,),
+        "msftwindow": (31416, 31416, 27182, "x"),
     }
     for _ in range(60):
         names = random.sample(sorted(values), random.randrange(1, len(values) + 1))
@@ -203,6 +203,9 @@ def test_what_is_granted_was_asked_for_in_that_spelling_and_order(point: Point, 
                     assert 1 <= int(value) <= 255
                 case "tsize":
                     assert value == "3000007"
+                case "msftwindow":
+                    assert (said[name], value) == ("31416", "27182")
+                    assert "windowsize" in {name.lower() for name, _ in granted}
                 case _:
                     pytest.fail(f"{name} was granted")
 

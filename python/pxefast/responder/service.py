@@ -278,6 +278,7 @@ def _bind(settings: Settings, dp: DistributionPoint) -> _native.Server:
         accept_option82_without_giaddr=dhcp.option82_without_giaddr == "echo",
         max_block_size=tftp.max_block_size,
         max_window_size=tftp.max_window_size,
+        max_block_size_windows=tftp.max_block_size_windows,
         max_transfers=tftp.max_transfers,
         max_transfers_per_client=tftp.max_transfers_per_client,
         requests_per_second_per_client=tftp.requests_per_second_per_client,

@@ -22,8 +22,9 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Packet::Data { block, payload }) => assert_eq!([&data_header(block)[..], payload].concat(), bytes),
         Ok(Packet::Ack { block, next_window }) => {
             assert_eq!(next_window.is_some(), bytes.len() == 5);
-            let length = emit_ack(&mut buf, block).unwrap();
-            assert_eq!(buf[..length], bytes[..4]);
+            let length = emit_ack(&mut buf, block, next_window).unwrap();
+            assert_eq!(buf[..length], bytes[..length]);
+            assert_eq!(length, if bytes.len() == 5 { 5 } else { 4 });
         }
         Ok(Packet::Error { code, message }) => write_error(code, message, &mut buf),
         Err(error) => assert!(usize::from(error.at) <= bytes.len()),
