@@ -74,7 +74,10 @@ def build(
         ),
     ] = "full",
 ) -> None:
-    """Write the store that a machine would be given for a boot image, without the machine's own variables."""
+    """Write the BCD store that a boot image is started by.
+
+    It is what a machine gets that has no sizes of its own by variable or by boundary group.
+    """
     from pxefast.content import bcd, namespace
     from pxefast.site import session_facts
 
