@@ -63,7 +63,9 @@ def _block_size(value: object) -> object:
 
 def _content_source(value: object) -> object:
     if isinstance(value, str) and value and urlsplit(value).scheme not in ("file", "http", "https", "s3"):
-        raise ValueError("write a URL of file://, http://, https:// or s3://, or nothing for a folder in the home")
+        raise ValueError(
+            "write a URL of file://, http://, https:// or s3://, or nothing for a folder in the home"
+        )
     return value
 
 

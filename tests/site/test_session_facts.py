@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pxefast.site import schema, session_facts
-from pxefast.site.session_facts import SessionFacts
+from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
 from sqlalchemy import event, insert, update
 
@@ -12,17 +12,16 @@ SIZES = ("block_size", "window_size", "variable_window")
 
 
 def facts(
-    store: Store, device: int | None = 1, deployment: str | None = "PS120001", **where: str
+    store: Store,
+    device: int | None = 1,
+    deployment: str | None = "PS120001",
+    address: str | None = None,
+    relay: str | None = None,
 ) -> SessionFacts:
+    ask = Ask(device, deployment, store.boot_images.all()[0].id, address, relay)
     with store.read() as connection:
-        return session_facts.read(
-            connection,
-            point=store.point,
-            device_id=device,
-            deployment_id=deployment,
-            image_id=store.boot_images.all()[0].id,
-            **where,
-        )
+        (found,) = session_facts.read(connection, store.point, [ask])
+    return found
 
 
 def values(found: SessionFacts) -> tuple[Any, ...]:
@@ -203,22 +202,57 @@ def test_a_machine_without_a_record_reads_the_variables_of_the_unknown_computers
     assert facts(ready, device=unknown).variables["A"].value == "unknown"
 
 
-def test_a_session_asks_the_database_three_times_whatever_there_is(ready: Store) -> None:
-    statements: list[str] = []
-    engine = ready._place.engine
+def test_many_machines_at_once_are_told_what_each_is_told_by_itself(ready: Store) -> None:
+    collections(ready)
+    ready.boundaries.create("Cellar")
+    ready.boundaries.add("Cellar", subnets=["10.1.2.0/24"])
+    ready.boundaries.set_sizes("Cellar", block_size=1456)
+    ready.devices.variables.set("web01", "A", "of web01")
+    ready.devices.variables.set("web02", "RamDiskTFTPWindowSize", "7")
+    ready.collections.variables.set("rack", "B", "of both")
+    ready.collections.variables.set("second", "B", "of web01")
+    ready.deployments.variables.set("PS120001", "C", "of the deployment")
+    image = ready.boot_images.all()[0].id
+    asks = [
+        Ask(device, deployment, wanted, address, relay)
+        for device in (1, 2, None)
+        for deployment in ("PS120001", None)
+        for wanted in (image, None, "PS1FFFFF")
+        for address in (None, "10.1.2.3", "10.2.2.3")
+        for relay in (None, "10.1.2.1")
+    ] * 3
     with ready.read() as connection:
-        event.listen(engine, "before_cursor_execute", lambda *words: statements.append(words[2]))
-        session_facts.read(
-            connection,
-            point="dp1",
-            device_id=1,
-            deployment_id="PS120001",
-            image_id="PS100003",
-            address="10.1.2.3",
-            relay="10.1.2.1",
-        )
+        together = session_facts.read(connection, ready.point, asks)
+        assert together == [session_facts.read(connection, ready.point, [ask])[0] for ask in asks]
+        assert session_facts.read(connection, ready.point, []) == []
+    told = {facts.block_size.value for facts in together}
+    assert told == {1456, 4096}
+    assert {facts.variables.get("A") is None for facts in together} == {True, False}
+
+
+def test_an_image_that_no_sizes_are_for_has_the_defaults_and_no_complaints(ready: Store) -> None:
+    ready.dps.set(ramdisk_tftp_block_size=8192)
+    set_variable(ready, "device", 1, "RamDiskTFTPBlockSize", "big")
+    with ready.read() as connection:
+        (found,) = session_facts.read(connection, ready.point, [Ask(1, "PS120001", None, "10.1.2.3")])
+    assert (values(found), found.ignored) == ((4096, 1, False), ())
+
+
+def test_sessions_ask_the_database_three_times_whatever_there_is_and_once_without_sizes(ready: Store) -> None:
+    statements: list[str] = []
+    listener = (ready._place.engine, "before_cursor_execute", lambda *words: statements.append(words[2]))
+    event.listen(*listener)
+    with ready.read() as connection:
+        statements.clear()
+        asks = [
+            Ask(number, "PS120001", "PS100003", f"10.1.2.{number}", "10.1.2.1") for number in range(1, 65)
+        ]
+        session_facts.read(connection, "dp1", asks)
         asked = tuple(statements)
-        assert len(asked) == 3
+        statements.clear()
+        session_facts.read(connection, "dp1", [ask._replace(image_id=None) for ask in asks])
+        assert (len(asked), len(statements)) == (3, 1)
+        event.remove(*listener)
         if ready.dialect == "sqlite":
             for statement in asked:
                 some = ("1",) * statement.count("?")

@@ -16,7 +16,6 @@ from pxefast.content import wimlib
 from pxefast.content.source import Progress, SourceFile
 from pxefast.errors import ContentError
 
-
 __all__ = [
     "AUTHORITIES",
     "BOOT_SDI",
