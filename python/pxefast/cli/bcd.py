@@ -91,9 +91,7 @@ def build(
     if kind == "bios" and row.architecture == "arm64":
         raise UsageError(f"boot image {row.id} is for arm64, which has no BIOS; give --firmware uefi")
     with store.read() as connection:
-        facts = session_facts.read(
-            connection, point=store.point, device_id=None, deployment_id=None, image_id=row.id
-        )
+        (facts,) = session_facts.read(connection, store.point, [session_facts.Ask(None, None, row.id)])
     paths = namespace.ramdisk_paths(row.id, f"boot.{row.id}.wim")
     ramdisk = bcd.Ramdisk(
         wim_path=paths.wim,
