@@ -32,6 +32,7 @@ def test_every_promised_command_is_there() -> None:
     promised = """
     init
     boot-image add, boot-image list, boot-image show, boot-image set, boot-image remove
+    boot-image customize, boot-image make-sdi
     content distribute, content redistribute, content validate, content remove, content list
     site create, site list, site show, site remove
     device import, device import-csv, device list, device show, device set, device remove

@@ -19,7 +19,19 @@ ROOT: Any = get_command(app)
 # What takes a machine's boot away, or gives one.
 DESTRUCTIVE = ("remove", "clear")
 # What only tells.
-READS = ("list", "show", "pending", "explain", "whatif", "replay", "status", "version", "verify", "check", "dump")
+READS = (
+    "list",
+    "show",
+    "pending",
+    "explain",
+    "whatif",
+    "replay",
+    "status",
+    "version",
+    "verify",
+    "check",
+    "dump",
+)
 
 
 def tree(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:

@@ -88,16 +88,29 @@ def test_init_does_not_go_by_another_database_than_the_settings_name(run: Any, h
 def test_a_boot_image_is_shown_with_everything_that_decides_about_it(run: Any, site: Path) -> None:
     shown = run("boot-image", "show", "ps100001", "--json").json
     assert shown.pop("published_at")
+    of_wims = (
+        "boot_ca",
+        "boot_sdi",
+        "tftp_block_size",
+        "tftp_window_size",
+        "tftp_variable_window",
+        "windows_pe",
+    )
+    assert {shown.pop(name) for name in of_wims} == {None}
     assert shown == {
         "id": "PS100001",
         "name": "linux",
         "site": "PS1",
+        "kind": "files",
         "architecture": "x64",
         "source": str(site),
         "boot_programs": {"bios": "pxelinux.0", "uefi": "grubx64.efi"},
         "launch_file": None,
         "pxe_enabled": True,
+        "revision": 1,
         "distributed": True,
+        "bytes": 21,
+        "needs_redistribution": None,
     }
     assert run("boot-image", "list", "--json").json[0]["id"] == "PS100001"
     assert "grubx64.efi" in run("boot-image", "list").out

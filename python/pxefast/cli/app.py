@@ -11,9 +11,11 @@ from pxefast.cli import (
     audit,
     bcd,
     boot_image,
+    boot_image_set,
     budget,
     collection,
     content,
+    customize,
     db,
     demo,
     deployment,
@@ -82,6 +84,10 @@ def options(
 app.command("init", epilog="Example: pxefast init --site-code PS1")(init.init)
 app.add_typer(site.app, name="site")
 app.add_typer(boot_image.app, name="boot-image")
+boot_image.app.command("set", epilog="Example: pxefast boot-image set PS100001 --boot-ca 2023")(
+    boot_image_set.set_
+)
+boot_image.app.command(epilog=f"Example: pxefast {customize.EXAMPLE}")(customize.customize)
 boot_image.app.command(epilog="Example: pxefast boot-image make-sdi --output boot.sdi")(make_sdi.make_sdi)
 app.add_typer(bcd.app, name="bcd")
 app.add_typer(content.app, name="content")

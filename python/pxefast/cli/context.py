@@ -49,6 +49,11 @@ class Context:
         return self.home / "content"
 
     @property
+    def boot_images(self) -> Path:
+        """The folder of customised boot images."""
+        return self.home / "boot-images"
+
+    @property
     def journal(self) -> Path:
         """The folder of this host's journal."""
         return self.home / "journal"

@@ -54,10 +54,11 @@ def extract(
 def add(wim: Path, index: int, files: Sequence[tuple[Path, str]], progress: Progress | None = None) -> None:
     """Put files and folders into an image, in place: where from, and the path in the image, "" for its root.
 
-    Folders that are there already are filled, files are replaced; case does not matter. Raises as `paths`.
+    Folders that are there already are filled, files are replaced, whatever their case, and nothing of what was replaced
+    stays in the WIM. Raises as `paths`.
     """
     lines = [f"add --dereference {_quoted(str(source))} {_quoted(f'/{path}')}" for source, path in files]
-    _run(wim, "update", str(wim), str(index), lines=lines, progress=progress)
+    _run(wim, "update", str(wim), str(index), "--rebuild", lines=lines, progress=progress)
 
 
 def _quoted(path: str) -> str:
