@@ -167,7 +167,7 @@ def by_regipy(path: Path) -> Fields:
                 return value.value if isinstance(value.value, bytes) else bytes.fromhex(value.value)
 
     def walk(key: Any, names: tuple[str, ...]) -> None:
-        for value in key.iter_values():
+        for value in key.iter_values(trim_values=False):
             found[names, value.name] = types[value.value_type], data(value)
         for below in key.iter_subkeys():
             walk(below, (*names, below.name))
