@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import pytest
 
 Case = Literal["real", "lower", "upper", "mixed"]
 
@@ -147,7 +150,7 @@ def make(
         command += ["--boot"] if bootable and last else []
         command += ["--flags=WindowsPE"]
         run(*command)
-        subprocess.run(["rm", "-rf", "--", str(folder)], check=True)
+        shutil.rmtree(folder)
         facts = {"WINDOWS/ARCH": str(NUMBERS[architecture])} if state_architecture else {}
         facts |= {"WINDOWS/EDITIONID": edition, "WINDOWS/VERSION/MAJOR": "10", "WINDOWS/VERSION/MINOR": "0"}
         facts |= {"WINDOWS/VERSION/BUILD": str(build), "WINDOWS/LANGUAGES/DEFAULT": languages[0]}
@@ -202,12 +205,22 @@ def spell(path: str, case: Case) -> str:
 
 def run(*arguments: str) -> str:
     """wimlib-imagex, or an error with what it said; its output."""
+    if shutil.which("wimlib-imagex") is None:
+        pytest.skip("wimlib-imagex is not installed; apt install wimtools")
     environment = {**os.environ, "LC_ALL": "C", "WIMLIB_IMAGEX_IGNORE_CASE": "1"}
     done = subprocess.run(
         ["wimlib-imagex", *arguments], capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 0, f"wimlib-imagex {' '.join(arguments)}: {done.stderr}"
     return done.stdout
+
+
+def extracted(wim: Path, path: str) -> bytes:
+    """A file of a WIM by 7-Zip, which shares no code with wimlib; the path as the WIM spells it."""
+    program = shutil.which("7z")
+    if program is None:
+        pytest.skip("7z is not installed; apt install p7zip-full")
+    return subprocess.run([program, "e", "-so", str(wim), path], check=True, capture_output=True).stdout
 
 
 def _tree(

@@ -37,12 +37,6 @@ def shown(done: Done, image: str = "PS100001") -> Any:
     return json.loads(done("boot-image", "show", image, "--json"))
 
 
-def held(wim: str | Path, path: str) -> bytes:
-    """A file of a WIM, by 7-Zip, which spells it as the WIM does."""
-    command = ["7z", "e", "-so", "-ssc-", str(wim), path.replace("/", os.sep)]
-    return subprocess.run(command, check=True, capture_output=True).stdout
-
-
 def test_a_wim_is_all_that_a_boot_image_needs(empty: None, run: Any, done: Done, tmp_path: Path) -> None:
     wim = wims.make(tmp_path / "boot.wim", architecture="arm64", languages=("de-DE", "en-US"), build=22621)
     result = run("boot-image", "add", str(wim.path))
@@ -281,15 +275,15 @@ def test_files_are_put_into_a_copy_and_the_first_wim_stays_as_it_was(
     assert (copy, image["revision"]) == (home / "boot-images" / "PS100001-2.wim", 2)
     assert image["needs_redistribution"]
     # The image has it as wINDOWS/sYSTEM32/STARTNET.CMD, and keeps it as one file.
-    assert held(copy, "wINDOWS/sYSTEM32/startnet.cmd") == b"echo mine\r\n"
-    assert held(copy, "wINDOWS/sYSTEM32/winpe.jpg") == b"picture"
+    assert wims.extracted(copy, "wINDOWS/sYSTEM32/startnet.cmd") == b"echo mine\r\n"
+    assert wims.extracted(copy, "wINDOWS/sYSTEM32/winpe.jpg") == b"picture"
     listed = [line.lower() for line in wims.run("dir", str(copy), "1").splitlines()]
     assert listed.count("/windows/system32/startnet.cmd") == 1
-    assert held(copy, "unattend.xml") == b"<unattend/>"
-    assert held(copy, "deploy/run.cmd") == b"run"
-    assert held(copy, "tools/a tool.exe") == b"MZ"
+    assert wims.extracted(copy, "unattend.xml") == b"<unattend/>"
+    assert wims.extracted(copy, "deploy/run.cmd") == b"run"
+    assert wims.extracted(copy, "tools/a tool.exe") == b"MZ"
     assert added.path.read_bytes() == before
-    assert wims.sha256(held(copy, wims.spell(wims.PAYLOAD, "mixed"))) == added.payload_sha256()
+    assert wims.sha256(wims.extracted(copy, wims.spell(wims.PAYLOAD, "mixed"))) == added.payload_sha256()
     wims.run("verify", str(copy))
     done("content", "redistribute", "PS100001")
     (served,) = json.loads(done("content", "list", "--json"))
@@ -303,7 +297,7 @@ def test_what_was_replaced_is_not_left_in_the_image(added: wims.Wim, done: Done,
         secret.write_bytes(content)
         done("boot-image", "customize", "PS100001", "--unattend", str(secret))
     copy = Path(shown(done)["source"])
-    assert held(copy, "unattend.xml") == b"<password>other</password>"
+    assert wims.extracted(copy, "unattend.xml") == b"<password>other</password>"
     assert b"<password>first" not in copy.read_bytes()
 
 
@@ -327,15 +321,15 @@ def test_drivers_are_loaded_before_anything_else_and_only_once(
         (tmp_path / name / "x64" / f"{name}.INF").write_bytes(name.encode())
     done("boot-image", "customize", "PS100001", "--driver", str(tmp_path / "net"))
     done("boot-image", "customize", "PS100001", "--driver", str(tmp_path / "disk"))
-    copy = shown(done)["source"]
-    script = held(copy, "wINDOWS/sYSTEM32/startnet.cmd")
+    copy = Path(shown(done)["source"])
+    script = wims.extracted(copy, "wINDOWS/sYSTEM32/startnet.cmd")
     own = next(content for path, content in added.files.items() if path.lower().endswith("startnet.cmd"))
     line, _, rest = script.partition(b"\r\n")
     assert b"drvload" in line
     assert b"\\Drivers" in line
     assert rest == own
-    assert held(copy, "Drivers/net/x64/net.INF") == b"net"
-    assert held(copy, "Drivers/disk/x64/disk.INF") == b"disk"
+    assert wims.extracted(copy, "Drivers/net/x64/net.INF") == b"net"
+    assert wims.extracted(copy, "Drivers/disk/x64/disk.INF") == b"disk"
 
 
 def test_drivers_go_before_the_startnet_that_is_given_with_them(
@@ -349,7 +343,7 @@ def test_drivers_go_before_the_startnet_that_is_given_with_them(
     (tree / "winpeshl.ini").write_bytes(b"[LaunchApp]\r\n")
     customize = ("boot-image", "customize", "PS100001", "--driver", str(tmp_path / "net"))
     result = run(*customize, "--tree", str(tmp_path / "tree"))
-    script = held(shown(done)["source"], "wINDOWS/sYSTEM32/startnet.cmd")
+    script = wims.extracted(Path(shown(done)["source"]), "wINDOWS/sYSTEM32/startnet.cmd")
     assert script.endswith(b"\r\nwpeinit\r\nmine\r\n")
     assert script.count(b"drvload") == 1
     assert "winpeshl.ini" in result.err, "and it is said that it may not be run"
@@ -465,7 +459,7 @@ def test_customize_killed_anywhere_leaves_a_whole_image_and_can_be_run_again(
     done(*words[2:])
     image = shown(done)
     assert image["revision"] == revision + 1
-    assert held(image["source"], "test.py") == Path(__file__).read_bytes()
+    assert wims.extracted(Path(image["source"]), "test.py") == Path(__file__).read_bytes()
     assert not [path.name for path in (home / "boot-images").iterdir() if path.name.startswith(".new-")]
 
 
@@ -481,7 +475,11 @@ def test_two_that_customize_at_once_take_turns(added: wims.Wim, done: Done, home
     assert [process.wait() for process in both] == [0, 0]
     image = shown(done)
     assert image["revision"] == 3
-    assert held(image["source"], "one.py") == held(image["source"], "two.py") == Path(__file__).read_bytes()
+    assert (
+        wims.extracted(Path(image["source"]), "one.py")
+        == wims.extracted(Path(image["source"]), "two.py")
+        == Path(__file__).read_bytes()
+    )
 
 
 def test_without_wimlib_it_is_said_what_to_install(
