@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pxefast.cli import import_registry
 from pxefast.cli.app import app
 from typer.main import get_command
 
 ROOT: Any = get_command(app)
+CONFIGMGR = (Path(__file__).parents[2] / "docs" / "configmgr.md").read_text(encoding="utf-8")
 # What takes a machine's boot away, or gives one.
 DESTRUCTIVE = ("remove", "clear")
 # What only tells.
@@ -86,6 +88,19 @@ def test_the_example_of_a_command_is_a_command_line_of_it(path: tuple[str, ...],
     assert epilog.startswith("Example: pxefast "), "one example, on its own"
     words = shlex.split(epilog.removeprefix("Example: pxefast "))
     assert parsed(words) == path
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(re.findall(r"`pxefast ([^`]+)`", CONFIGMGR)))
+def test_the_page_for_those_who_come_from_configuration_manager_names_commands_that_are(line: str) -> None:
+    words = [word for word in shlex.split(line) if word != "--help"]
+    path = parsed(words) if "--help" not in line else tuple(words[:2])
+    assert path in {path for path, _ in COMMANDS}
+
+
+def test_that_page_names_every_registry_value_that_an_import_knows() -> None:
+    named = {name.lower() for name in re.findall(r"`(\w+)`", CONFIGMGR)}
+    known = {*import_registry._SIMPLE, *import_registry._IGNORED, import_registry._FILE}
+    assert known | {import_registry._BIND_POLICY, import_registry._BIND_EXCEPT} <= named
 
 
 @by_name
