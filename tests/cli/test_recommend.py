@@ -119,7 +119,7 @@ def test_what_is_set_is_judged_as_it_is(run: Any, done: Any, site: Path, network
     sizes = ("--ramdisk-tftp-block-size", "16384", "--ramdisk-tftp-window-size", "100")
     done("dp", "set", *sizes, "--ramdisk-tftp-variable-window")
     why = " ".join(run("dp", "recommend", "--json").json["interfaces"][0]["why"])
-    for part in ("fast:", "12 packets", "100 blocks at once", "the window varies"):
+    for part in ("fast:", "12 packets", "the service grants 16384 and 64", "the window varies"):
         assert part in why
 
 

@@ -15,6 +15,7 @@ from pxefast.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pxefast.config import Tftp
     from pxefast.site.tftp_sizes import TftpSizes
 
 _NETWORK = Path("/sys/class/net")
@@ -37,6 +38,8 @@ _WINDOWS = (1, 4, 8, 16, 32, 64)
 # Boot drivers have room for 8 to 64 packets; a congested line wants fewer on their way (W-80, W-105).
 _WINDOW, _WINDOW_OF_A_SLOW_LINK = 16, 8
 _NOTICEABLE = 1.2
+# What the service sends to one machine before an acknowledgement.
+_IN_FLIGHT = 1 << 20
 _LOOPBACK = 772
 _SMALLEST_MTU = 512 + _HEADERS + _ROOM
 
@@ -84,7 +87,8 @@ def recommend(
     A block of at most MTU - 32 bytes travels in one piece. A window is how many blocks are on their way before the
     machine answers.
     """
-    point = get(context).store().dps.get()
+    here = get(context)
+    point = here.store().dps.get()
     links = [Link("", mtu, 0)] if mtu is not None else _links(point.interfaces)
     if not links:
         raise UsageError("no interface of this host has an MTU that machines could use; name one by --mtu N")
@@ -93,7 +97,7 @@ def recommend(
     now = TftpSizes(
         point.ramdisk_tftp_block_size, point.ramdisk_tftp_window_size, point.ramdisk_tftp_variable_window
     )
-    advice = [_advice(link, now) for link in links]
+    advice = [_advice(link, now, here.settings.tftp) for link in links]
     # One that fits every interface; a boundary group may say more where more fits.
     block = min(item["recommended"]["block_size"] for item in advice)
     window = min(item["recommended"]["window_size"] for item in advice)
@@ -116,7 +120,7 @@ def recommend(
         print(f"  {command}")
 
 
-def _advice(link: Link, now: TftpSizes) -> dict[str, Any]:
+def _advice(link: Link, now: TftpSizes, limits: Tftp) -> dict[str, Any]:
     """What fits a link, beside what is set: sizes in bytes and blocks, megabytes a second, seconds for an image."""
     mtu, rate = link.mtu, link.rate or _USUAL_RATE
     whole = mtu - _HEADERS
@@ -133,25 +137,31 @@ def _advice(link: Link, now: TftpSizes) -> dict[str, Any]:
             "image_seconds": round(_IMAGE / speed),
         }
 
-    assert now.block_size is not None
-    assert now.window_size is not None
+    granted = _granted(now, mtu, limits)
     return {
         "interface": link.name or None,
         "mtu": mtu,
         "megabits_a_second": link.rate or None,
         "largest_block_in_one_packet": whole,
-        "now": {**figures(now.block_size, now.window_size), "variable_window": now.variable_window},
+        "now": {**figures(*granted), "variable_window": now.variable_window},
         "recommended": {**figures(block, window), "variable_window": False},
         "windows": [figures(block, each) for each in _WINDOWS],
-        "why": _why(now, link, throughput(block, window, mtu, rate)),
+        "why": _why(now, granted, link, throughput(block, window, mtu, rate)),
     }
 
 
-def _why(now: TftpSizes, link: Link, best: float) -> list[str]:
+def _granted(now: TftpSizes, mtu: int, limits: Tftp) -> tuple[int, int]:
+    """Block and window that the service gives where a boot manager asks for what is set."""
+    assert now.block_size is not None
+    assert now.window_size is not None
+    most = max(limits.max_block_size_windows, limits.max_block_size or mtu - _HEADERS)
+    block = min(now.block_size, most)
+    return block, min(now.window_size, limits.max_window_size, max(_IN_FLIGHT // block, 1))
+
+
+def _why(now: TftpSizes, granted: tuple[int, int], link: Link, best: float) -> list[str]:
     """Why what is set is slow or fast on a link, in sentences."""
-    block, window, variable = now
-    assert block is not None
-    assert window is not None
+    block, window = granted
     mtu, rate = link.mtu, link.rate or _USUAL_RATE
     speed = throughput(block, window, mtu, rate)
     waiting = _TURNAROUND * speed / (window * block)
@@ -172,11 +182,12 @@ def _why(now: TftpSizes, link: Link, best: float) -> list[str]:
             f"a block of {block} bytes is cut into {pieces} packets: one lost packet loses the block and all that "
             f"follow it in its window, {pieces} times as often; loaders other than Windows' own cannot put it together"
         )
-    if window > _WINDOWS[-1]:
+    if granted != now[:2]:
         said.append(
-            f"{window} blocks at once are more than the 8 to 64 packets that boot drivers have room for: some are lost"
+            f"of blocks of {now.block_size} bytes and windows of {now.window_size} the service grants {block} and "
+            f"{window}: see [tftp] in pxefast.toml, and 1 MiB on its way to one machine"
         )
-    if variable:
+    if now.variable_window:
         said.append(
             "the window varies: the machine may ask for larger ones than the first, which is counted with"
         )
