@@ -14,3 +14,5 @@ pub mod transfer;
 mod gate_tests;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod window_tests;

@@ -328,6 +328,9 @@ impl Pump {
 
     /// The peer has a transfer already: a repeat is answered again, anything else takes its place (W-98).
     fn repeated(&mut self, slot: u32, key: u64, now: Time) -> bool {
+        // What it told its transfer came before: an ERROR ended the probe that is now asked for again (W-97).
+        self.with(slot, |running, shared| running.readable(shared, now));
+        self.settle(slot, now);
         let Some(running) = self.slots.get(slot) else { return false };
         if running.request != key || !running.transfer.awaits_first_ack() {
             self.end(slot, Outcome::Displaced, now);

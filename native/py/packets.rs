@@ -14,6 +14,7 @@ use crate::wire::value::{SubValue, Value};
 use crate::wire::{Error, What};
 
 use super::errors::address;
+use super::request::Loader;
 
 /// The most that one UDP datagram carries, in bytes.
 const MAX_DATAGRAM: usize = 65_507;
@@ -93,6 +94,8 @@ struct DhcpPacket {
     undi: Option<(u8, u8, u8)>,
     #[pyo3(get)]
     ipxe: bool,
+    #[pyo3(get)]
+    loader: Option<Loader>,
     #[pyo3(get)]
     boot_item: Option<(u16, u16)>,
     mac: Option<[u8; 6]>,
@@ -207,6 +210,7 @@ fn parse_dhcp(data: PyBackedBytes) -> PyResult<DhcpPacket> {
         architecture: reading.architecture(),
         undi: reading.undi,
         ipxe: reading.ipxe,
+        loader: reading.loader.map(Loader),
         boot_item: reading.boot_item,
         mac: reading.mac(),
         guid: reading.guid,

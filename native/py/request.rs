@@ -4,6 +4,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::engine::answer;
 use crate::pump::dhcp::{answer_to, Question};
 use crate::sys::udp::interface_name;
 use crate::wire::dhcp::{code, Packet};
@@ -55,6 +56,12 @@ impl Request {
         self.read(|packet, _| answer_to(&self.0, packet).map(|to| to.to_string()))?
     }
 
+    /// Bytes that an answer has for Windows' options.
+    #[getter]
+    fn room(&self) -> usize {
+        self.read(|packet, _| answer::room(packet)).unwrap_or_default()
+    }
+
     /// Option 82 as it came.
     #[getter]
     fn relay_agent<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
@@ -95,7 +102,7 @@ fn mac_text(mac: [u8; 6]) -> String {
 /// What a Windows loader says of itself.
 #[pyclass(frozen, module = "pxefast._native")]
 #[derive(Clone, Copy)]
-pub(super) struct Loader(loader::Loader);
+pub(super) struct Loader(pub(super) loader::Loader);
 
 #[pymethods]
 impl Loader {

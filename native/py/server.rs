@@ -208,6 +208,9 @@ fn shown(
     block: u16,
 ) -> PyResult<Option<Shown>> {
     let fold = |name: &str| Name::fold(name.as_bytes()).map_err(|why| PyValueError::new_err(format!("{name}: {why}")));
+    if image.is_none() && (!files.is_empty() || block > 0) {
+        return Err(PyValueError::new_err("a session's files and block size need its image"));
+    }
     if files.len() > SESSION_FILES.1 {
         return Err(PyValueError::new_err(format!("more than {} files of a session", SESSION_FILES.1)));
     }

@@ -177,6 +177,12 @@ class Request:
     def destination(self) -> str | None:
         """Where its answer goes (W-11, W-12); None where no honest client or relay could be (R-14)."""
     @property
+    def room(self) -> int:
+        """How many bytes of options 243, 250 and 252, each with 2 for its code and length, its answer holds (W-8).
+
+        With more, `answer` raises ValueError. Options 97, 61 and 43, then 82 as a whole, make room for them (W-50).
+        """
+    @property
     def relay_agent(self) -> bytes | None:
         """Option 82 as it came (RFC 3046)."""
     @property
@@ -434,6 +440,9 @@ class DhcpPacket:
     @property
     def ipxe(self) -> bool:
         """Is the client iPXE (options 77 and 175)?"""
+    @property
+    def loader(self) -> Loader | None:
+        """What wdsnbp or wdsmgfw says in option 250 (W-61); None also where it is malformed."""
     @property
     def boot_item(self) -> tuple[int, int] | None:
         """Boot server type and layer that the client asks for (option 43.71)."""

@@ -2,87 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any, cast
 
 import pytest
-from pxefast import _native
 
-from ..loopback.home import write_files
-from ..loopback.machine import REQUEST, Machine, pending
+from ..loopback.machine import pending
 from ..loopback.peer import DATA, ERROR, OACK, Option, Peer, request
-from ..loopback.service import PATIENCE, Service, moved
+from ..loopback.service import moved
+from .native import MILLISECONDS, Native
 
 IMAGE = "SMSImages/PS100001"
 OTHER_IMAGE = "SMSImages/PS100002"
 SESSION = "0123456789abcdef0123456789abcdef"
 SIZES = (0, 1, 511, 512, 513, 1024, 16 * 512, 16 * 512 + 1, 64 * 512, 100_000)
-# Longer than a gate waits for its answer: who is not woken by it finds it gone.
-_MILLISECONDS = 20_000
-
-
-class Native:
-    """A native server in this process, and the files that it serves: all but `free.bin` are gated."""
-
-    def __init__(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        self.server = _native.Server(
-            _native.ServerSettings(
-                address="127.0.0.1",
-                dhcp_port=0,
-                boot_port=0,
-                tftp_port=0,
-                accept_option82_without_giaddr=False,
-                max_block_size=0,
-                max_window_size=64,
-                max_block_size_windows=16384,
-                max_transfers=100,
-                max_transfers_per_client=8,
-                requests_per_second_per_client=20,
-                request_burst_per_client=40,
-                retransmit_milliseconds=200,
-            )
-        )
-        write_files(folder, files)
-        self.server.publish(
-            str(folder),
-            [
-                (f"{image}/{name}", name, len(content), name != "free.bin")
-                for image in (IMAGE, OTHER_IMAGE)
-                for name, content in files.items()
-            ],
-        )
-        self.door = self.server.ports["tftp"]
-
-    def gate(self) -> _native.Gate:
-        """The one gate that is asked for now."""
-        self.server.wait(_MILLISECONDS)
-        (gate,) = self.server.gates()
-        return gate
-
-    def barrier(self) -> None:
-        """Return when all that was sent or said before was dealt with."""
-        with Peer(self.door, "127.0.0.9") as peer:
-            assert peer.ask("missing").opcode == ERROR
-
-    def ended(self, peer: Peer) -> _native.Transfer:
-        """The report of the peer's transfer, which has ended or is about to."""
-        source = "{}:{}".format(*peer.socket.getsockname())
-        for _ in range(int(PATIENCE * 50)):
-            for transfer in self.server.transfers():
-                if transfer.peer == source:
-                    return transfer
-            self.server.wait(20)
-        raise AssertionError("the transfer goes on")
-
-    def answer(self, address: str, boot_file: str = "", **shown: Any) -> None:
-        """Answer a machine at this address that asks what to boot."""
-        guid = "11111111-2222-3333-4444-555555555555"
-        with Machine(cast(Service, None), "02:00:00:00:00:01", guid, address) as machine:
-            machine.socket.sendto(machine.packet(REQUEST, 1), ("127.0.0.1", self.server.ports["boot"]))
-            (question,) = self.server.wait(_MILLISECONDS)
-            assert self.server.answer(question, boot_file, **shown) is not None
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +28,9 @@ def files(seed: int) -> dict[str, bytes]:
 
 @pytest.fixture
 def native(tmp_path: Path, files: dict[str, bytes]) -> Iterator[Native]:
-    native_ = Native(tmp_path, files)
+    names = {f"{image}/{name}": name for image in (IMAGE, OTHER_IMAGE) for name in files}
+    gated = [full for full, name in names.items() if name != "free.bin"]
+    native_ = Native(tmp_path, files, names, gated)
     yield native_
     native_.server.stop()
 
@@ -226,7 +162,7 @@ def test_a_client_that_left_and_came_again_asks_again_and_the_old_answer_meets_n
 
 def test_a_gate_whose_client_has_left_is_not_handed_out(native: Native, peer: Peer) -> None:
     come_to_the_gate(peer, f"{IMAGE}/1.bin", 1)
-    native.server.wait(_MILLISECONDS)
+    native.server.wait(MILLISECONDS)
     peer.tell(request("missing"))
     assert peer.receive().opcode == ERROR, "and another request took its place"
     assert native.server.gates() == []
@@ -265,7 +201,7 @@ def test_an_opened_transfer_sends_its_final_window_until_the_client_has_it(
 
 
 def test_a_gate_of_another_server_opens_nothing(native: Native, tmp_path: Path, peer: Peer) -> None:
-    other = Native(tmp_path / "other", {"1.bin": b"x"})
+    other = Native(tmp_path / "other", {"1.bin": b"x"}, {f"{IMAGE}/1.bin": "1.bin"}, [f"{IMAGE}/1.bin"])
     try:
         with Peer(other.door) as theirs:
             come_to_the_gate(theirs, f"{IMAGE}/1.bin", 1)

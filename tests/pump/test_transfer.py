@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from pathlib import Path
 from random import Random
 
@@ -102,6 +103,27 @@ def test_another_request_from_the_same_port_takes_the_place_of_the_first(
     peer.server = first.source
     peer.ack(0)
     assert silent(peer), "the first is over"
+
+
+def test_a_request_after_its_own_abortion_is_a_new_transfer_also_where_both_are_read_at_once(
+    point: Point, peer: Peer, files: dict[str, bytes]
+) -> None:
+    name, options = point.name("sized/1427.bin"), [("tsize", 0), ("blksize", 1468)]
+    first = peer.ask(name, options)
+    os.kill(point.service.pid, signal.SIGSTOP)
+    try:
+        stat = Path(f"/proc/{point.service.pid}/stat")
+        eventually(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", what="the service's stop")
+        # The well-known port has something to read before the transfer's.
+        peer.socket.sendto(b"", peer.door)
+        peer.send(ERROR, 0, b"TFTP Aborted\0")
+        peer.tell(request(name, options))
+    finally:
+        os.kill(point.service.pid, signal.SIGCONT)
+    again = peer.receive()
+    assert (again.opcode, again.source != first.source) == (OACK, True)
+    peer.ack(0)
+    assert peer.rest(peer.receive(), 1468, 1) == files["sized/1427.bin"]
 
 
 def test_the_same_request_again_after_the_end_is_a_new_transfer(
