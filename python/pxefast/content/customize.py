@@ -69,6 +69,7 @@ class Copies:
         Raises ContentError; then nothing changed. CannotOpen without wimlib-imagex.
         """
         info = wims.read(source)
+        self._clear()
         target = self._folder / f"{image_id}-{revision}.wim"
         unfinished = self._folder / f"{_TEMPORARY}{target.name}"
         try:
@@ -88,10 +89,16 @@ class Copies:
         return target
 
     def sweep(self, image_id: str, kept: Sequence[Path] = ()) -> None:
-        """Remove an image's copies but for those kept, and what a crash left half written."""
-        for path in (*self._folder.glob(f"{image_id}-*.wim"), *self._folder.glob(f"{_TEMPORARY}*")):
+        """Remove an image's copies but for those kept."""
+        self._clear()
+        for path in self._folder.glob(f"{image_id}-*.wim"):
             if path not in kept:
                 path.unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        """Remove what was left half written."""
+        for path in self._folder.glob(f"{_TEMPORARY}*"):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
