@@ -35,6 +35,16 @@ __all__ = [
 ]
 
 Answer = Literal["microsoft", "direct"]
+S3Option = Literal[
+    "access_key_id",
+    "endpoint",
+    "region",
+    "secret_access_key",
+    "session_token",
+    "skip_signature",
+    "unsigned_payload",
+    "virtual_hosted_style_request",
+]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -168,11 +178,12 @@ class Content(_Section):
     """Where packaged boot images are, and how they are brought here from there.
 
     `source` "": the folder `source` in the home. `options` go to an S3 store by name; `ca_file` has
-    certificates (PEM) to trust beside the system's. `timeout_seconds` is what a silent source gets; `validate_hours` 0: no schedule.
+    certificates (PEM) to trust beside the system's. `timeout_seconds` is what a silent source gets; `validate_hours` 0:
+    no schedule.
     """
 
     source: Annotated[str, BeforeValidator(_content_source)] = ""
-    options: dict[str, str] = {}
+    options: dict[S3Option, str] = {}
     ca_file: str = ""
     parallel: Annotated[int, Field(ge=1, le=32)] = 4
     timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,11 @@ class Context:
         from pxefast.cli.distribution import Distribution
 
         return Distribution(self.store(), self.library(), self.settings, self.home)
+
+    def command(self, *arguments: str) -> list[str]:
+        """What starts another pxefast with the same home and settings."""
+        config = ["--config", str(self._config)] if self._config else []
+        return [sys.executable, "-m", "pxefast", "--home", str(self.home), *config, *arguments]
 
     def close(self) -> None:
         """Close the database if it was opened."""

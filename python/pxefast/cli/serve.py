@@ -30,7 +30,15 @@ def serve(
     here = get(context)
     busy_seconds = min(here.settings.database.busy_seconds, _BUSY_SECONDS)
     with here.open_store(busy_seconds) as store:
-        service = Service(here.home, here.settings, store, here.library(), sys.stderr, dry_run)
+        service = Service(
+            here.home,
+            here.settings,
+            store,
+            here.library(),
+            sys.stderr,
+            dry_run,
+            here.command("content", "pull", "--json", "--attended"),
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
         service.run(lambda: print("ready", flush=True))

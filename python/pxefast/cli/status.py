@@ -44,6 +44,7 @@ def _print(found: dict[str, Any]) -> None:
             "decide compiled": found["decide_compiled"],
             "snapshot": f"{snapshot['devices']} devices, {snapshot['boot_images']} boot images, "
             f"{snapshot['excluded']} excluded, loaded {_duration(time.time() - snapshot['loaded'])} ago",
+            "content": _content(found["content"]),
             "ledger": found["ledger"],
             "budget": _budget(found["budget"]),
             "decisions": found["actions"],
@@ -54,6 +55,13 @@ def _print(found: dict[str, Any]) -> None:
     for name, value in found["counters"].items():
         if value:
             print(f"  {name:<40}{value:>14,}")
+
+
+def _content(work: dict[str, Any] | None) -> str | None:
+    if work is None:
+        return None
+    done = f", {100 * work['done'] // work['total']} %" if work.get("total") else ""
+    return f"{work['image']}: {work['event']}{done}"
 
 
 def _budget(budget: dict[str, Any] | None) -> str | None:

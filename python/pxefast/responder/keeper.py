@@ -10,6 +10,7 @@ from pxefast.config import Session
 from pxefast.errors import PxefastError
 from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
+from pxefast.responder.courier import Courier
 from pxefast.responder.pauses import budget_exhausted, no_database
 from pxefast.responder.view import View
 from pxefast.site.budget import Budget
@@ -23,10 +24,11 @@ _SECONDS = 0.2
 _LEDGER_SECONDS = 1.0
 _SWEEP_SECONDS = 10.0
 _SETTINGS_SECONDS = 60.0
+_CONTENT_SECONDS = 1.0
 
 
 class Keeper:
-    """The thread. `barrier` None in a dry run, which writes nothing."""
+    """The thread. `barrier` None in a dry run, which writes nothing; `courier` None where nobody brings content."""
 
     def __init__(
         self,
@@ -36,7 +38,9 @@ class Keeper:
         barrier: Barrier | None,
         session: Session,
         audit: Audit,
+        courier: Courier | None,
     ) -> None:
+        self._courier = courier
         self._store = store
         self._ledger = ledger
         self._view = view
@@ -60,6 +64,8 @@ class Keeper:
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
+        if self._courier is not None:
+            self._courier.stop()
 
     def problems(self) -> list[str]:
         """What of its work cannot be done at the moment."""
@@ -75,6 +81,8 @@ class Keeper:
                 continue
             self._do("ledger", _LEDGER_SECONDS, self._follow_ledger)
             self._do("sweep", _SWEEP_SECONDS, self._sweep)
+            if self._courier is not None:
+                self._do("content", _CONTENT_SECONDS, self._courier.tick)
             self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
 
     def _tell_what_is_off(self) -> None:

@@ -18,6 +18,7 @@ from pxefast.decide import DistributionPoint
 from pxefast.errors import CannotBind, CannotOpen
 from pxefast.responder.audit import Audit, reason_dict
 from pxefast.responder.barrier import Barrier
+from pxefast.responder.courier import Courier
 from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Gates
 from pxefast.responder.halt import Halt
@@ -47,7 +48,8 @@ _PATIENCE_SECONDS = 2.0
 class Service:
     """One distribution point, serving until it is told to stop. With `dry_run` it decides, tells, and answers nobody.
 
-    Raises CannotBind, CannotOpen, SiteError, ExclusionError when it cannot begin.
+    `courier` is the command that brings content here when some is ordered; None: nobody does. Raises CannotBind,
+    CannotOpen, SiteError, ExclusionError when it cannot begin.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Service:
         library: Library,
         stream: TextIO,
         dry_run: bool = False,
+        courier: Sequence[str] | None = None,
     ) -> None:
         _check(store)
         self._lock = Lock(home / "run")
@@ -79,9 +82,11 @@ class Service:
         halt = Halt(home, settings.safety.halt_file)
         self._view = View(store, library, settings, halt, self._publish, self.audit.tell)
         self._barrier = Barrier(store, ledger, Journal(journal_folder(home)), self._view)
-        self._keeper = Keeper(
-            store, ledger, self._view, None if dry_run else self._barrier, settings.session, self.audit
-        )
+        self._courier: Courier | None = None
+        if courier is not None and not dry_run:
+            self._courier = Courier(courier, store, library, settings.content.validate_hours, self.audit)
+        barrier = None if dry_run else self._barrier
+        self._keeper = Keeper(store, ledger, self._view, barrier, settings.session, self.audit, self._courier)
         self._memory = Memory()
         self._answers = Answers(
             self._server,
@@ -250,6 +255,7 @@ class Service:
                     "boot_images": len(site.boot_images),
                     "excluded": len(view.exclusion_file.exclusions.macs),
                 },
+                "content": self._courier and self._courier.work,
                 "ledger": self._keeper.states,
                 "budget": budget and budget._asdict(),
                 "problems": problems,
