@@ -43,12 +43,16 @@ conformance: $(VENV)/built
 firmware: $(VENV)/built
 	PXEFAST_REQUIRE_FIRMWARE=1 $(BIN)/python -m pytest tests/firmware
 
-# Needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz). SECONDS a target.
+# Needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz). SECONDS a target; Rust's, then Python's.
 SECONDS ?= 600
-fuzz:
+fuzz: $(VENV)/built
 	cd tests/fuzz && for target in dhcp tftp; do \
 		mkdir -p corpus/$$target && \
 		cargo +nightly fuzz run --fuzz-dir . $$target corpus/$$target seeds/$$target -- -max_total_time=$(SECONDS) || exit 1; \
+	done
+	$(BIN)/python -m pip install --group fuzz
+	for target in hive wim xml; do \
+		$(BIN)/python -m tests.fuzz.run $$target -max_len=16384 -max_total_time=$(SECONDS) || exit 1; \
 	done
 
 bench: $(VENV)/built

@@ -11,6 +11,7 @@ from pxefast.content.regf import Key, Value
 from pxefast.errors import ContentError
 
 from .. import wims
+from .bare_wim import image, resource
 
 KINDS: dict[str, dict[str, Any]] = {
     "none": {"compress": "none"},
@@ -167,26 +168,6 @@ def test_wimlib_finds_version_and_language_in_hives_of_ours(tmp_path: Path) -> N
     assert (boot.build, boot.languages, boot.default_language) == (26100, ("en-US",), "en-US")
     assert boot.version is not None
     assert boot.version.startswith("10.0.26100")
-
-
-HEADER = struct.Struct("<8sIIII16sHHI24s24s24sI24s60x")
-
-
-def resource(offset: int, size: int, flags: int = 2, original: int | None = None) -> bytes:
-    return struct.pack("<QQQ", size | flags << 56, offset, size if original is None else original)
-
-
-def image(
-    text: str | bytes = '<WIM><IMAGE INDEX="1"/></WIM>',
-    images: int = 1,
-    boot_index: int = 1,
-    **changed: bytes,
-) -> bytes:
-    """A file with a header, XML and nothing else."""
-    raw = text if isinstance(text, bytes) else b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass")
-    parts = {"blobs": resource(0, 50), "xml": resource(208, len(raw)), "boot": resource(0, 50), **changed}
-    fields = (b"MSWIM\0\0\0", 208, 0x10D00, 0x40002, 32768, bytes(16), 1, 1, images)
-    return HEADER.pack(*fields, parts["blobs"], parts["xml"], parts["boot"], boot_index, bytes(24)) + raw
 
 
 def read(tmp_path: Path, data: bytes) -> wim.WimInfo:
