@@ -250,6 +250,37 @@ def test_a_wim_that_is_elsewhere_is_shown_as_it_was_packaged(added: wims.Wim, do
     assert (inside["edition"], inside["boots"]) == ("WindowsPE", ["bios", "uefi"])
 
 
+def test_a_wim_whose_files_cannot_be_listed_is_shown_as_its_header_says(
+    added: wims.Wim, done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wims.make(added.path, build=26200)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    inside = shown(done)["windows_pe"]
+    assert "apt install wimtools" in inside["unreadable"]
+    assert (inside["build"], inside["boots"]) == (26200, ["bios", "uefi"])
+
+
+def test_two_images_that_call_themselves_the_same_want_a_name(
+    added: wims.Wim, run: Any, done: Done, tmp_path: Path
+) -> None:
+    result = run("boot-image", "add", str(added.path))
+    assert (result.code, "--name" in result.err) == (1, True)
+    done("boot-image", "add", str(added.path), "--name", "again")
+
+
+def test_another_folder_takes_the_place_of_an_images_own(
+    site: Path, run: Any, done: Done, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer"
+    shutil.copytree(site, newer)
+    result = run("boot-image", "set", "PS100001", "--source", str(newer))
+    assert "pxefast content redistribute PS100001" in result.err
+    assert (shown(done)["source"], shown(done)["revision"]) == (str(newer), 2)
+    (newer / "grubx64.efi").unlink()
+    assert run("boot-image", "set", "PS100001", "--source", str(newer)).code == 1
+    assert shown(done)["revision"] == 2
+
+
 def test_files_are_put_into_a_copy_and_the_first_wim_stays_as_it_was(
     added: wims.Wim, run: Any, done: Done, tmp_path: Path, home: Path
 ) -> None:

@@ -21,7 +21,7 @@ from pxefast.cli.options import (
     choice,
 )
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
-from pxefast.errors import UsageError
+from pxefast.errors import AlreadyExists, UsageError
 
 if TYPE_CHECKING:
     from pxefast.content.library import Published
@@ -87,7 +87,8 @@ def add(
 ) -> None:
     """Add a boot image: a WIM with Windows PE, or a folder.
 
-    It is PXE-enabled unless --no-pxe is given, and boots nothing before it is distributed. What a WIM lacks is told.
+    A folder needs --name, --arch and --boot-program. What a WIM lacks is told. The image is PXE-enabled unless --no-pxe
+    is given, and boots nothing before it is distributed.
     """
     from pxefast.cli.image_folder import file_of, names_of, programs_of
     from pxefast.cli.windows_pe import authority, examine
@@ -102,6 +103,8 @@ def add(
             raise UsageError(f"--boot-program and --launch-file are for a folder, and {source} is a file")
         wim, ca = source.resolve(), authority(boot_ca)
         architecture, own_name, sdi = examine(wim, stated, ca, boot_sdi)
+        if name is None and any(row.name.casefold() == own_name.casefold() for row in images.all()):
+            raise AlreadyExists(f"there is a boot image {own_name!r} already; name this one with --name")
         row = images.add_windows_pe(
             name or own_name,
             architecture,

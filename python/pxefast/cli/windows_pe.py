@@ -54,19 +54,20 @@ def examine(
 def facts(row: BootImageRow, published: Published | None) -> dict[str, Any] | None:
     """What is in an image's WIM now, as JSON has it; None for an image of another kind.
 
-    Where the WIM cannot be read here: what was packaged of it, and `unreadable` says why.
+    What cannot be read here is as it was packaged, and `unreadable` says why.
     """
     if row.kind != "windows-pe":
         return None
     from pxefast.content import bootfiles, wim
 
+    known = {} if published is None else dict(published.facts)
     try:
         info = wim.read(row.source)
+        known |= bootfiles.describe(info, None)
         plan = bootfiles.survey(row.source, info, row.architecture, row.boot_ca, row.boot_sdi)
         return {**bootfiles.describe(info, plan), "unreadable": None}
     except PxefastError as error:
-        packaged = {} if published is None else dict(published.facts)
-        return {**packaged, "unreadable": str(error)}
+        return {**known, "unreadable": str(error)}
 
 
 def missing_words(missing: list[dict[str, Any]]) -> dict[str, str]:

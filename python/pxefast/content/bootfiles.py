@@ -167,10 +167,10 @@ def collect(
     return Collected(sorted(files), describe(info, chosen), list(chosen.missing))
 
 
-def describe(info: wims.WimInfo, chosen: Plan) -> dict[str, Any]:
-    """What people want to know of an image, as JSON has it."""
+def describe(info: wims.WimInfo, chosen: Plan | None) -> dict[str, Any]:
+    """What people want to know of an image, as JSON has it; without a plan what its header and XML say."""
     image = info.boot
-    return {
+    facts = {
         "image_name": image.name,
         "edition": image.edition,
         "version": image.version,
@@ -179,6 +179,11 @@ def describe(info: wims.WimInfo, chosen: Plan) -> dict[str, Any]:
         "compression": info.compression,
         "images": len(info.images),
         "boot_index": info.boot_index,
+    }
+    if chosen is None:
+        return facts
+    return {
+        **facts,
         "boot_ca": chosen.boot_ca,
         "authorities": list(chosen.authorities),
         "boot_sdi": chosen.boot_sdi,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pxefast.content.text import harmless
 from pxefast.errors import CannotOpen, ContentError
 
 if TYPE_CHECKING:
@@ -109,4 +110,4 @@ def _reason(said: str) -> str:
     """What wimlib-imagex called an error, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line.removeprefix("[ERROR] ") for line in lines if line.startswith("[ERROR] ")]
-    return (errors or lines or ["nothing"])[0]
+    return harmless((errors or lines or ["nothing"])[0])
