@@ -1,4 +1,5 @@
 import struct
+import subprocess
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -180,6 +181,14 @@ def test_every_reader_finds_every_value_of_a_store(store: Ramdisk, file: Path) -
                 assert (name, int(text, 16)) == ("REG_DWORD", int.from_bytes(data, "little"))
             case _:
                 assert name == "REG_MULTI_SZ"
+
+
+def test_a_store_can_be_edited_by_a_tool_of_others_and_is_read_then(file: Path) -> None:
+    file.write_bytes(bcd.build(PE))
+    commands = f"cd Objects\\{OPTIONS}\\Elements\nadd 35000001\ncd 35000001\nsetval 1\nElement\nhex:3:07,00,00,00\ncommit\n"
+    subprocess.run(["hivexsh", "-w", str(file)], input=commands, text=True, check=True)
+    options = described(file.read_bytes())[OPTIONS]
+    assert (options["ramdiskimageoffset"], options["ramdisktftpblocksize"]) == (7, 4096)
 
 
 @pytest.mark.parametrize("store", BOTH, ids=lambda store: f"{store.firmware}-{store.shape}")

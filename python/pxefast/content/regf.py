@@ -27,7 +27,7 @@ _LARGEST_DATA = 16344
 # One list cell of a bin; more needs an index of lists, which no BCD store has.
 _MOST_KEYS = (_BLOCK - _BIN_HEADER - 8) // 8
 _LONGEST_NAME = 255
-# A BCD store is 8 to 100 KiB deep in four levels; what is read may be anything.
+# A BCD store has 8 to 100 KiB and four levels; what is read may be anything.
 LARGEST_HIVE = 4 << 20
 _DEEPEST = 32
 
@@ -143,7 +143,7 @@ class _Bins:
 
     def __init__(self, written_at: int) -> None:
         self._body = bytearray()
-        self._written_at = written_at
+        self.written_at = written_at
         self._room = 0
 
     def reserve(self, size: int) -> int:
@@ -152,7 +152,7 @@ class _Bins:
         if whole > self._room:
             self._finish()
             length = (whole + _BIN_HEADER + _BLOCK - 1) // _BLOCK * _BLOCK
-            stamp = 0 if self._body else self._written_at
+            stamp = 0 if self._body else self.written_at
             self._body += struct.pack("<4sIIQQI", b"hbin", len(self._body), length, 0, stamp, 0)
             self._room = length - _BIN_HEADER
         offset = len(self._body)
@@ -205,7 +205,7 @@ def _write_key(bins: _Bins, key: Key, offset: int, parent: int, security: int, f
     key_list = bins.add(struct.pack("<2sH", b"lf", len(below)) + b"".join(entries)) if below else _NONE
     name = _ascii(key.name)
     header = _KEY.pack(
-        b"nk", _ONE_BYTE_KEY_NAME | flags, bins._written_at, 0, parent, len(below), 0, key_list, _NONE,
+        b"nk", _ONE_BYTE_KEY_NAME | flags, bins.written_at, 0, parent, len(below), 0, key_list, _NONE,
         len(values), value_list, security, _NONE,
         max((2 * len(child.name) for child in below), default=0), 0,
         max((2 * len(value.name) for value in key.values), default=0),
