@@ -38,7 +38,7 @@ fn benches(criterion: &mut Criterion) {
         });
     });
     let parsed = Packet::parse(&packet).expect("a captured packet");
-    let answer = Answer { ask: Ask::Discover, server: Ipv4Addr::new(192, 0, 2, 10), boot_file: b"" };
+    let answer = Answer { ask: Ask::Discover, server: Ipv4Addr::new(192, 0, 2, 10), boot_file: b"", windows: &[] };
     let mut buffer = [0; 1472];
     group.bench_function("answer", |bencher| bencher.iter(|| emit(&answer, black_box(&parsed), &mut buffer)));
     group.finish();

@@ -46,7 +46,7 @@ fn torment(seed: u64) -> Luck {
     let window = [1, 2, 3, 4, 7, 16, 63, 64][random.below(8) as usize];
     let whole = u64::from(block) * random.below(3 * u64::from(window) + 2);
     let size = (whole + [0, 1, u64::from(block) - 1][random.below(3) as usize]).saturating_sub(random.below(2));
-    let variable = (random.below(2) == 0).then_some(64);
+    let variable = random.below(2) == 0;
     let agreed = Agreed { block, window, variable, size_asked: random.below(2) == 0, ..Agreed::default() };
     let acknowledge = random.below(4) > 0;
     let terms = Terms { agreed, size, acknowledge, gated: true, retransmit: 500_000 };

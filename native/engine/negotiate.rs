@@ -21,9 +21,13 @@ const OVERHEAD: u32 = 32;
 pub const DEFAULT_BLOCK: u16 = 512;
 /// What a client asks for that wants to vary its window, and what grants it (W-107).
 pub const VARIABLE: (u64, u64) = (31_416, 27_182);
-/// What a transfer may have in flight (safety T4).
-const IN_FLIGHT: u32 = 1 << 20;
+/// The most blocks that a client can want next: it waits for as many as it said, so that less would stall it.
+const WISH: u16 = 255;
+/// What a transfer may have in flight, in bytes (safety T4), and what where the client varies its window.
+const IN_FLIGHT: (u32, u32) = (1 << 20, 4 << 20);
 
+/// Blocks that a client may ask for, in bytes (RFC 2348).
+const BLOCKS: std::ops::RangeInclusive<u64> = 8..=65_464;
 /// Windows that a client may ask for, in blocks (RFC 7440).
 const WINDOWS: std::ops::RangeInclusive<u64> = 1..=65_535;
 
@@ -34,8 +38,8 @@ pub struct Agreed {
     pub block: u16,
     /// Blocks in a window, 1 to 64 (RFC 7440).
     pub window: u16,
-    /// The largest window, where the client may vary it: each of its ACKs says how many blocks it wants next (W-107).
-    pub variable: Option<u16>,
+    /// The client may vary its window: each of its ACKs says how many blocks it wants next (W-107).
+    pub variable: bool,
     /// Seconds between retransmissions, when the client asked for them (RFC 2349).
     pub timeout: Option<u8>,
     /// The client asked for the size (RFC 2349): it may end here (W-97).
@@ -44,14 +48,18 @@ pub struct Agreed {
 
 impl Default for Agreed {
     fn default() -> Agreed {
-        Agreed { block: DEFAULT_BLOCK, window: 1, variable: None, timeout: None, size_asked: false }
+        Agreed { block: DEFAULT_BLOCK, window: 1, variable: false, timeout: None, size_asked: false }
     }
 }
 
 impl Agreed {
     /// Blocks in the largest window that the client may come to.
     pub fn largest_window(&self) -> u16 {
-        self.variable.unwrap_or(self.window)
+        if self.variable {
+            self.window.max(WISH)
+        } else {
+            self.window
+        }
     }
 }
 
@@ -71,10 +79,13 @@ pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, path: Path) -
     let number = |name| options.get_ignore_case(name).and_then(tftp::decimal);
     let varies = number(b"msftwindow") == Some(VARIABLE.0);
     let windowed = number(b"windowsize").is_some_and(|asked| WINDOWS.contains(&asked));
+    let asked_block = number(b"blksize").filter(|asked| BLOCKS.contains(asked));
     let carried = u16::try_from(path.mtu.saturating_sub(OVERHEAD)).unwrap_or(u16::MAX);
     let in_fragments = if varies { bounds.block_windows } else { path.told.min(bounds.block_windows) };
     let most = if bounds.block == 0 { carried } else { bounds.block }.max(in_fragments).clamp(8, 65_464);
-    let mut agreed = Agreed::default();
+    let block = asked_block.map_or(DEFAULT_BLOCK, |asked| u16::try_from(asked).unwrap_or(most).min(most));
+    let varied_fits = u32::from(WISH) * u32::from(block) <= IN_FLIGHT.1;
+    let mut agreed = Agreed { block, ..Agreed::default() };
     let mut granted = Granted { entries: [(&[], 0); 5], len: 0 };
     let mut window = None;
     for (name, value) in options {
@@ -82,15 +93,14 @@ pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, path: Path) -
         if granted.has(name) {
             continue;
         }
-        if name.eq_ignore_ascii_case(b"blksize") && (8..=65_464).contains(&asked) {
-            agreed.block = u16::try_from(asked).unwrap_or(most).min(most);
-            granted.push(name, u64::from(agreed.block));
+        if name.eq_ignore_ascii_case(b"blksize") && BLOCKS.contains(&asked) {
+            granted.push(name, u64::from(block));
         } else if name.eq_ignore_ascii_case(b"windowsize") && WINDOWS.contains(&asked) {
             agreed.window = u16::try_from(asked).unwrap_or(u16::MAX).min(bounds.window.clamp(1, 64));
             window = Some(granted.len);
             granted.push(name, 0);
-        } else if name.eq_ignore_ascii_case(b"msftwindow") && varies && windowed {
-            agreed.variable = Some(bounds.window.clamp(1, 64));
+        } else if name.eq_ignore_ascii_case(b"msftwindow") && varies && windowed && varied_fits {
+            agreed.variable = true;
             granted.push(name, VARIABLE.1);
         } else if name.eq_ignore_ascii_case(b"timeout") && (1..=255).contains(&asked) {
             agreed.timeout = u8::try_from(asked).ok();
@@ -103,9 +113,8 @@ pub fn agree<'a>(options: Options<'a>, size: u64, bounds: &Bounds, path: Path) -
             }
         }
     }
-    let carries = u16::try_from(IN_FLIGHT / u32::from(agreed.block).max(1)).unwrap_or(u16::MAX);
+    let carries = u16::try_from(IN_FLIGHT.0 / u32::from(block).max(1)).unwrap_or(u16::MAX);
     agreed.window = agreed.window.min(carries.max(1));
-    agreed.variable = agreed.variable.map(|most| most.min(carries.max(1)));
     if let Some(entry) = window.and_then(|place| granted.entries.get_mut(place)) {
         entry.1 = u64::from(agreed.window);
     }
@@ -196,25 +205,34 @@ mod tests {
     #[test]
     fn at_most_one_mebibyte_is_in_flight_whatever_is_asked() {
         let bounds = Bounds { block: 65_464, ..BOUNDS };
-        let asked = b"windowsize\x0065535\0blksize\x0065464\0msftwindow\x0031416\0";
-        let (agreed, oack) = agreed(asked, 9, bounds, 65_536);
-        assert_eq!((agreed.window, agreed.variable, agreed.block), (16, Some(16), 65_464));
-        assert_eq!(oack, [("windowsize".into(), 16), ("blksize".into(), 65_464), ("msftwindow".into(), 27_182)]);
+        let (holds, oack) = agreed(b"windowsize\x0065535\0blksize\x0065464\0", 9, bounds, 65_536);
+        assert_eq!((holds.window, holds.block), (16, 65_464));
+        assert_eq!(oack, [("windowsize".into(), 16), ("blksize".into(), 65_464)]);
+    }
+
+    #[test]
+    fn a_window_that_could_grow_beyond_four_mebibytes_is_not_made_variable() {
+        for (block, variable) in [(512, true), (16_384, true), (16_448, true), (16_449, false), (65_464, false)] {
+            let asked = format!("msftwindow\x0031416\0windowsize\x0064\0blksize\0{block}\0");
+            let (holds, oack) = agreed(asked.as_bytes(), 9, Bounds { block: 65_464, ..BOUNDS }, 1500);
+            assert_eq!((holds.block, holds.variable), (block, variable));
+            assert_eq!(oack.len(), if variable { 3 } else { 2 }, "{block}");
+        }
     }
 
     #[test]
     fn the_boot_managers_request_is_granted_as_in_example_e9a_wherever_its_own_option_stands() {
         let (holds, oack) =
             agreed(b"tsize\x000\0blksize\x001456\0windowsize\x004\0msftwindow\x0031416\0", 16_384, BOUNDS, 1500);
-        let windows = Agreed { block: 1456, window: 4, variable: Some(64), size_asked: true, ..Agreed::default() };
-        assert_eq!((holds, holds.largest_window()), (windows, 64));
+        let windows = Agreed { block: 1456, window: 4, variable: true, size_asked: true, ..Agreed::default() };
+        assert_eq!((holds, holds.largest_window()), (windows, 255));
         let sizes = [("tsize".into(), 16_384), ("blksize".into(), 1456), ("windowsize".into(), 4)];
         assert_eq!(oack[..3], sizes);
         assert_eq!(oack[3..], [("msftwindow".into(), 27_182)]);
         let (before, oack) = agreed(b"MsftWindow\x0031416\0WINDOWSIZE\x004\0", 9, BOUNDS, 1500);
-        assert_eq!((before.window, before.variable), (4, Some(64)));
+        assert_eq!((before.window, before.variable), (4, true));
         assert_eq!(oack, [("MsftWindow".into(), 27_182), ("WINDOWSIZE".into(), 4)]);
-        assert_eq!(agreed(b"windowsize\x004\0", 9, BOUNDS, 1500).0.variable, None);
+        assert!(!agreed(b"windowsize\x004\0", 9, BOUNDS, 1500).0.variable);
     }
 
     #[test]
@@ -222,7 +240,7 @@ mod tests {
         for bad in ["31415", "27182", "031416x", "", "1"] {
             let asked = format!("windowsize\x004\0msftwindow\0{bad}\0");
             let (holds, oack) = agreed(asked.as_bytes(), 9, BOUNDS, 1500);
-            assert_eq!((holds.variable, oack), (None, vec![("windowsize".into(), 4)]), "{bad}");
+            assert_eq!((holds.variable, oack), (false, vec![("windowsize".into(), 4)]), "{bad}");
         }
         for alone in [
             "msftwindow\x0031416\0",

@@ -83,7 +83,7 @@ pub enum Habit {
     UBoot,
     /// With `msftwindow` (W-107): doubles its window up to 64, halves it at a gap and after 1 s of silence; else RFC 7440.
     Bootmgr,
-    /// With `msftwindow`, but wants any window, 0 and beyond what is granted too, or says nothing of it.
+    /// With `msftwindow`, but wants any window, or says nothing of it (0).
     Moody,
 }
 
@@ -94,9 +94,9 @@ impl Habit {
     /// What such a receiver agrees on with a server: windows of every kind over the seeds, blocks of 1000 bytes.
     pub fn agreed(self, seed: u64) -> Agreed {
         let (window, variable) = match self {
-            Habit::Edk2 | Habit::Rfc7440 => ([1, 4, 16, 64][seed as usize % 4], None),
-            Habit::Bootmgr | Habit::Moody => ([1, 4, 16, 64][seed as usize % 4], Some(64)),
-            Habit::Pxelinux | Habit::Grub | Habit::UBoot => (1, None),
+            Habit::Edk2 | Habit::Rfc7440 => ([1, 4, 16, 64][seed as usize % 4], false),
+            Habit::Bootmgr | Habit::Moody => ([1, 4, 16, 64][seed as usize % 4], true),
+            Habit::Pxelinux | Habit::Grub | Habit::UBoot => (1, false),
         };
         Agreed { block: 1000, window, variable, size_asked: true, ..Agreed::default() }
     }
@@ -161,7 +161,7 @@ impl Receiver {
     fn wish(&mut self) -> u8 {
         let wish = match self.habit {
             Habit::Bootmgr => self.window,
-            Habit::Moody => self.random.below(70),
+            Habit::Moody => self.random.below(256),
             Habit::Edk2 | Habit::Pxelinux | Habit::Grub | Habit::Rfc7440 | Habit::UBoot => 0,
         };
         if self.habit == Habit::Moody && wish > 0 {

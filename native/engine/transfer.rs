@@ -309,8 +309,8 @@ impl Transfer {
 
     /// The next window is as long as the peer wants it, where it may vary it.
     fn want(&mut self, wanted: u8) {
-        if let (Some(most), 1..) = (self.agreed.variable, wanted) {
-            self.window = u16::from(wanted).min(most);
+        if self.agreed.variable && wanted > 0 {
+            self.window = u16::from(wanted);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::engine::limits::{Clients, Excess, Limits};
 use crate::engine::negotiate::{agree, Bounds, Path};
 use crate::engine::transfer::{Event, Outcome, Terms, Transfer};
 use crate::sys::poll::{Bell, Interest, Poll};
-use crate::sys::udp::{Batch, Received, Socket, ToSend};
+use crate::sys::udp::{Batch, Received, Socket, ToSend, WINDOW};
 use crate::sys::{clock, random};
 use crate::wire::name::Name;
 use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
@@ -363,8 +363,9 @@ impl Pump {
         let (agreed, granted) = agree(request.options.clone(), published.size, &self.settings.bounds, path);
         let mut acknowledgment = [0; ACKNOWLEDGMENT];
         let length = tftp::emit_oack(&mut acknowledgment, granted.iter()).map_err(|_| Counter::TftpNoSocket)?;
-        let in_flight = 2 * i32::from(agreed.largest_window()) * (i32::from(agreed.block.min(16_384)) + 256);
-        socket.set_send_buffer(in_flight);
+        // A longer window goes out as the socket empties: what waits there is memory that many transfers share.
+        let window = usize::from(agreed.largest_window()).min(WINDOW);
+        socket.set_send_buffer(2 * window as i32 * (i32::from(agreed.block.min(16_384)) + 256));
         self.shared.make_room(&agreed);
         self.shared.poll.add(&socket, token, Interest::Read).map_err(|_| Counter::TftpNoSocket)?;
         let terms = Terms {

@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub stats: Arc<Stats>,
     /// Windows leave by segment offload where a block fits the path.
     pub offload: bool,
-    /// One window's bytes; grows to the largest window agreed.
+    /// The bytes of one window, or of a piece of a longer one; grows to the largest agreed.
     buffer: Vec<u8>,
 }
 
@@ -37,9 +37,9 @@ impl Shared {
         Shared { poll, control, stats, offload, buffer: Vec::new() }
     }
 
-    /// Makes room for a window before its transfer begins, so that the steady loop never allocates.
+    /// Makes room for a window, or a piece of a longer one, before its transfer begins, so that the steady loop never allocates.
     pub fn make_room(&mut self, agreed: &Agreed) {
-        let bytes = usize::from(agreed.block) * usize::from(agreed.largest_window());
+        let bytes = usize::from(agreed.block) * usize::from(agreed.largest_window()).min(WINDOW);
         if self.buffer.len() < bytes {
             self.buffer.resize(bytes, 0);
         }
@@ -175,14 +175,34 @@ impl Running {
     }
 
     fn send_blocks(&mut self, first: u64, count: usize, shared: &mut Shared, now: Time) {
+        let mut sent = 0;
+        while sent < count {
+            let piece = (count - sent).min(WINDOW);
+            let Some(left) = self.send_piece(first + sent as u64, piece, shared, now) else { return };
+            sent += left;
+            if left < piece {
+                shared.stats.count(Counter::TftpHeldBack);
+                self.transfer.held_back(first + sent as u64);
+                self.wants_room = shared.poll.change(&self.socket, self.token, Interest::ReadWrite).is_ok();
+                return;
+            }
+        }
+    }
+
+    /// Sends at most [`WINDOW`] blocks; how many the socket took, or `None` where an error ended or will end it.
+    fn send_piece(&mut self, first: u64, count: usize, shared: &mut Shared, now: Time) -> Option<usize> {
         let block = usize::from(self.transfer.agreed().block);
         let offset = (first - 1).saturating_mul(block as u64);
         let left = self.published.size.saturating_sub(offset);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(count.saturating_mul(block));
-        let Some(data) = shared.buffer.get_mut(..length) else { return self.fail(shared, now) };
-        if self.source.read_exact_at(data, offset).is_err() {
-            return self.fail(shared, now);
-        }
+        let read = shared.buffer.get_mut(..length).and_then(|data| {
+            self.source.read_exact_at(data, offset).ok()?;
+            Some(&*data)
+        });
+        let Some(data) = read else {
+            self.fail(shared, now);
+            return None;
+        };
         let mut headers = [[0; 4]; WINDOW];
         for (header, number) in headers.iter_mut().zip(first..).take(count) {
             *header = tftp::data_header(seq::to_wire(number));
@@ -195,18 +215,17 @@ impl Running {
             shared.stats.count(Counter::OffloadGivenUp);
             sent = self.socket.send_window(headers, data, block, false);
         }
-        let left_socket = match &sent {
-            Ok(left_socket) => *left_socket,
-            Err(error) if is_full(error) => 0,
-            Err(_) => return self.judge(sent.map(|_| ()), shared, now),
+        let taken = match sent {
+            Ok(taken) => taken,
+            Err(error) if is_full(&error) => 0,
+            Err(error) => {
+                self.judge(Err(error), shared, now);
+                return None;
+            }
         };
-        shared.stats.add(Counter::TftpBlocks, left_socket as u64);
-        shared.stats.add(Counter::TftpBytes, length.min(left_socket.saturating_mul(block)) as u64);
-        if left_socket < count {
-            shared.stats.count(Counter::TftpHeldBack);
-            self.transfer.held_back(first + left_socket as u64);
-            self.wants_room = shared.poll.change(&self.socket, self.token, Interest::ReadWrite).is_ok();
-        }
+        shared.stats.add(Counter::TftpBlocks, taken as u64);
+        shared.stats.add(Counter::TftpBytes, length.min(taken.saturating_mul(block)) as u64);
+        Some(taken)
     }
 
     /// The file is not what was published any more: better no file than a wrong one (safety T19).

@@ -344,7 +344,7 @@ impl Transfer {
 
     #[getter]
     fn variable_window(&self) -> bool {
-        self.0.agreed.variable.is_some()
+        self.0.agreed.variable
     }
 
     #[getter]
