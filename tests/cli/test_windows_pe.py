@@ -464,8 +464,8 @@ main(words)
     [
         (("customize", "_copy"), "after", 1),
         (("wimlib", "add"), "after", 1),
-        (("customize", "_sync"), "before", 1),
-        (("customize", "_sync"), "after", 1),
+        (("customize", "place"), "before", 1),
+        (("customize", "place"), "after", 1),
         (("images", "set"), "before", 1),
         (("images", "set"), "after", 2),
     ],

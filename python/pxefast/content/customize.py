@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pxefast.content import wim as wims
 from pxefast.content import wimlib
+from pxefast.content.durable import place, sync
 from pxefast.errors import CannotOpen, ContentError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Copies:
                 raise ContentError(
                     f"{source}: the changed copy would boot another image; nothing was changed"
                 )
-            _place(unfinished, target)
+            sync(unfinished)
+            place(unfinished, target)
         except OSError as error:
             raise ContentError(f"cannot write {unfinished}: {error.strerror}") from None
         finally:
@@ -190,18 +192,3 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
 
 def _named(progress: Progress | None, what: str) -> Progress | None:
     return None if progress is None else lambda done, total, _: progress(done, total, what)
-
-
-def _place(unfinished: Path, target: Path) -> None:
-    """Give a written file its name, durably."""
-    _sync(unfinished)
-    unfinished.rename(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pxefast.content.durable import place, sync
 from pxefast.content.manifest import Manifest, blob_path
 from pxefast.content.source import Progress
 from pxefast.errors import CannotOpen, ContentError
@@ -144,7 +145,7 @@ class Library:
                 (self._images / f"{image_id}.json").rename(self._images / f"{image_id}.damaged")
             except FileNotFoundError:
                 return
-            _sync_folder(self._images)
+            sync(self._images)
 
     def remove(self, image_id: str) -> bool:
         """Withdraw an image's files; False if it was neither published nor withdrawn."""
@@ -152,7 +153,7 @@ class Library:
             there = self.holds(image_id)
             for suffix in _MANIFESTS:
                 (self._images / f"{image_id}{suffix}").unlink(missing_ok=True)
-            _sync_folder(self._images)
+            sync(self._images)
             self._collect()
         # Whoever brings it at this moment finds its folder gone, and says so.
         shutil.rmtree(self._partial / image_id, ignore_errors=True)
@@ -220,7 +221,7 @@ class Library:
         try:
             with self._turn():
                 for sha256, path in arrived.items():
-                    _place(path, self.folder / blob_path(sha256))
+                    place(path, self.folder / blob_path(sha256))
                 gone = next((file for file in files if not (self.folder / file.blob).exists()), None)
                 if gone is not None:
                     raise ContentError(f"{gone.name} was removed from the library meanwhile; do it again")
@@ -240,7 +241,7 @@ class Library:
                 file.flush()
                 os.fchmod(writer, mode)
                 os.fsync(writer)
-            _place(Path(name), target)
+            place(Path(name), target)
         finally:
             Path(name).unlink(missing_ok=True)
 
@@ -291,24 +292,6 @@ def hash_file(path: Path) -> str:
     """The SHA-256 of a file. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _place(written: Path, target: Path) -> None:
-    """Give a durable file its name, durably."""
-    if not target.parent.is_dir():
-        target.parent.mkdir()
-        _sync_folder(target.parent.parent)
-    written.rename(target)
-    _sync_folder(target.parent)
 
 
 def _read_manifest(path: Path) -> Published:
