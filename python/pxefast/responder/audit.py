@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
 from pxefast.config import Log
 from pxefast.decide import Reason
+from pxefast.responder.cases import Answer
 from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Passage
 from pxefast.responder.handed import Handed
 from pxefast.responder.lines import Lines
-from pxefast.responder.reply import Answer
 from pxefast.responder.reports import Reported
+from pxefast.responder.sessions import Handout
 from pxefast.site.ledger import Swept
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ class Audit:
             giaddr=fields.giaddr,
             ciaddr=fields.ciaddr,
             relay_agent=_hex(answer.question.relay_agent),
+            **({} if answer.handout is None else _handed_out(answer.handout)),
         )
 
     def launched(self, passage: Passage) -> None:
@@ -188,6 +191,14 @@ class Audit:
 def reason_dict(reason: Reason) -> dict[str, str]:
     """A reason as every event has it."""
     return {"code": reason.code, "text": reason.text, "rule": reason.rule}
+
+
+def _handed_out(handout: Handout) -> dict[str, object]:
+    """What went with an answer: the decoded store of this boot (B-50), and what could not be told."""
+    return {
+        "windows": None if handout.store is None else {"bcd": handout.files[0][0], **asdict(handout.store)},
+        "left_out": list(handout.left_out),
+    }
 
 
 def _request_line(answer: Answer) -> str:

@@ -13,20 +13,27 @@ from typing import NamedTuple
 from pxefast.decide import Reason
 from pxefast.responder.pauses import journal_broken
 from pxefast.responder.view import View
+from pxefast.site import session_facts
 from pxefast.site.journal import Journal
 from pxefast.site.launches import Launch, LaunchResult
 from pxefast.site.ledger import Claim, ClaimResult, Ledger
+from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
 
 __all__ = ["Barrier", "Verdict"]
 
 
 class Verdict(NamedTuple):
-    """The results in the order of what was asked, or `failed`: nothing is known, and nothing may be sent."""
+    """The results in the order of what was asked, or `failed`: nothing is known, and nothing may be sent.
+
+    `facts` answers what was asked of the site for boots that nothing is claimed for, unless `unread` says why not.
+    """
 
     claims: Sequence[ClaimResult] = ()
     launches: Sequence[LaunchResult] = ()
     failed: Reason | None = None
+    facts: Sequence[SessionFacts] = ()
+    unread: Reason | None = None
 
 
 class Barrier:
@@ -40,8 +47,26 @@ class Barrier:
         # The loop and the keeper both write the journal.
         self._turn = threading.Lock()
 
-    def commit(self, claims: Sequence[Claim], launches: Sequence[Launch]) -> Verdict:
-        """Make claims and launches durable, all together. Raises nothing."""
+    def commit(
+        self, claims: Sequence[Claim], launches: Sequence[Launch], asks: Sequence[Ask] = ()
+    ) -> Verdict:
+        """Make claims and launches durable, all together, and read what `asks` want. Raises nothing."""
+        verdict = self._commit(claims, launches)
+        return self._read(asks, verdict) if asks else verdict
+
+    def _read(self, asks: Sequence[Ask], verdict: Verdict) -> Verdict:
+        gone = self._view.database_gone()
+        if gone is not None:
+            return verdict._replace(unread=gone)
+        try:
+            with self._store.read() as connection:
+                return verdict._replace(facts=session_facts.read(connection, self._store.point, asks))
+        except Exception as error:
+            self._view.doubt(error)
+            text = f"what the machine boots with cannot be read: {error}"
+            return verdict._replace(unread=Reason("site_unreadable", text, "T18"))
+
+    def _commit(self, claims: Sequence[Claim], launches: Sequence[Launch]) -> Verdict:
         if not claims and not launches:
             return Verdict()
         try:

@@ -18,7 +18,8 @@ _MOST = 65_536
 class Handed(NamedTuple):
     """The newest answer that went to an address.
 
-    `prompt`: of an available deployment, which needs no ledger; else `session` is the ledger's.
+    `prompt`: of an available deployment, which needs no ledger; else `session` is the ledger's. `peer` is
+    that address, None where it was not known. `stem` is what the names of the session's files begin with.
     """
 
     prompt: bool
@@ -28,6 +29,8 @@ class Handed(NamedTuple):
     device: str | None
     device_id: int | None
     mac: str
+    peer: str | None = None
+    stem: str = ""
 
 
 class Memory:
@@ -35,9 +38,13 @@ class Memory:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[float, Handed]] = OrderedDict()
+        # Sessions of required boots that have not ended.
+        self.open: set[str] = set()
 
     def note(self, keys: tuple[str | None, ...], handed: Handed) -> None:
         """Remember an answer by each of these addresses and sessions, in place of what was there."""
+        if not handed.prompt:
+            self.open.add(handed.session)
         until = time.monotonic() + _SECONDS
         for key in keys:
             if key is not None:
@@ -45,6 +52,15 @@ class Memory:
                 self._known[key] = (until, handed)
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
+
+    def end(self, session: str) -> str | None:
+        """Forget a session that has ended; the address that it was handed out to, unless that has a newer one."""
+        self.open.discard(session)
+        _, handed = self._known.pop(session, (0.0, None))
+        if handed is None or handed.peer is None:
+            return None
+        newest = self.find(None, handed.peer)
+        return handed.peer if newest is not None and newest.session == session else None
 
     def find(self, session: str | None, address: str) -> Handed | None:
         """What was answered to a session, else to an address."""

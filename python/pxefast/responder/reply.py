@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pxefast.config import Dhcp
 from pxefast.decide import Decision, Mark, Reason, Request, decide
+from pxefast.errors import ContentError
 from pxefast.responder.barrier import Verdict
+from pxefast.responder.cases import Answer, Case, peer_of, request_of
 from pxefast.responder.handed import Handed, Memory
-from pxefast.responder.interfaces import interface_mac
+from pxefast.responder.sessions import Handout, ask_of, handout, new_stem, ramdisk_reason, waiting
 from pxefast.responder.shape import finished, launch_name, named, names_program, refused, relay_refused
 from pxefast.responder.view import Sight, View
 from pxefast.site.ledger import Claim, ClaimResult
+from pxefast.site.session_facts import Ask
 
 if TYPE_CHECKING:
     from pxefast import _native
 
-__all__ = ["Answer", "Answers", "Case", "clock"]
+__all__ = ["Answers", "clock"]
 
 # What took longer is not answered: the client has asked again by now, and that is answered (safety 5.4).
 _TOO_LATE_SECONDS = 2.0
@@ -35,35 +39,6 @@ _DRY_RUN = Reason("dry_run", "this is a dry run: nobody is answered", "R-61")
 def clock() -> float:
     """Seconds that also pass while the host sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-class Answer(NamedTuple):
-    """One question and what came of it. `sent_to` is None where nothing was sent."""
-
-    question: _native.Request
-    fields: _native.Fields
-    request: Request
-    decision: Decision
-    sent_to: str | None
-
-
-@dataclass
-class Case:
-    """One question on its way to an answer.
-
-    `peer` is the client's address where it is known. `claim` is what must be durable first; `session`, `token` and
-    `device_id` are the ledger's.
-    """
-
-    question: _native.Request
-    fields: _native.Fields
-    request: Request
-    decision: Decision
-    peer: str | None
-    claim: Claim | None = None
-    session: str | None = None
-    token: str | None = None
-    device_id: int | None = None
 
 
 class Answers:
@@ -86,6 +61,7 @@ class Answers:
         self._report_port = report_port
         self._dry_run = dry_run
         self._secret = secrets.token_bytes(16)
+        self._numbers = itertools.count(1)
 
     def prepare(self, questions: Sequence[_native.Request], heard: float) -> list[Case]:
         """Decide. `heard` is the earliest time by `clock` that one of them can have come in."""
@@ -94,20 +70,28 @@ class Answers:
         claiming: dict[str, str] = {}
         for question in questions:
             fields = question.fields()
-            request = _request(question, fields, now)
-            case = Case(question, fields, request, self._decide(question, request, sight), _peer(fields))
+            request = request_of(question, fields, now)
+            case = Case(question, fields, request, self._decide(question, request, sight), peer_of(fields))
             taken = self._taken(case, sight, claiming)
             if taken is not None:
                 case.decision = refused(case.decision, taken)
-            if case.decision.claim and self._names_program(case) and not self._dry_run:
-                if _late(heard):
-                    case.decision = refused(case.decision, _TOO_LATE)
-                else:
-                    case.claim = self._claim(case, sight)
-                    if case.peer is not None:
-                        claiming[case.peer] = request.mac
+            if case.decision.action in ("boot", "prompt") and self._names_program(case) and not self._dry_run:
+                self._ask(case, sight, heard)
+                if case.claim is not None and case.peer is not None:
+                    claiming[case.peer] = request.mac
             cases.append(case)
         return cases
+
+    def _ask(self, case: Case, sight: Sight, heard: float) -> None:
+        """What must be durable, and what must be known, before a boot program is named."""
+        if case.decision.claim and _late(heard):
+            case.decision = refused(case.decision, _TOO_LATE)
+            return
+        ask = ask_of(case.decision, sight.site, case.peer, case.request.giaddr)
+        if case.decision.claim:
+            case.claim = self._claim(case, sight, ask)
+        elif case.decision.kind == "windows-pe":
+            case.ask = ask
 
     def _decide(self, question: _native.Request, request: Request, sight: Sight) -> Decision:
         if question.destination is None:
@@ -142,7 +126,7 @@ class Answers:
             return None
         return _address_in_use(case.peer, known.device or known.mac)
 
-    def _claim(self, case: Case, sight: Sight) -> Claim:
+    def _claim(self, case: Case, sight: Sight, ask: Ask) -> Claim:
         request, decision = case.request, case.decision
         assert decision.deployment is not None
         return Claim(
@@ -155,10 +139,17 @@ class Answers:
             sight.site.session_seconds,
             launch_name(decision, self._view.gated),
             case.peer,
+            ask,
         )
 
     def settle(self, cases: Sequence[Case], verdict: Verdict) -> None:
-        """What became of the claims of these cases, which are the verdict's in their order."""
+        """What became of the claims and questions of these cases, which are the verdict's in their order."""
+        asked = [case for case in cases if case.ask is not None]
+        for case, facts in zip(asked, verdict.facts, strict=verdict.unread is None):
+            case.facts = facts
+        if verdict.unread is not None:
+            for case in asked:
+                case.decision = refused(case.decision, verdict.unread)
         claimed = [case for case in cases if case.claim is not None]
         if verdict.failed is not None:
             # The outcome is unknown: nothing is sent, the client asks again (safety 5.4).
@@ -173,6 +164,7 @@ class Answers:
             case.decision = refused(case.decision, result.reason)
             return
         case.session, case.token, case.device_id = result.mark.session, result.token, result.device_id
+        case.facts = result.facts
         if result.reason not in case.decision.reasons:
             case.decision = replace(case.decision, reasons=(*case.decision.reasons, result.reason))
 
@@ -189,7 +181,12 @@ class Answers:
             if off is not None:
                 case.decision = refused(case.decision, off)
                 return _answer(case, None)
-        sent_to = self._answer(case) if names else self._server.answer(case.question)
+        try:
+            sent_to = self._answer(case) if names else self._server.answer(case.question)
+        except (ContentError, ValueError) as error:
+            # What it was to be handed cannot be said; a claim waits for the machine's next start.
+            case.decision = refused(case.decision, Reason("answer_not_possible", str(error), "W-8"))
+            return _answer(case, None)
         if sent_to is None:
             case.decision = replace(case.decision, reasons=(*case.decision.reasons, _NOT_SENT))
         return _answer(case, sent_to)
@@ -197,13 +194,17 @@ class Answers:
     def _answer(self, case: Case) -> str | None:
         """Name the boot program, and remember to whom."""
         decision = case.decision
+        if decision.action == "pending":
+            return self._wait(case)
         if decision.boot_image is None or decision.deployment is None:
             return self._server.answer(case.question, named(decision, None))
         if case.session is None:
             case.session = self._session(case)
         # An offer goes to a client without address, whose files are known by the session in their names.
-        known_address = case.peer is not None
-        boot_file = named(decision, None if known_address else case.session)
+        boot_file = named(decision, None if case.peer is not None else case.session)
+        before = self._memory.find(case.session, "")
+        stem = before.stem if before is not None else new_stem(next(self._numbers))
+        handed_out = self._handout(case, stem)
         handed = Handed(
             decision.action == "prompt",
             case.session,
@@ -212,12 +213,45 @@ class Answers:
             decision.device,
             case.device_id,
             case.request.mac,
+            case.peer,
+            stem,
         )
         self._memory.note((case.peer, case.session), handed)
         if handed.prompt:
             self._remember(case)
-            return self._server.answer(case.question, boot_file)
-        return self._server.answer(case.question, boot_file, self._session_file(case))
+        if handed_out is None:
+            return self._server.answer(case.question, boot_file, image=decision.boot_image)
+        case.handout = handed_out
+        if case.decision.kind == "windows-pe" and case.facts is not None:
+            sizes = ramdisk_reason(case.facts)
+            case.decision = replace(decision, reasons=(*decision.reasons, sizes))
+        return self._server.answer(
+            case.question,
+            boot_file,
+            image=decision.boot_image,
+            files=handed_out.files,
+            options=handed_out.options,
+            block_size=handed_out.block_size,
+        )
+
+    def _handout(self, case: Case, stem: str) -> Handout | None:
+        """What goes with the answer; None for an available deployment of plain files, whose work knows no session."""
+        if case.facts is None:
+            return None
+        policy, loader = self._view.site.policy, case.fields.loader
+        return handout(
+            case.decision, case.request, loader, policy, self._own_variables(case), case.facts, stem
+        )
+
+    def _wait(self, case: Case) -> str | None:
+        """Name the loader that asks again until a person has decided, or tell it to wait on (W-69)."""
+        decision = case.decision
+        if decision.boot_program is not None:
+            session = None if case.peer is not None else self._session(case)
+            return self._server.answer(case.question, named(decision, session), image=decision.boot_image)
+        return self._server.answer(
+            case.question, options=waiting(decision, case.request, self._view.site.policy)
+        )
 
     def _session(self, case: Case) -> str:
         """A name for the boot of an available deployment, the same for each repeat of its question."""
@@ -241,11 +275,11 @@ class Answers:
             )
             self._view.site.marks.setdefault(decision.deployment, {})[decision.device_id] = mark
 
-    def _session_file(self, case: Case) -> bytes:
-        """What the boot environment needs to report (`session.env`)."""
+    def _own_variables(self, case: Case) -> dict[str, str]:
+        """What the boot environment needs to report."""
         values = {
-            "PXEFAST_SESSION": case.session,
-            "PXEFAST_DEPLOYMENT": case.decision.deployment,
+            "PXEFAST_SESSION": case.session or "",
+            "PXEFAST_DEPLOYMENT": case.decision.deployment or "",
             "PXEFAST_DEVICE": case.decision.device or case.request.mac,
         }
         if self._report_port is not None and case.token is not None:
@@ -253,7 +287,7 @@ class Answers:
                 f"http://{case.fields.server}:{self._report_port}/session/{case.session}"
             )
             values["PXEFAST_TOKEN"] = case.token
-        return "".join(f"{key}={value}\n" for key, value in values.items()).encode()
+        return values
 
     def _names_program(self, case: Case) -> bool:
         return names_program(case.request, case.decision, self._dhcp)
@@ -269,31 +303,4 @@ def _late(heard: float) -> bool:
 
 
 def _answer(case: Case, sent_to: str | None) -> Answer:
-    return Answer(case.question, case.fields, case.request, case.decision, sent_to)
-
-
-def _peer(fields: _native.Fields) -> str | None:
-    """The client's own address, where the question shows it: from there it will ask for files."""
-    if fields.door == "discover":
-        return None
-    source = fields.source.rpartition(":")[0]
-    return fields.ciaddr if fields.giaddr is not None or source == "0.0.0.0" else source
-
-
-def _request(question: _native.Request, fields: _native.Fields, now: float) -> Request:
-    # The native side lets nothing through that is no PXE client.
-    return Request(
-        fields.mac,
-        fields.guid,
-        fields.architecture,
-        True,
-        fields.ipxe,
-        fields.door,
-        # 0xFFFF is what clients send that do not count (W-21).
-        fields.secs,
-        fields.xid,
-        question.interface,
-        fields.giaddr,
-        now,
-        interface_mac(question.interface),
-    )
+    return Answer(case.question, case.fields, case.request, case.decision, sent_to, case.handout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from pxefast.responder.pauses import journal_folder
 from pxefast.responder.reply import Answers, clock
 from pxefast.responder.reports import Reported, Reports
 from pxefast.responder.status import Lock, StatusFile
+from pxefast.responder.systemd import tell_systemd
 from pxefast.responder.view import View
 from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
@@ -86,7 +86,16 @@ class Service:
         if courier is not None and not dry_run:
             self._courier = Courier(courier, store, library, settings.content.validate_hours, self.audit)
         barrier = None if dry_run else self._barrier
-        self._keeper = Keeper(store, ledger, self._view, barrier, settings.session, self.audit, self._courier)
+        self._keeper = Keeper(
+            store,
+            ledger,
+            self._view,
+            barrier,
+            settings.session,
+            self.audit,
+            self._courier,
+            self._sessions_live,
+        )
         self._memory = Memory()
         self._answers = Answers(
             self._server,
@@ -114,7 +123,7 @@ class Service:
             self._begin()
             self._write_status()
             ready()
-            _tell_systemd("READY=1")
+            tell_systemd("READY=1")
             heard = clock()
             while not self._stopping:
                 questions = self._server.wait(_MILLISECONDS)
@@ -127,7 +136,7 @@ class Service:
                 # What is asked next came in after this.
                 heard = waited
         finally:
-            _tell_systemd("STOPPING=1")
+            tell_systemd("STOPPING=1")
             self._end()
 
     def _turn(
@@ -141,7 +150,11 @@ class Service:
             self._apart(questions, heard, error)
             cases = []
         waiting = self._gates.prepare(gates)
-        verdict = self._barrier.commit([case.claim for case in cases if case.claim], waiting.launches)
+        verdict = self._barrier.commit(
+            [case.claim for case in cases if case.claim],
+            waiting.launches,
+            [case.ask for case in cases if case.ask],
+        )
         for passage in self._gates.settle(waiting, verdict):
             self.audit.launched(passage)
         self._answers.settle(cases, verdict)
@@ -175,7 +188,19 @@ class Service:
         if result.ok and result.device_id is not None and result.deployment_id and result.state:
             self._view.moved(result.device_id, result.deployment_id, result.state)
         known = self._memory.find(reported.session, reported.address) if result.ok else None
+        if result.ok and reported.kind != "started":
+            self._session_ended(reported.session)
         self.audit.reported(reported, self._view.device_name(result.device_id), known)
+
+    def _sessions_live(self, live: set[str]) -> None:
+        for session in self._memory.open - live:
+            self._session_ended(session)
+
+    def _session_ended(self, session: str) -> None:
+        """Its files end with it: there is nothing to be fetched any more."""
+        address = self._memory.end(session)
+        if address is not None:
+            self._server.forget(address)
 
     def _end(self) -> None:
         if self._reports is not None:
@@ -301,15 +326,3 @@ def _bind(settings: Settings, dp: DistributionPoint) -> _native.Server:
             errno.EADDRNOTAVAIL: "; no interface has this address: see [listen] in pxefast.toml",
         }.get(error.errno or 0, "")
         raise CannotBind(f"cannot bind {error.strerror or error}{advice}") from None
-
-
-def _tell_systemd(state: str) -> None:
-    """sd_notify(3), where systemd asked for it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        try:
-            notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError:
-            return

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from pxefast.decide.records import Mark, Policy, Reason, State
-from pxefast.site import schema
+from pxefast.site import schema, session_facts
 from pxefast.site.budget import Budget, Spending, read_budget, refill
 from pxefast.site.grounds import Grounds
 from pxefast.site.hardware import Hardware
@@ -25,6 +25,7 @@ from pxefast.site.ledger_rows import Rows
 from pxefast.site.policy import read_policy
 from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, step
 from pxefast.site.schema import LIVE
+from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
 
 __all__ = ["Claim", "ClaimResult", "Launch", "LaunchResult", "Ledger", "ReportResult", "Swept"]
@@ -40,7 +41,8 @@ class Claim(NamedTuple):
 
     `device_id` is None for a machine that nobody ever numbered; `identities` are the `mac:..` and `guid:..` of the
     request that identify it. `launch` is the full published name of its launch file, None while that is not known;
-    `peer` its IPv4 address, None while it has none. `now` is Unix seconds.
+    `peer` its IPv4 address, None while it has none. `now` is Unix seconds. `ask`: what its session needs to know of
+    the site, which is read in the same transaction.
     """
 
     device_id: int | None
@@ -52,12 +54,13 @@ class Claim(NamedTuple):
     session_seconds: float
     launch: str | None
     peer: str | None
+    ask: Ask | None = None
 
 
 class ClaimResult(NamedTuple):
     """Whether the boot program may be named on the wire, why, and the mark that now stands, if there is one.
 
-    `token` is the secret with which the machine's boot environment reports.
+    `token` is the secret with which the machine's boot environment reports, `facts` what its session needs to know.
     """
 
     ok: bool
@@ -65,6 +68,7 @@ class ClaimResult(NamedTuple):
     mark: Mark | None
     device_id: int | None
     token: str | None = None
+    facts: SessionFacts | None = None
 
 
 class ReportResult(NamedTuple):
@@ -137,8 +141,19 @@ class Ledger:
                 spending = Spending(connection, rows, policy, max(claim.now for claim in claims))
                 taking = _Claims(self._point, policy.decision, rows, grounds, spending)
                 results = [taking.take(*pair) for pair in zip(claims, numbers, strict=True)]
+                results = self._with_facts(connection, claims, results)
             rows.save()
         return results, opened
+
+    def _with_facts(
+        self, connection: Connection, claims: Sequence[Claim], results: Sequence[ClaimResult]
+    ) -> list[ClaimResult]:
+        asks = [claim.ask for claim, result in zip(claims, results, strict=True) if result.ok and claim.ask]
+        facts = iter(session_facts.read(connection, self._point, asks))
+        return [
+            result._replace(facts=next(facts)) if result.ok and claim.ask else result
+            for claim, result in zip(claims, results, strict=True)
+        ]
 
     def report(
         self, session: str, token: str, kind: Literal["started", "done", "failed"], text: str, now: float
