@@ -16,6 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import claims
+import contents
 import decisions
 import packets
 import snapshot
@@ -27,6 +28,7 @@ SECTIONS = {
     "snapshot": snapshot.run,
     "claims": claims.run,
     "tftp": transfers.run,
+    "content": contents.run,
 }
 
 

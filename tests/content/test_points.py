@@ -125,6 +125,7 @@ def test_what_is_removed_is_withdrawn_where_it_is_served(points: Points, source:
     assert (refused.code, "is not distributed to two" in refused.error) == (1, True)
     points.one.run("boot-image", "remove", image, "--yes")
     assert served(points.one, image)[0] == 0
+    assert not any(path.is_file() for path in (points.one.folder / "source").rglob("*"))
 
 
 def test_a_damaged_image_is_withdrawn_by_validation_and_served_again_after_redistribution(
@@ -157,7 +158,7 @@ def test_damage_in_the_content_source_is_mended_by_redistribution_too(points: Po
     row = points.status(points.one, image, "two")
     assert row["state"] == "failed"
     assert "not what was packaged" in row["why"]
-    points.one.run("content", "redistribute", image)
+    points.one.run("content", "redistribute", image, "--dp", "one")
     points.two.run("content", "pull")
     assert served(points.two, image) == served(points.one, image) == (1, content_of(source))
 

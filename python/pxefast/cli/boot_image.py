@@ -211,6 +211,7 @@ def remove(
                 copies.sweep(row.id)
         store.touch("content remove", row.id)
         print(f"removed boot image {row.id}")
+        here.distribution().forget(row.id)
 
 
 def _as_dict(row: BootImageRow, published: Published | None) -> dict[str, Any]:

@@ -203,7 +203,8 @@ def pull(
                 " ".join([event, *(f"{name}={value}" for name, value in about.items() if value)]), flush=True
             )
 
-    if not get(context).distribution().work(tell):
+    # Who says so by hand wants what has failed to be tried again now.
+    if not get(context).distribution().work(tell, again=not attended):
         raise ContentError("not everything could be done; see: pxefast content status")
 
 

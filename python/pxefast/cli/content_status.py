@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pxefast.content.package import outdated
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from pxefast.cli.context import Context
     from pxefast.content.library import Published
     from pxefast.site.boot_images import BootImageRow
-    from pxefast.site.contents import AssignmentRow
+    from pxefast.site.contents import AssignmentRow, VersionRow
 
 __all__ = ["rows"]
 
@@ -18,14 +19,14 @@ __all__ = ["rows"]
 def rows(here: Context, image_id: str | None = None) -> list[dict[str, Any]]:
     """A dictionary for each image and point; `done` and `total` in bytes, `needs_redistribution` why, or None."""
     store, published = here.store(), here.library().published()
-    assigned = store.contents.all(image_id=image_id)
+    assigned, versions = store.contents.all(image_id=image_id), store.contents.versions()
     found = []
     for image in store.boot_images.all():
         if image_id not in (None, image.id):
             continue
         of_image = [row for row in assigned if row.boot_image_id == image.id]
         local = published.get(image.id)
-        found += [_row(row, _needs(here, image, row, local)) for row in of_image]
+        found += [_row(row, _needs(image, row, versions[image.id], local)) for row in of_image]
         own = store.own_point
         if local is not None and own and not any(row.distribution_point == own for row in of_image):
             found.append(_before_orders(own, image, local))
@@ -62,17 +63,18 @@ def _before_orders(point: str, image: BootImageRow, local: Published) -> dict[st
     }
 
 
-def _needs(here: Context, image: BootImageRow, row: AssignmentRow, local: Published | None) -> str | None:
+def _needs(
+    image: BootImageRow, row: AssignmentRow, versions: Mapping[int, VersionRow], local: Published | None
+) -> str | None:
     """Why a point should get an image anew."""
     if row.state == "damaged":
         return "it is damaged"
     if row.served_version is None:
         return None
-    contents = here.store().contents
-    if contents.version(image.id, row.served_version).revision < image.revision:
+    if versions[row.served_version].revision < image.revision:
         return "its properties have changed"
-    newest = contents.newest(image.id)
-    if newest is not None and row.served_version < newest.version and row.state != "pulling":
-        return f"version {newest.version} is newer"
+    newest = max(versions)
+    if row.served_version < newest and row.state != "pulling":
+        return f"version {newest} is newer"
     # Only the host that has the image's own files can tell, by what it has packaged of them.
     return None if local is None else outdated(local, image.revision, image.source)

@@ -137,19 +137,27 @@ class Distribution:
                 contents.report(row, row.state, validated_at=time.time())
             return damaged
 
-    def work(self, tell: Tell) -> bool:
-        """Do everything that is ordered for this point and not done; whether all of it could be done."""
+    def forget(self, image_id: str) -> None:
+        """Delete every version of an image from the content source, if that can be written to. Raises ContentError."""
+        if self._depot.writable:
+            self._depot.prune(image_id, None, [])
+
+    def work(self, tell: Tell, again: bool) -> bool:
+        """Do everything that is ordered for this point and not done; whether all of it could be done.
+
+        `again`: what has failed is tried again at once, and not only after a while.
+        """
         rows = {row.boot_image_id: row for row in self._store.contents.all(self._store.point)}
         for image_id in self._library.surplus(rows):
             self._library.remove(image_id)
             tell("removed", {"image": image_id})
-        done = [self._work_off(row, tell) for row in rows.values()]
+        done = [self._work_off(row, tell, again) for row in rows.values()]
         return all(done)
 
-    def _work_off(self, row: AssignmentRow, tell: Tell) -> bool:
+    def _work_off(self, row: AssignmentRow, tell: Tell, again: bool) -> bool:
         about = {"image": row.boot_image_id, "version": row.version}
         try:
-            if row.due(time.time()):
+            if row.due(time.time()) or (again and row.state == "failed"):
                 tell("begun", {**about, "bytes": row.total})
                 show = _paced(
                     lambda done, total, _: tell("progress", {**about, "done": done, "total": total})

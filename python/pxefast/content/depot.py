@@ -91,10 +91,10 @@ class Depot:
         """Add a packaged version; all its blobs must be there. Raises ContentError."""
         self._put(_manifest_path(image_id, version, sha256), data)
 
-    def prune(self, image_id: str, newest: int, keep: Iterable[tuple[int, str]]) -> None:
+    def prune(self, image_id: str, newest: int | None, keep: Iterable[tuple[int, str]]) -> None:
         """Delete an image's versions before `newest` that nobody is to `keep`, and the blobs that only they need.
 
-        `keep` has (version, SHA-256 of the manifest). What others keep in this source stays.
+        `newest` None: all. `keep` has (version, SHA-256 of the manifest). What others keep in this source stays.
         """
         import obstore
 
@@ -104,7 +104,9 @@ class Depot:
             old = [
                 path
                 for path in found
-                if path.startswith(f"manifests/{image_id}/") and path not in kept and _version(path) < newest
+                if path.startswith(f"manifests/{image_id}/")
+                and path not in kept
+                and (newest is None or _version(path) < newest)
             ]
             if not old:
                 return

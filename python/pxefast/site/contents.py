@@ -58,7 +58,7 @@ class AssignmentRow(NamedTuple):
     validated_at: float | None
 
     def due(self, now: float) -> bool:
-        """Whether the point has to work on it."""
+        """Whether the point has to work on it; what failed is left alone for a while."""
         if self.state == "failed":
             return now - self.changed_at >= _RETRY_SECONDS
         return self.state in ("wanted", "pulling")
@@ -93,6 +93,15 @@ class Contents:
                 f"boot image {image_id} has no version {version}; run: pxefast content distribute {image_id}"
             )
         return VersionRow(*found)
+
+    def versions(self) -> dict[str, dict[int, VersionRow]]:
+        """Every version by image and number, the newest last."""
+        found: dict[str, dict[int, VersionRow]] = {}
+        query = select(schema.content_version).order_by(schema.content_version.c.version)
+        with self._store.read() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.boot_image_id, {})[row.version] = VersionRow(*row)
+        return found
 
     def add_version(self, new: VersionRow) -> list[tuple[int, str]]:
         """Remember a packaged version; the (version, manifest) that somebody still wants. Raises AlreadyExists."""
