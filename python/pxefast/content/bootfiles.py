@@ -255,7 +255,7 @@ def _hopeless(wim: Path, chosen: Plan) -> str:
         return (
             f"{lacking}; give the ADK's Media\\Boot\\boot.sdi with: pxefast boot-image set ID --boot-sdi FILE"
         )
-    return f"{lacking}; take the boot.wim of the ADK's Windows PE add-on or of Configuration Manager"
+    return f"{lacking}; take the winpe.wim of the ADK's Windows PE add-on, or Configuration Manager's"
 
 
 def _file(name: str, path: Path) -> SourceFile:
