@@ -185,7 +185,9 @@ def test_every_reader_finds_every_value_of_a_store(store: Ramdisk, file: Path) -
 
 def test_a_store_can_be_edited_by_a_tool_of_others_and_is_read_then(file: Path) -> None:
     file.write_bytes(bcd.build(PE))
-    commands = f"cd Objects\\{OPTIONS}\\Elements\nadd 35000001\ncd 35000001\nsetval 1\nElement\nhex:3:07,00,00,00\ncommit\n"
+    way = (rf"cd Objects\{OPTIONS}\Elements", "add 35000001", "cd 35000001")
+    change = ("setval 1", "Element", "hex:3:07,00,00,00", "commit", "")
+    commands = "\n".join((*way, *change))
     subprocess.run(["hivexsh", "-w", str(file)], input=commands, text=True, check=True)
     options = described(file.read_bytes())[OPTIONS]
     assert (options["ramdiskimageoffset"], options["ramdisktftpblocksize"]) == (7, 4096)
