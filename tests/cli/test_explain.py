@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests import wims
+
 MAC = "00:11:22:33:44:55"
 DEPLOYMENT = "PS120001"
 
@@ -210,3 +212,46 @@ def test_explaining_changes_nothing(run: Run, site: Path, home: Path) -> None:
     run("explain", "--deployment", DEPLOYMENT)
     run("explain", "--mac", MAC)
     assert (home / "site.db").read_bytes() == before
+
+
+# what a machine boots with
+
+
+def test_the_variables_of_a_boot_are_told_with_their_sources_and_secrets_are_not(
+    run: Run, done: Run, site: Path
+) -> None:
+    done("collection", "variable", "set", "rack 7", "Role", "web")
+    done("device", "variable", "set", "web01", "role", "db")
+    done("deployment", "variable", "set", DEPLOYMENT, "Domain", "example.org")
+    done("collection", "variable", "set", "rack 7", "Password", "hunter2", "--secret")
+    assert run("explain", "--mac", MAC, "--json").json["variables"] == {
+        "Domain": {"value": "example.org", "source": "variable of deployment PS120001"},
+        "role": {"value": "db", "source": "variable of the device"},
+    }
+    words = done("explain", "--mac", MAC)
+    assert "  role=db  (variable of the device)" in words
+    assert "hunter2" not in words
+    done("device", "set", "web01", "--protected")
+    assert run("explain", "--mac", MAC, "--json").json["variables"] == {}
+
+
+def test_where_each_size_of_a_windows_pe_boot_comes_from_is_its_last_reason(
+    run: Run, done: Run, site: Path, tmp_path: Path
+) -> None:
+    wim = wims.make(tmp_path / "boot.wim", payload=100_000)
+    image = done("boot-image", "add", str(wim.path), "--quiet", "--id", "PS100009")
+    done("content", "distribute", image)
+    done("deployment", "remove", DEPLOYMENT, "--yes")
+    sequence = done("task-sequence", "create", "--name", "pe", "--boot-image", image, "--quiet")
+    target = ("--task-sequence", sequence, "--collection", "rack 7")
+    done("deployment", "create", *target, "--purpose", "required", "--make-available-to", "media-pxe")
+    done("boundary-group", "create", "cellar")
+    done("boundary-group", "add", "cellar", "--subnet", "10.1.0.0/16")
+    done("boundary-group", "set", "cellar", "--tftp-block-size", "1356")
+    done("boot-image", "set", image, "--tftp-window-size", "8")
+    assert decided(run, "--mac", MAC) == ("boot", "ramdisk_sizes")
+    text = run("explain", "--mac", MAC, "--address", "10.1.2.3", "--json").json["reasons"][-1]["text"]
+    for part in ("1356 bytes (boundary group cellar (10.1.0.0/16))", f"8 a window (boot image {image})"):
+        assert part in text
+    assert "distribution point" in text
+    assert run("explain", "--mac", MAC, "--address", "10.1").code == 2

@@ -17,7 +17,8 @@ from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
     from pxefast.cli.context import Context
-    from pxefast.decide import Decision, Request
+    from pxefast.decide import Decision, Request, Site
+    from pxefast.site.session_facts import SessionFacts
 
 _UNSET: dict[str, Any] = {"show_default": False}
 _ACTIONS = {
@@ -55,6 +56,15 @@ def explain(
     firmware: machine.Firmware = "uefi",
     relay: Annotated[
         str | None, typer.Option("--relay", metavar="IP", help="As if through this relay.", **_UNSET)
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="IP",
+            help="As if it had this address, which a boundary group may be around.",
+            **_UNSET,
+        ),
     ] = None,
     interface: Annotated[
         str | None,
@@ -98,28 +108,56 @@ def explain(
     if at is not None:
         request = replace(request, now=at.timestamp())
     if deployment is not None:
-        if smbios_guid or relay or interface or ipxe or secs is not None:
+        if smbios_guid or relay or address or interface or ipxe or secs is not None:
             raise UsageError(
                 "--deployment asks about every machine; only --arch, --firmware and --at go with it"
             )
         from pxefast.cli.reach import explain_deployment
 
         return explain_deployment(here, deployment, request, json)
-    request = replace(_identified(here, request, mac, device, smbios_guid), giaddr=_relay(relay), ipxe=ipxe)
+    request = _identified(here, request, mac, device, smbios_guid)
+    request = replace(request, giaddr=_ipv4("--relay", relay), ipxe=ipxe)
     if secs is not None:
         request = replace(request, door="discover", secs=secs)
-    _explain(here, request, interface, json)
+    _explain(here, request, interface, _ipv4("--address", address), json)
     return None
 
 
-def _explain(here: Context, request: Request, interface: str | None, json: bool) -> None:
+def _explain(here: Context, request: Request, interface: str | None, address: str | None, json: bool) -> None:
+    from pxefast.responder.sessions import ramdisk_reason
+
     point = machine.point(here)
     request = machine.heard(request, point.site.dp, interface)
     decision = point.decide(request)
+    facts = _facts(here, point.site, decision, request, address)
+    if facts is not None and decision.kind == "windows-pe":
+        decision = replace(decision, reasons=(*decision.reasons, ramdisk_reason(facts)))
+    variables = {} if facts is None else facts.variables
     if json:
-        print_json(decision.as_dict())
-    else:
-        _print(request, decision)
+        print_json(
+            {**decision.as_dict(), "variables": {name: each._asdict() for name, each in variables.items()}}
+        )
+        return
+    _print(request, decision)
+    for name, fact in variables.items():
+        print(f"  {name}={fact.value}  ({fact.source})")
+
+
+def _facts(
+    here: Context, site: Site, decision: Decision, request: Request, address: str | None
+) -> SessionFacts | None:
+    """What the machine boots with beside its boot program; None for one that does not boot."""
+    from pxefast.responder.sessions import ask_of
+    from pxefast.site import session_facts
+
+    if decision.action not in machine.BOOTS:
+        return None
+    store = here.store()
+    with store.read() as connection:
+        (facts,) = session_facts.read(
+            connection, store.point, [ask_of(decision, site, address, request.giaddr)]
+        )
+    return facts
 
 
 def _identified(
@@ -146,13 +184,13 @@ def _identified(
     return replace(request, guid=known)
 
 
-def _relay(relay: str | None) -> str | None:
-    if relay is not None:
+def _ipv4(option: str, text: str | None) -> str | None:
+    if text is not None:
         try:
-            IPv4Address(relay)
+            IPv4Address(text)
         except AddressValueError:
-            raise UsageError(f"--relay {relay!r} is not an IPv4 address") from None
-    return relay
+            raise UsageError(f"{option} {text!r} is not an IPv4 address") from None
+    return text
 
 
 def _print(request: Request, decision: Decision) -> None:
