@@ -46,7 +46,7 @@ firmware: $(VENV)/built
 # Needs a nightly toolchain and cargo-fuzz (cargo install cargo-fuzz). SECONDS a target; Rust's, then Python's.
 SECONDS ?= 600
 fuzz: $(VENV)/built
-	cd tests/fuzz && for target in dhcp tftp; do \
+	cd tests/fuzz && for target in dhcp tftp name transfer; do \
 		mkdir -p corpus/$$target && \
 		cargo +nightly fuzz run --fuzz-dir . $$target corpus/$$target seeds/$$target -- -max_total_time=$(SECONDS) || exit 1; \
 	done

@@ -19,8 +19,6 @@ pub struct Answer<'a> {
     pub windows: &'a [(u8, &'a [u8])],
 }
 
-/// What every answer holds: the fixed part with the cookie, options 53, 54 and 60, and the end, in bytes.
-const LEAST: usize = 240 + 3 + 6 + (2 + CLASS.len()) + 1;
 const BROADCAST: u16 = 0x8000;
 const CLASS: &[u8] = b"PXEClient";
 /// PXE discovery control, bit 3: take the boot file of this very offer (W-36).
@@ -87,17 +85,8 @@ pub fn emit(answer: &Answer<'_>, request: &Packet<'_>, buffer: &mut [u8]) -> Res
         options: options.get(..count).unwrap_or(&[]),
         relay_agent: request.option(code::RELAY_AGENT),
     };
-    reply.emit(buffer, limit(request))
-}
-
-/// How many bytes of options 243, 250 and 252, each with its code and length, an answer to `request` holds at most
-/// (W-8): all else that it may lack, option 82 too, makes room for them.
-pub fn room(request: &Packet<'_>) -> usize {
-    limit(request).saturating_sub(LEAST)
-}
-
-fn limit(request: &Packet<'_>) -> usize {
-    budget(request.option(code::MAX_MESSAGE_SIZE).and_then(|value| value.u16()))
+    let limit = request.option(code::MAX_MESSAGE_SIZE).and_then(|value| value.u16());
+    reply.emit(buffer, budget(limit))
 }
 
 /// EDK2 reads the first instance of an option only, so that none may be split (W-7).
@@ -253,7 +242,6 @@ mod tests {
         assert_eq!((without_97.len(), emitted.options_dropped), (548, 1));
         assert!(Packet::parse(&without_97).unwrap().option(code::MACHINE).is_none());
         assert_eq!(attempt(29).unwrap_err().what, What::TooLong);
-        assert_eq!(room(&Packet::parse(&wdsmgfw_request()).unwrap()), 2 + 28 + 2 + 255);
         // Option 82 makes room, as RFC 3046 says.
         let mut relayed = wdsmgfw_request();
         relayed.truncate(305);

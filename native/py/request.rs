@@ -4,7 +4,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::engine::answer;
 use crate::pump::dhcp::{answer_to, Question};
 use crate::sys::udp::interface_name;
 use crate::wire::dhcp::{code, Packet};
@@ -54,12 +53,6 @@ impl Request {
     #[getter]
     fn destination(&self) -> Option<String> {
         self.read(|packet, _| answer_to(&self.0, packet).map(|to| to.to_string()))?
-    }
-
-    /// Bytes that an answer has for Windows' options.
-    #[getter]
-    fn room(&self) -> usize {
-        self.read(|packet, _| answer::room(packet)).unwrap_or_default()
     }
 
     /// Option 82 as it came.

@@ -123,7 +123,9 @@ class Server:
         with that session. An ACK without `image` ends the session before it; the root stays.
 
         Returns where it went, `address:port`, or None if it did not leave. Raises ValueError, and sends nothing, for a
-        boot file or options that do not fit (W-8), for other options, and for a name that no client could ask for.
+        boot file or options that do not fit, for other options, and for a name that no client could ask for. Options
+        97, 61 and 43, then 82 as a whole, make room for Windows': 287 bytes, code and length included, fit any client
+        (W-8, W-50).
         """
     def forget(self, address: str) -> None:
         """End what `address` was shown: its root and its session's files. Transfers under way keep theirs.
@@ -176,12 +178,6 @@ class Request:
     @property
     def destination(self) -> str | None:
         """Where its answer goes (W-11, W-12); None where no honest client or relay could be (R-14)."""
-    @property
-    def room(self) -> int:
-        """How many bytes of options 243, 250 and 252, each with 2 for its code and length, its answer holds (W-8).
-
-        With more, `answer` raises ValueError. Options 97, 61 and 43, then 82 as a whole, make room for them (W-50).
-        """
     @property
     def relay_agent(self) -> bytes | None:
         """Option 82 as it came (RFC 3046)."""

@@ -2,7 +2,6 @@
 
 #![no_main]
 
-use _native::wire::name::{Name, MAX_COMPONENT, MAX_NAME};
 use _native::wire::tftp::{
     data_header, decimal, emit_ack, emit_error, emit_oack, emit_request, ErrorCode, Options, Packet, Request,
     MAX_OPTIONS,
@@ -29,12 +28,10 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(Packet::Error { code, message }) => write_error(code, message, &mut buf),
         Err(error) => assert!(usize::from(error.at) <= bytes.len()),
     }
-    fold(bytes);
 });
 
 fn read_request(request: &Request<'_>, buf: &mut [u8]) {
     assert!(!request.filename.is_empty());
-    fold(request.filename);
     let numbers = check(&request.options);
     let Ok(length) = emit_request(buf, request.filename, numbers.iter().copied()) else { return };
     let Ok(Packet::Read(again)) = Packet::parse(&buf[..length]) else { panic!("not read back") };
@@ -61,20 +58,4 @@ fn write_error(code: u16, message: &[u8], buf: &mut [u8]) {
         panic!("not read back")
     };
     assert_eq!((again, words), (code.code(), message));
-}
-
-fn fold(raw: &[u8]) {
-    let Ok(name) = Name::fold(raw) else { return };
-    assert!(name.as_bytes().len() <= MAX_NAME);
-    for part in name.as_bytes().split(|&byte| byte == b'/') {
-        assert!((1..=MAX_COMPONENT).contains(&part.len()) && part != b"." && part != b"..");
-    }
-    assert!(!name
-        .as_bytes()
-        .iter()
-        .any(|byte| byte.is_ascii_control() || byte.is_ascii_uppercase() || b"\\:".contains(byte)));
-    if let Some(joined) = Name::join(b"SMSImages/PS100001", &name) {
-        assert!(joined.as_bytes().ends_with(name.as_bytes()));
-    }
-    assert_eq!(Name::fold(name.as_bytes()), Ok(name));
 }
