@@ -131,7 +131,9 @@ def said(decision: Decision) -> str:
         how = "boots" if decision.action == "boot" else "may boot"
         return f"{how} {decision.deployment} with {decision.boot_image} ({decision.boot_program})"
     reason = decision.reasons[-1]
-    how = "sent on to its next boot device" if decision.action == "abort" else "no answer"
+    how = {"abort": "sent on to its next boot device", "pending": "asks again and again"}.get(
+        decision.action, "no answer"
+    )
     return f"{how}: {reason.text}  [{reason.rule}]"
 
 

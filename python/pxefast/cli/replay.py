@@ -136,9 +136,11 @@ class _Replay:
         else:
             now = self._now
         giaddr = None if packet.giaddr == "0.0.0.0" else packet.giaddr
+        loader = packet.loader
         request = Request(
             packet.mac or "", packet.guid, packet.architecture, True, packet.ipxe, door, packet.secs,
-            packet.xid, "", giaddr, now,
+            packet.xid, "", giaddr, now, wds=loader is not None,
+            loader_architecture=None if loader is None else loader.architecture,
         )  # fmt: skip
         return machine.heard(request, self._site.dp, self._interface)
 
@@ -217,7 +219,7 @@ def _print(outcome: Outcome) -> None:
     request, decision = outcome.request, outcome.decision
     name = f" ({decision.device})" if decision.device else ""
     through = f" through {request.giaddr}" if request.giaddr else ""
-    client = "iPXE " if request.ipxe else ""
+    client = "loader's " if request.wds else "iPXE " if request.ipxe else ""
     print(
         f"{_time(outcome.time)}  {request.mac or request.guid}{name}  {client}{request.door}{through}: "
         f"{machine.said(decision)}"
@@ -233,6 +235,7 @@ def _as_dict(outcome: Outcome) -> dict[str, object]:
         "architecture": request.architecture,
         "door": request.door,
         "ipxe": request.ipxe,
+        "wds": request.wds,
         "secs": request.secs,
         "relay": request.giaddr,
         **outcome.decision.as_dict(),
