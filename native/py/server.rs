@@ -13,7 +13,7 @@ use super::settings::ServerSettings;
 use crate::engine::answer::{self, Answer};
 use crate::pump::control::{Control, Report};
 use crate::pump::dhcp::{answer_to, Dhcp};
-use crate::pump::files::{folder, Namespace, Published, IMAGES};
+use crate::pump::files::{Namespace, Published};
 use crate::pump::gate::{self, Session, Verdict};
 use crate::pump::roots::Shown;
 use crate::pump::stats::{Counter, Stats};
@@ -96,22 +96,21 @@ impl Server {
     }
 
     /// Answers a request. Returns where to, or None when it did not leave.
-    #[pyo3(signature = (request, boot_file="", session_file=None, *, image=None, files=Vec::new(), options=Vec::new(),
-        block_size=0), text_signature = "($self, request, boot_file='', session_file=None, *, image=None, files=(), \
+    #[pyo3(signature = (request, boot_file="", *, image=None, files=Vec::new(), options=Vec::new(),
+        block_size=0), text_signature = "($self, request, boot_file='', *, image=None, files=(), \
         options=(), block_size=0)")]
-    #[allow(clippy::too_many_arguments)] // most of them named
+    #[allow(clippy::too_many_arguments)] // named ones, most of them
     fn answer(
         &self,
         request: &Request,
         boot_file: &str,
-        session_file: Option<&[u8]>,
         image: Option<&str>,
         files: Vec<(String, Py<MemoryFile>)>,
         options: Vec<(u8, PyBackedBytes)>,
         block_size: u16,
     ) -> PyResult<Option<String>> {
         let question = &request.0;
-        let shown = shown(boot_file, session_file, image, &files, block_size)?;
+        let shown = shown(boot_file, image, &files, block_size)?;
         let Ok(packet) = Packet::parse(&question.bytes) else { return Ok(None) };
         let Some(to) = answer_to(question, &packet) else { return Ok(None) };
         let windows: Vec<(u8, &[u8])> = options.iter().map(|(code, value)| (*code, &value[..])).collect();
@@ -202,40 +201,35 @@ impl Server {
 /// What an answer shows to its machine; None where it names no image.
 fn shown(
     boot_file: &str,
-    session_file: Option<&[u8]>,
     image: Option<&str>,
     files: &[(String, Py<MemoryFile>)],
     block: u16,
 ) -> PyResult<Option<Shown>> {
-    let fold = |name: &str| Name::fold(name.as_bytes()).map_err(|why| PyValueError::new_err(format!("{name}: {why}")));
-    if image.is_none() && (!files.is_empty() || block > 0) {
-        return Err(PyValueError::new_err("a session's files and block size need its image"));
+    let Some(image) = image else {
+        return if files.is_empty() && block == 0 {
+            Ok(None)
+        } else {
+            Err(PyValueError::new_err("a session's files and block size need its image"))
+        };
+    };
+    if image.contains(['/', '\\']) {
+        return Err(PyValueError::new_err(format!("{image}: no image has this id")));
     }
     if files.len() > SESSION_FILES.1 {
         return Err(PyValueError::new_err(format!("more than {} files of a session", SESSION_FILES.1)));
     }
-    let name = Name::fold(boot_file.as_bytes()).ok();
-    let image: Box<[u8]> = match (image, &name) {
-        (Some(image), _) if image.contains(['/', '\\']) => {
-            return Err(PyValueError::new_err(format!("{image}: no image has this id")));
-        }
-        (Some(image), _) => fold(image)?.as_bytes().into(),
-        (None, Some(name)) => match folder(name.as_bytes()) {
-            Some((IMAGES, image)) => image.into(),
-            _ => return Ok(None),
-        },
-        (None, None) => return Ok(None),
-    };
     let mut own = Vec::with_capacity(files.len());
     for (name, file) in files {
         let published = Published::in_memory(name, Arc::clone(&file.get().0));
-        own.push((fold(name)?.as_bytes().into(), Arc::new(published)));
+        own.push((folded(name)?, Arc::new(published)));
     }
-    if let Some(bytes) = session_file {
-        own.push((b"session.env".as_slice().into(), Arc::new(Published::in_memory("session.env", bytes.into()))));
-    }
-    let session = name.as_ref().and_then(Session::split).map(|(session, _)| session);
-    Ok(Some(Shown { image, session, files: own, block }))
+    let session = Name::fold(boot_file.as_bytes()).ok().as_ref().and_then(Session::split).map(|(session, _)| session);
+    Ok(Some(Shown { image: folded(image)?, session, files: own, block }))
+}
+
+fn folded(name: &str) -> PyResult<Box<[u8]>> {
+    let folded = Name::fold(name.as_bytes()).map_err(|why| PyValueError::new_err(format!("{name}: {why}")))?;
+    Ok(folded.as_bytes().into())
 }
 
 /// A session's file.

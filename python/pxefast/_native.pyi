@@ -103,7 +103,6 @@ class Server:
         self,
         request: Request,
         boot_file: str = "",
-        session_file: bytes | None = None,
         *,
         image: str | None = None,
         files: Sequence[tuple[str, MemoryFile]] = (),

@@ -240,7 +240,7 @@ def test_a_session_in_a_name_is_told_at_the_gates_of_its_address(native: Native)
     assert session("127.0.0.22", f"{IMAGE}/boot.efi") is None
     assert session("127.0.0.21", f"{OTHER_IMAGE}/boot.efi") is None, "a session is of one image"
     assert session("127.0.0.21", f"{IMAGE}/{SESSION}/boot.efi") == SESSION
-    native.answer("127.0.0.21", f"{IMAGE}/boot.efi")
+    native.answer("127.0.0.21", f"{IMAGE}/boot.efi", image="PS100001")
     assert session("127.0.0.21", f"{IMAGE}/boot.efi") is None, "the answer began another session"
-    native.answer("127.0.0.21", f"{IMAGE}/{SESSION}/boot.efi")
+    native.answer("127.0.0.21", f"{IMAGE}/{SESSION}/boot.efi", image="PS100001")
     assert session("127.0.0.21", f"{IMAGE}/boot.efi") == SESSION, "and may name it"

@@ -15,7 +15,7 @@ import pytest
 from ..loopback.home import write_files
 from ..loopback.peer import DATA, ERROR, Peer
 from ..loopback.point import Point
-from ..loopback.service import PATIENCE, SOON, eventually
+from ..loopback.service import PATIENCE, SOON, eventually, moved
 
 CANARY = b"a secret that lies outside of the content library"
 # R-26: the ways that others were led out by (T6). {} is a file's name.
@@ -33,6 +33,20 @@ WAYS_OUT = (
     "images/PS100001.json", "blobs/{}", "../site.db", "../pxefast.toml", "SMSImages/../../site.db", "proc/self/mem",
     "/proc/self/environ", "/dev/zero", "/dev/mem", "{}%s%n", "${jndi:ldap://x}", "{{7*7}}",
 )  # fmt: skip
+
+# What boot managers look for and can do without (W-72, W-73).
+ABSENT = [
+    "\\hiberfil.sys", "\\smsboot\\x64\\boot.ini", "\\Boot\\Fonts\\wgl4_boot.ttf",
+    "\\SMSBoot\\Fonts\\wgl4_boot.ttf",
+    *(
+        f"\\EFI\\Microsoft\\Boot\\{name}"
+        for name in (
+            "Policies\\SbcpFlightToken.p7b", "SecureBootPolicy.p7b", "SiPolicy.p7b", "SkuSiPolicy.p7b",
+            "WinSiPolicy.p7b", "ATPSiPolicy.p7b", "VbsSiPolicy.p7b", "Fonts\\wgl4_boot.ttf",
+            "Fonts\\segoe_slboot.ttf", "Fonts\\segmono_boot.ttf", "boot.stl", "resources\\bootres.dll",
+        )
+    ),
+]  # fmt: skip
 
 
 def ways_out(targets: list[str]) -> list[bytes]:
@@ -96,6 +110,26 @@ def test_no_name_leads_out_of_the_library(point: Point, tmp_path: Path) -> None:
         assert content, "strace has seen nothing"
         assert all('"blobs/' in line and "RESOLVE_BENEATH" in line for line in content), content
         assert not [line for line in lines if "canary" in line or "passwd" in line]
+
+
+def test_what_boot_managers_look_for_in_vain_is_refused_without_a_look_at_the_disk(
+    point: Point, tmp_path: Path
+) -> None:
+    machine = point.machine()
+    with machine, Peer(point.service.ports["tftp"], machine.address[0]) as peer:
+        assert machine.boot().file
+        before = point.service.counters()
+        log = tmp_path / "opened"
+        with opened(point.service.pid, log):
+            for name in ABSENT:
+                missing = peer.ask(
+                    name, [("tsize", 0), ("blksize", 1456), ("windowsize", 4), ("msftwindow", 31416)]
+                )
+                assert (missing.opcode, missing.number) == (ERROR, 1), name
+        assert moved(before, point.service.counters())["tftp.refused.not_found"] == len(ABSENT)
+    if log.exists():
+        # The service itself rewrites its status each second; the content library is opened by openat2 alone.
+        assert "openat2" not in log.read_text(errors="replace")
 
 
 def test_a_name_is_found_in_any_case_and_with_any_slashes(point: Point, files: dict[str, bytes]) -> None:
