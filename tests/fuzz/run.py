@@ -14,11 +14,15 @@ with atheris.instrument_imports(include=["pxefast.content"]):
 
 def main() -> None:
     name, *options = sys.argv[1:]
-    corpus = Path(__file__).parent / "corpus" / name
-    corpus.mkdir(parents=True, exist_ok=True)
+    here = Path(__file__).parent
+    corpus, artifacts = here / "corpus" / name, here / "artifacts" / name
+    for folder in (corpus, artifacts):
+        folder.mkdir(parents=True, exist_ok=True)
     for seed in formats.seeds(name):
         (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
-    atheris.Setup([sys.argv[0], *options, str(corpus)], formats.TARGETS[name])
+    atheris.Setup(
+        [sys.argv[0], f"-artifact_prefix={artifacts}/", *options, str(corpus)], formats.TARGETS[name]
+    )
     atheris.Fuzz()
 
 
