@@ -305,7 +305,8 @@ class Machine:
         with self._open(name, wish) as transfer:
             done = transfer.read(self.luck)
         self.files.append(Asked(name, "read"))
-        expected = self.expected.get(base(name))
+        # Of the service's own abort programs the bytes are not known here.
+        expected = None if "abort/" in name else self.expected.get(base(name))
         assert expected in (None, done.content), f"{name} is not what was published"
         return done
 

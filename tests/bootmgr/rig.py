@@ -10,7 +10,7 @@ import itertools
 import json
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..loopback.home import LOOPBACK, Home, Sections
 from ..loopback.service import SOON, Event, Service, eventually
 from .chain import Door, EndedError, Machine
 from .pxe import UEFI_X64, Firmware
-from .tftp import PATIENCE
+from .tftp import PATIENCE, Client
 
 
 class Cable:
@@ -94,9 +94,8 @@ class Site:
 
     def image(self, wim: wims.Wim, *more: str, distribute: bool = True) -> str:
         """Add an image; its id."""
-        identity = self.home.run(
-            "boot-image", "add", str(wim.path), "--name", wim.path.name, *more, "--quiet"
-        )
+        name = f"{wim.path.stem} {next(self._numbers)}"
+        identity = self.home.run("boot-image", "add", str(wim.path), "--name", name, *more, "--quiet")
         if distribute:
             self.home.run("content", "distribute", identity)
         self.images[identity] = wim
@@ -128,6 +127,11 @@ class Site:
         """A machine at the address of this number."""
         return Machine(Cable(self.service), firmware, mac, guid, f"127.0.3.{number}", expected, **more)
 
+    @property
+    def stranger(self) -> Client:
+        """Somebody at an address that no machine has."""
+        return Client(("127.0.0.1", self.service.ports["tftp"]), "127.0.4.1")
+
     def settle(self) -> None:
         """Wait until the service follows all that was changed: a device that comes now is known."""
         number = next(self._numbers)
@@ -142,21 +146,17 @@ class Site:
 
         eventually(known, SOON, "the newest device")
 
-    def transfers(self, machine: Machine, after: int = 0) -> Sequence[Event]:
-        """The transfers of one machine that the service has told of."""
-        return [
-            event
-            for event in self.service.events[after:]
-            if event["event"] == "transfer" and event["peer"].startswith(f"{machine.address}:")
-        ]
-
-    def states(self, machine: Machine) -> list[str]:
+    def states(self, machine: Machine, name: str | None = None) -> list[str]:
         """Where each case of one machine stands in the ledger."""
-        rows = json.loads(self.home.run("ledger", "show", "--json"))
-        return [row["state"] for row in rows if row["device"] == self.name(machine)]
+        device = name or self.name(machine)
+        rows = json.loads(self.home.run("ledger", "show", "--device", device, "--json"))
+        return [row["state"] for row in rows]
 
     def launches(self, machine: Machine) -> int:
         """How often the last byte of its launch file was let go for it."""
+        # Events come in order: that of a question asked now is behind all that there were.
+        with contextlib.suppress(EndedError):
+            self.at(1, UEFI_X64, {}, "02:00:00:00:03:01", uuid.UUID(int=0)).ask_firmware()
         return sum(
             event["event"] == "launch" and event["mac"] == machine.mac and event["result"] == "launched"
             for event in self.service.events

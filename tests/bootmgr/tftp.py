@@ -177,7 +177,7 @@ class Transfer:
         return self.granted.size
 
     def read(self, luck: Luck | None = None, grow: Next = doubled, stop_before: int | None = None) -> Done:
-        """Every block, or those before number `stop_before`, after which the machine is as good as off.
+        """Every block; or, as good as off, no more where the next window would hold block `stop_before`.
 
         Raises RefusedError where the server ends it.
         """
@@ -229,9 +229,6 @@ class Transfer:
             if number <= have:
                 continue
             end, told = time.monotonic() + PATIENCE, False
-            if number == stop_before:
-                done.content = b"".join(blocks)
-                return done
             data = rest[2:]
             assert len(data) <= size, f"{len(data)} bytes in a block of {size}"
             blocks.append(data)
@@ -241,6 +238,9 @@ class Transfer:
                 assert self.granted.size in (None, len(done.content)), "tsize is the size (W-93)"
                 return done
             if number - acked == window:
+                if stop_before is not None and number + MOST_WINDOW >= stop_before:
+                    done.content = b"".join(blocks)
+                    return done
                 acknowledge(number, grow(window, clean))
                 clean = True
 
