@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pxefast.decide import Device, DistributionPoint, Mark, Policy
+from pxefast.decide import BootImage, Device, DistributionPoint, Mark, Policy
+from pxefast.decide.windows import ROLES
 
 from .world import (
     BIOS,
@@ -292,3 +293,35 @@ def test_a_uefi_machine_takes_its_own_architecture_and_no_other(code: int, archi
 def test_a_boot_image_is_used_only_if_it_is_for_pxe_and_on_this_point() -> None:
     assert World(images=(image("PS100001", pxe_enabled=False),)).code() == "boot_image_not_pxe_enabled"
     assert World(images=(image("PS100001", distributed=False),)).code() == "boot_image_not_distributed"
+
+
+# Windows' own boot programs
+
+WINDOWS = {role: f"x64/{name}" for role, name in ROLES.items()}
+
+
+def windows_image(id_: str, architecture: str = "x64") -> BootImage:
+    return replace(image(id_, architecture), kind="windows-pe", programs=WINDOWS)
+
+
+def test_the_first_boot_program_detects_the_processor_which_counts_where_it_is_trusted() -> None:
+    images = (windows_image("PS100001"), windows_image("PS100002", "x86"))
+    both = (deployment("PS120001", "PS100001"), deployment("PS120002", "PS100002"))
+    for trust, booted in (("ignore", "PS100001"), ("trust", "PS100002")):
+        policy = Policy(windows_bios_chain="wdsnbp", option_250_architecture=trust)
+        world = World(both, images, policy=policy)
+        assert world.ask(BIOS).boot_program == WINDOWS["bios_loader"]
+        # What it found comes with its own request, of which the processor has 32 bits.
+        second = world.ask(BIOS, wds=True, loader_architecture=0)
+        assert (second.boot_program, second.boot_image) == (WINDOWS["bios"], booted)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "role"), [(BIOS, "bios_prompt"), (UEFI_X64, "uefi_loader")], ids=["bios", "uefi"]
+)
+def test_an_available_deployment_starts_the_program_that_asks_for_a_key(architecture: int, role: str) -> None:
+    world = World((deployment(purpose="available"),), (windows_image("PS100001"),))
+    decision = world.ask(architecture)
+    assert (decision.action, decision.boot_program) == ("prompt", WINDOWS[role])
+    required = World(images=(windows_image("PS100001"),)).ask(architecture)
+    assert (required.action, required.boot_program) == ("boot", WINDOWS[role.partition("_")[0]])
