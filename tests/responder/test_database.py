@@ -15,6 +15,7 @@ from ..loopback.point import Point
 from ..loopback.service import PATIENCE, SOON, Service, eventually
 from ..postgres import Postgres
 from .test_gates import FILES, PROGRAMS, fetched
+from .test_windows import Windows
 
 
 @contextmanager
@@ -89,6 +90,23 @@ def test_while_the_database_is_dead_nobody_waits_for_it(tmp_path: Path, postgres
             assert available.socket.recv(2000)
         finally:
             postgres.start()
+
+
+def test_windows_is_not_booted_on_what_cannot_be_read(tmp_path: Path, postgres: Postgres, pg: str) -> None:
+    database = {"url": pg, "serve_stale_available_seconds": 900}
+    settings = {**LOOPBACK, "database": database, "point": {"name": "dp1"}}
+    with Windows(tmp_path, settings, ("--database", pg, "--dp", "dp1")) as point:
+        available, required = point.machine("available"), point.machine()
+        assert available.boot().reply is not None
+        postgres.kill()
+        try:
+            for machine in (available, required):
+                answer = machine.request()
+                assert answer.reply is None, "its variables and sizes are not known"
+                assert answer.codes[-1] in ("site_unreadable", "ledger_unavailable", "database_unavailable")
+        finally:
+            postgres.start()
+        eventually(lambda: available.request().reply, PATIENCE, "the database's return")
 
 
 @pytest.mark.parametrize("setting", ["full_page_writes=off", "synchronous_commit=off"])

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,10 @@ SESSION_FILE = re.compile(
 class Windows(Point):
     """A distribution point with a Windows PE image."""
 
-    def __init__(self, folder: Path, settings: Any = LOOPBACK, **image: Any) -> None:
-        super().__init__(folder, settings)
+    def __init__(
+        self, folder: Path, settings: Any = LOOPBACK, init: Sequence[str] = (), **image: Any
+    ) -> None:
+        super().__init__(folder, settings, init=init)
         self.wim = wims.make(folder / "boot.wim", **image)
         self.image = self.home.run("boot-image", "add", str(self.wim.path), "--name", "pe", "--quiet")
         self.home.run("content", "distribute", self.image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,21 +124,24 @@ def explain(
 
 
 def _explain(here: Context, request: Request, interface: str | None, address: str | None, json: bool) -> None:
-    from pxefast.responder.sessions import ramdisk_reason
+    from pxefast.responder.sessions import ramdisk, ramdisk_reason
 
     point = machine.point(here)
     request = machine.heard(request, point.site.dp, interface)
     decision = point.decide(request)
     facts = _facts(here, point.site, decision, request, address)
+    windows: dict[str, object] | None = None
     if facts is not None and decision.kind == "windows-pe":
+        windows = asdict(ramdisk(decision, facts, point.site.policy))
         decision = replace(decision, reasons=(*decision.reasons, ramdisk_reason(facts)))
     variables = {} if facts is None else facts.variables
     if json:
-        print_json(
-            {**decision.as_dict(), "variables": {name: each._asdict() for name, each in variables.items()}}
-        )
+        told = {name: each._asdict() for name, each in variables.items()}
+        print_json({**decision.as_dict(), "variables": told, "windows": windows})
         return
     _print(request, decision)
+    for name, value in (windows or {}).items():
+        print(f"  boot configuration data: {name.replace('_', ' ')} = {value}")
     for name, fact in variables.items():
         print(f"  {name}={fact.value}  ({fact.source})")
 
