@@ -154,7 +154,7 @@ def _options(
 ) -> list[tuple[int, bytes]]:
     """Options 243 (type 1 and no other, for type 2 is the key to what it names), 250 and 252 (W-58, W-60).
 
-    At most 170 bytes, codes and lengths included: the least answer that anybody takes has room for them (W-8).
+    At most 200 bytes, codes and lengths included: the least answer that anybody takes has room for them (W-8).
     """
     options = []
     if policy.option_243:
