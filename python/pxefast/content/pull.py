@@ -34,6 +34,8 @@ class _Part(NamedTuple):
     start: int
     length: int
     sha256: str
+    # Nothing of it can be there: its file is new.
+    new: bool
 
 
 def pull(
@@ -106,9 +108,10 @@ def _bring(
 def _parts(folder: Path, files: Iterable[ManifestFile]) -> Iterator[_Part]:
     for file in files:
         path = folder / file.sha256
+        new = not path.exists()
         _allot(path, file.size)
         for start, length, sha256 in file.ranges():
-            yield _Part(file, path, start, length, sha256)
+            yield _Part(file, path, start, length, sha256, new)
 
 
 def _allot(path: Path, size: int) -> None:
@@ -126,7 +129,7 @@ def _fetch(depot: Depot, part: _Part, counter: _Counter) -> None:
     """Make a part what it must be. Raises ContentError or OSError."""
     descriptor = os.open(part.path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        if not _is(part, os.pread(descriptor, part.length, part.start)):
+        if part.new or not _is(part, os.pread(descriptor, part.length, part.start)):
             _write(descriptor, part.start, _verified(depot, part))
     finally:
         os.close(descriptor)
