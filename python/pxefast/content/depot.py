@@ -9,7 +9,6 @@ Nothing here is trusted: whoever reads compares with hashes that the site databa
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from pxefast.config import Content
+from pxefast.content.durable import sync
 from pxefast.content.manifest import Manifest, ManifestFile, blob_path, decode
 from pxefast.errors import CannotOpen, ContentError
 
@@ -132,7 +132,7 @@ class Depot:
                 # The library renames, but does not flush.
                 target = self.folder / path
                 for each in (target, *target.relative_to(self.folder).parents):
-                    _sync(self.folder / each)
+                    sync(self.folder / each)
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
@@ -177,14 +177,6 @@ def _manifest_path(image_id: str, version: int, sha256: str) -> str:
 
 def _version(path: str) -> int:
     return int(path.rpartition("/")[2].partition("-")[0])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _short(error: Exception) -> str:
