@@ -30,7 +30,7 @@ _CONTENT_SECONDS = 1.0
 class Keeper:
     """The thread. `barrier` None in a dry run, which writes nothing; `courier` None where nobody brings content.
 
-    `live` hears which sessions are live.
+    `live` is told from time to time, and asks back which sessions are live.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Keeper:
         session: Session,
         audit: Audit,
         courier: Courier | None,
-        live: Callable[[set[str]], None],
+        live: Callable[[Callable[[], set[str]]], None],
     ) -> None:
         self._courier = courier
         self._store = store
@@ -128,7 +128,7 @@ class Keeper:
         # What other distribution points gave to machines that may ask here next (I4).
         for device_id, mark in self._ledger.live(list(self._view.site.live)):
             self._view.mark(device_id, mark)
-        self._live({mark.session for mark in list(self._view.site.live.values())})
+        self._live(lambda: {mark.session for mark in list(self._view.site.live.values())})
         if self._barrier is None:
             return
         if self._view.journal is not None:

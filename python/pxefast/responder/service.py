@@ -192,8 +192,10 @@ class Service:
             self._session_ended(reported.session)
         self.audit.reported(reported, self._view.device_name(result.device_id), known)
 
-    def _sessions_live(self, live: set[str]) -> None:
-        for session in self._memory.open - live:
+    def _sessions_live(self, live: Callable[[], set[str]]) -> None:
+        # In this order: one that begins meanwhile, in the other thread, is live before it is open.
+        opened = set(self._memory.open)
+        for session in opened - live():
             self._session_ended(session)
 
     def _session_ended(self, session: str) -> None:
