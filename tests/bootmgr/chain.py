@@ -82,8 +82,9 @@ def beside(name: str, other: str) -> str:
 class Machine:
     """One machine at one address.
 
-    `expected`: the bytes that each file must have, by its name without folder, in lower case. `key`: whether somebody
-    presses it when asked. `polled`: called where the machine would wait for approval, with how often it did.
+    `expected`: the bytes that each file must have, by its name without folder, in lower case. `processor`: what
+    wdsnbp.com finds in a BIOS machine, which is 64-bit today (W-63). `key`: whether somebody presses it when asked.
+    `polled`: called where the machine would wait for approval, with how often it did.
     """
 
     line: Line
@@ -92,6 +93,7 @@ class Machine:
     guid: uuid.UUID
     address: str
     expected: Mapping[str, bytes]
+    processor: int = pxe.X64
     key: bool = True
     asks_again_after_key: bool = False
     polled: Callable[[int], None] = lambda _: None
@@ -173,9 +175,7 @@ class Machine:
 
     def _loader(self) -> Answer:
         """wdsnbp.com's and wdsmgfw.efi's talk on port 4011: approval, then the prompt (W-66 to W-70)."""
-        # A BIOS machine is asked by its processor, which is 64-bit (W-63).
-        architecture = self.firmware.architecture or pxe.X64
-        loader = Loader(architecture)
+        loader = Loader(self.firmware.architecture or self.processor)
         polls = 0
         while True:
             question = pxe.loader_request(

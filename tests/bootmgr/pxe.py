@@ -131,9 +131,8 @@ class Answer:
         value = self.options.get(252)
         if value is None:
             return None
-        assert value.endswith(b"\0"), f"252 is {value!r}: W-58"
-        assert b"\0" not in value[:-1], f"252 is {value!r}"
-        return value[:-1].decode("ascii")
+        assert b"\0" not in value[:-1], f"252 is {value!r}: W-58"
+        return value.removesuffix(b"\0").decode("ascii")
 
     @property
     def variables(self) -> str | None:
@@ -221,6 +220,8 @@ def read(packet: bytes, question: Question, server: str) -> Answer:
     assert len(set(codes)) == len(codes), "EDK2 reads the first instance only (W-7)"
     assert codes[:2] == [53, 54], "W-9"
     assert not {1, 3, 6, 51, 52, 58, 59} & set(codes), "W-6, W-10"
+    if 82 in codes:
+        assert codes.pop() == 82, "W-50"
     rest = [code for code in codes if code in (43, 66, 67, 243, 250, 252)]
     assert codes[2:4] in ([97, 60], [60, 97]) or 97 not in codes, "W-9"
     assert codes[-len(rest) :] == rest or not rest, "W-9"

@@ -92,6 +92,16 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def again(self) -> None:
+        """End the service and start it once more; machines have a new cable then."""
+        self.service.stop()
+        self.service = self._stack.enter_context(Service(self.home))
+
+    @property
+    def cable(self) -> Cable:
+        """A cable to the service."""
+        return Cable(self.service)
+
     def image(self, wim: wims.Wim, *more: str, distribute: bool = True) -> str:
         """Add an image; its id."""
         name = f"{wim.path.stem} {next(self._numbers)}"
@@ -125,7 +135,7 @@ class Site:
         self, number: int, firmware: Firmware, expected: Mapping[str, bytes], mac: str, guid: uuid.UUID, **more: Any
     ) -> Machine:  # fmt: skip
         """A machine at the address of this number."""
-        return Machine(Cable(self.service), firmware, mac, guid, f"127.0.3.{number}", expected, **more)
+        return Machine(self.cable, firmware, mac, guid, f"127.0.3.{number}", expected, **more)
 
     @property
     def stranger(self) -> Client:

@@ -50,6 +50,7 @@ def test_a_required_deployment_boots_once_to_its_last_byte_and_reports(
     machine = floor.site.machine(firmware, image)
     started = machine.boot()
     assert machine.programs == programs(firmware, chained)
+    assert started.answer.options[252].endswith(b".boot.bcd\0"), "W-58"
     assert started.entry.wim == f"\\SMSImages\\{image}\\boot.{image}.wim"
     assert floor.site.states(machine) == ["LAUNCHED"]
     assert floor.site.launches(machine) == 1

@@ -80,12 +80,12 @@ def test_a_pending_answer_is_read_by_its_numbers() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        E_6_ACK.replace(b"\xfc\x1b\\SMSTemp\\0001.{0}.boot.bcd\0", b"\xfc\x1a\\SMSTemp\\0001.{0}.boot.bcd"),
+        E_6_ACK.replace(b"0001.{0}.boot.bcd\0", b"0001.\0}.boot.bcd\0\0"),
         E_6_ACK.replace(b"\xf3\x1c\x01\x1a", b"\xf3\x1c\x02\x1a"),
         E_6_ACK.replace(b"\xf3\x1c\x01\x1a", b"\xf3\x1c\x01\x19"),
     ],
 )
-def test_a_path_without_nul_and_a_record_that_is_no_path_are_noticed(wrong: bytes) -> None:
+def test_a_path_with_a_nul_inside_and_a_record_that_is_no_path_are_noticed(wrong: bytes) -> None:
     assert wrong != E_6_ACK
     answer = pxe.read(wrong, wdsmgfw(), SERVER)
     with pytest.raises(AssertionError):
