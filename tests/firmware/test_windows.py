@@ -5,17 +5,24 @@ Where Windows' boot programs would be, the image has programs of the rig's own, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import socket
+import threading
+import uuid
 from dataclasses import dataclass
 
 import pytest
 
 from .. import wims
+from ..bootmgr import chain, pxe
+from ..bootmgr.chain import Door
 from . import image
 from .capture import Facts, read_by_scapy, read_by_tshark
 from .lab import Lab
 from .machine import Firmware, Machine, Start
+from .net import CLIENT, PXE_SERVER
 
 BOOT_SECONDS = 120
 IMAGE = "PS1000AA"
@@ -29,6 +36,7 @@ class Floor:
 
     lab: Lab
     machines: dict[str, Machine]
+    deployment: str
     sha256: str
     wim: wims.Wim
 
@@ -41,9 +49,10 @@ def floor(lab: Lab) -> Floor:
     lab.service.run("boot-image", "add", str(wim.path), "--name", "Windows PE", "--id", IMAGE)
     lab.service.run("content", "distribute", IMAGE)
     machines = {name: lab.machine(f"windows-{name}", name, lab.network.lan) for name in FIRMWARES}
-    lab.service.deploy("windows", IMAGE, [machine.name for machine in machines.values()], "required")
+    names = [machine.name for machine in machines.values()]
+    deployment = lab.service.deploy("windows", IMAGE, names, "required")
     lab.service.start()
-    return Floor(lab, machines, hashlib.sha256(wim.path.read_bytes()).hexdigest(), wim)
+    return Floor(lab, machines, deployment, hashlib.sha256(wim.path.read_bytes()).hexdigest(), wim)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +86,64 @@ def test_firmware_starts_the_program_and_the_image_arrives_whole(
     ]
 
 
+class Cable:
+    """The scripted boot manager's, at the address of the scripted client."""
+
+    server, tftp = PXE_SERVER, 69
+
+    def port(self, door: Door, firmware: pxe.Firmware, address: str) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.bind(("", 68) if door == "dhcp" else (address, 4011))
+        return sock
+
+    def ask(self, door: Door, packet: bytes, sock: socket.socket) -> bytes | None:
+        """Asked again every half second, as firmware does after seconds."""
+        sock.settimeout(0.5)
+        for _ in range(2 * BOOT_SECONDS):
+            sock.sendto(packet, ("255.255.255.255", 67) if door == "dhcp" else (PXE_SERVER, 4011))
+            with contextlib.suppress(TimeoutError):
+                source = ""
+                while source != PXE_SERVER:  # the DHCP server is heard here too
+                    answer, (source, _) = sock.recvfrom(65536)
+                return answer
+        return None
+
+
 @pytest.fixture(scope="module")
-def answers(floor: Floor, started: dict[str, tuple[bool, str]]) -> list[Facts]:
+def scripted(floor: Floor, started: dict[str, tuple[bool, str]]) -> chain.Started:
+    """A boot as Windows' own programs go on: a loader that waits for approval, then a variable window."""
+    service, name = floor.lab.service, "scripted"
+    mac, guid = "52:54:00:10:30:01", uuid.uuid5(uuid.NAMESPACE_OID, "scripted")
+    service.run("setting", "set", "pending_machines", "poll")
+    service.add_device(name, mac, str(guid))
+    for key, value in (("BlockSize", "1456"), ("WindowSize", "4"), ("VariableWindow", "true")):
+        service.run("device", "variable", "set", name, f"RamDiskTFTP{key}", value)
+    service.run("collection", "add", "windows", name)
+    files = {path.rpartition("/")[2].lower(): content for path, content in floor.wim.boot().items()}
+    files[f"boot.{IMAGE.lower()}.wim"] = floor.wim.path.read_bytes()
+    again = threading.Event()
+
+    def approve(polls: int) -> None:
+        if polls == 1:
+            service.run("deployment", "approve", floor.deployment, "--device", name, "--yes")
+        again.wait(0.05)
+
+    machine = chain.Machine(Cable(), pxe.UEFI_X64, mac, guid, CLIENT, files, polled=approve)
+    with floor.lab.network.client:
+        started_ = machine.boot()
+        assert machine.variables(started_.answer)["PXEFAST_DEVICE"] == name
+    assert machine.programs == ["wdsmgfw.efi", "bootmgfw.efi"]
+    return started_
+
+
+def test_a_loader_waits_for_approval_and_the_boot_manager_varies_its_window(scripted: chain.Started) -> None:
+    assert scripted.wim.granted.variable
+    assert scripted.wim.largest_window > 4
+
+
+@pytest.fixture(scope="module")
+def answers(floor: Floor, scripted: chain.Started) -> list[Facts]:
     """Every answer that left, once tshark and scapy have read all packets alike and found no fault."""
     capture = floor.lab.capture
     capture.end()
