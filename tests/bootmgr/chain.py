@@ -96,6 +96,7 @@ class Machine:
     processor: int = pxe.X64
     key: bool = True
     asks_again_after_key: bool = False
+    asks_port_4011_always: bool = False
     polled: Callable[[int], None] = lambda _: None
     luck: Luck = field(default_factory=Luck)
     stop_before_last_block: bool = False
@@ -124,7 +125,8 @@ class Machine:
                 raise EndedError("no offer")
             if offer.file:
                 assert self.firmware.kind == "ipxe" or 43 in offer.options, "W-38, F-23"
-                return offer
+                if not self.asks_port_4011_always:
+                    return offer
         with self.line.port("boot", self.firmware, self.address) as port:
             question = pxe.request(self.firmware, self.hardware, self.guid, self.address, offer)
             answer = self._ask("boot", question, port)

@@ -11,7 +11,7 @@ from ..loopback.home import LOOPBACK
 from . import chain, tftp
 from .chain import architecture_of
 from .conftest import Floor
-from .pxe import IPXE_BIOS, IPXE_UEFI, OFFER, ROM, UEFI_ARM64, UEFI_X64, Firmware
+from .pxe import ACK, IPXE_BIOS, IPXE_UEFI, OFFER, ROM, UEFI_ARM64, UEFI_X64, Firmware
 from .rig import Site
 
 FIRMWARES = [ROM, UEFI_X64, UEFI_ARM64, IPXE_BIOS, IPXE_UEFI]
@@ -48,3 +48,18 @@ def test_the_store_of_an_offer_belongs_to_the_first_address_that_knows_its_sessi
     assert machine.client.fetch(answer.bcd, tftp.PLAIN).content
     with pytest.raises(tftp.RefusedError):
         stranger.fetch(answer.bcd, tftp.PLAIN)
+
+
+@pytest.mark.parametrize("purpose", ["required", "available"])
+@pytest.mark.parametrize("firmware", [ROM, UEFI_X64], ids=["BIOS", "UEFI"])
+def test_firmware_that_asks_port_4011_all_the_same_is_answered_and_boots(
+    floor: Floor, firmware: Firmware, purpose: str
+) -> None:
+    """W-41."""
+    machine = floor.site.machine(firmware, floor.images["x64"], purpose)
+    machine.asks_port_4011_always = True
+    started = machine.boot()
+    assert [answer.message for answer in machine.answers[:2]] == [OFFER, ACK]
+    assert started.answer.message == ACK
+    assert machine.variables(started.answer)["PXEFAST_DEVICE"] == floor.site.name(machine)
+    assert floor.site.launches(machine) == (1 if purpose == "required" else 0)
