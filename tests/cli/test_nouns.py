@@ -494,7 +494,8 @@ def test_an_unknown_interface_is_set_but_said_so(run: Any, site: Path) -> None:
 def test_explain_prints_the_promised_json_and_sends_nothing(run: Any, site: Path) -> None:
     explained = run("explain", "--mac", "0011.2233.4455", "--json")
     value = explained.json
-    assert list(value) == ["action", "device", "deployment", "boot_image", "boot_program", "reasons"]
+    promised = ["action", "device", "deployment", "boot_image", "boot_program", "reasons"]
+    assert list(value) == [*promised, "variables", "windows"]
     assert {key: value[key] for key in list(value)[:5]} == {
         "action": "boot",
         "device": "web01",
