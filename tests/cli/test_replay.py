@@ -73,7 +73,17 @@ def test_every_capture_of_real_firmware_is_replayed(run: Run, site: Path, file: 
     assert result.code == 0, result.err
     assert "packets" in result.err
     for item in result.json:
-        assert list(item)[:9] == ["time", "mac", "guid", "architecture", "door", "ipxe", "wds", "secs", "relay"]
+        assert list(item)[:9] == [
+            "time",
+            "mac",
+            "guid",
+            "architecture",
+            "door",
+            "ipxe",
+            "wds",
+            "secs",
+            "relay",
+        ]
         assert item["action"] == "ignore"
         assert item["reasons"]
 
