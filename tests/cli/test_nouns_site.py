@@ -220,8 +220,12 @@ def test_content_is_validated_redistributed_and_withdrawn(
     assert planned.startswith("would withdraw the files of boot image PS100001 from ")
     done("content", "remove", "PS100001", "--yes")
     assert run("content", "list", "--json").json == []
-    for verb in ("redistribute", "validate", "remove"):
-        assert "run: pxefast content distribute PS100001" in run("content", verb, "PS100001").err
+    for verb, told in (
+        ("redistribute", "run: pxefast content distribute PS100001"),
+        ("validate", "run: pxefast content distribute PS100001"),
+        ("remove", "see: pxefast content status"),
+    ):
+        assert told in run("content", verb, "PS100001").err
 
 
 # distribution points, groups, duplicates
