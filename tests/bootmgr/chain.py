@@ -288,6 +288,19 @@ class Machine:
         assert all(equals for _, equals, _ in pairs), text
         return {key: value for key, _, value in pairs}
 
+    def report(self, variables: Mapping[str, str], kind: str, token: str | None = None) -> int:
+        """Say over HTTP how Windows PE fares; the status. `token` in place of the machine's own."""
+        parts = urlsplit(variables["PXEFAST_REPORT_URL"])
+        connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=tftp.PATIENCE, source_address=(self.address, 0)
+        )
+        try:
+            headers = {"Authorization": f"Bearer {token or variables['PXEFAST_TOKEN']}"}
+            connection.request("POST", f"{parts.path}/{kind}", headers=headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
     def _ask(self, door: Door, question: Question, port: socket.socket) -> Answer | None:
         packet = self.line.ask(door, question.packet(), port)
         if packet is None:
@@ -345,14 +358,3 @@ def ramdisk_wish(entry: hive.Entry) -> Wish:
 def architecture_of(firmware: Firmware) -> str:
     """The name of the image's architecture that suits."""
     return NAMES[firmware.architecture] if firmware.architecture != BIOS else "x64"
-
-
-def report(url: str, token: str, kind: str) -> int:
-    """Say over HTTP how it goes; the status."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=tftp.PATIENCE)
-    try:
-        connection.request("POST", f"{parts.path}/{kind}", headers={"Authorization": f"Bearer {token}"})
-        return connection.getresponse().status
-    finally:
-        connection.close()

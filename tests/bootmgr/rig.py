@@ -83,6 +83,8 @@ class Site:
         self._numbers = itertools.count(1)
         self.home = Home(folder / "home", settings)
         self.home.answer()
+        # More boots than a careful site allows in ten minutes.
+        self.home.run("setting", "set", "budget_claims", "0")
         self.images: dict[str, wims.Wim] = {}
 
     def __enter__(self) -> Site:

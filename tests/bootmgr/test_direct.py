@@ -8,7 +8,7 @@ import pytest
 
 from .. import wims
 from ..loopback.home import LOOPBACK
-from . import chain, tftp
+from . import tftp
 from .chain import architecture_of
 from .conftest import Floor
 from .pxe import ACK, IPXE_BIOS, IPXE_UEFI, OFFER, ROM, UEFI_ARM64, UEFI_X64, Firmware
@@ -34,7 +34,7 @@ def test_an_offer_is_all_that_a_machine_needs(floor: Floor, firmware: Firmware) 
     assert started.answer.bcd is not None
     assert floor.site.launches(machine) == 1
     variables = machine.variables(started.answer)
-    assert chain.report(variables["PXEFAST_REPORT_URL"], variables["PXEFAST_TOKEN"], "started") == 200
+    assert machine.report(variables, "started") == 200
 
 
 def test_the_store_of_an_offer_belongs_to_the_first_address_that_knows_its_session(floor: Floor) -> None:
