@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 SOURCES := $(shell find native python/pxefast -name '*.rs' -o -name '*.py' -o -name '*.toml' -o -name '*.pyi' -o -name '*.pxd') Cargo.toml build.rs pyproject.toml
 
-.PHONY: demo test check rust python lint types fuzz firmware bench conformance nightly clean
+.PHONY: demo test check rust python lint types fuzz firmware bench bench-tftp bench-peers conformance nightly clean
 
 demo: $(VENV)/built
 	$(BIN)/pxefast demo
@@ -55,8 +55,16 @@ fuzz: $(VENV)/built
 		$(BIN)/python -m tests.fuzz.run $$target -max_len=16384 -max_total_time=$(SECONDS) || exit 1; \
 	done
 
-bench: $(VENV)/built
+bench: $(VENV)/built bench-peers
 	$(BIN)/python benches/run.py
+
+# One table of TFTP servers under the same load; ARGS="--quick", ARGS="--json FILE" (benches/README.md).
+bench-tftp: $(VENV)/built bench-peers
+	$(BIN)/python -m benches.tftp $(ARGS)
+
+# Other people's servers, into ~/.cache/pxefast-bench.
+bench-peers: $(VENV)/tools
+	$(BIN)/python -m benches.tftp.peers
 
 nightly: # everything, in the long form
 	PXEFAST_LONG=1 PXEFAST_REQUIRE_FIRMWARE=1 $(MAKE) check

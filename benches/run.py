@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import claims
@@ -20,30 +19,18 @@ import contents
 import decisions
 import packets
 import snapshot
-import transfers
+from machine import machine
+
+from benches.tftp import bench as tftp
 
 SECTIONS = {
     "parse": packets.run,
     "decide": decisions.run,
     "snapshot": snapshot.run,
     "claims": claims.run,
-    "tftp": transfers.run,
+    "tftp": tftp.section,
     "content": contents.run,
 }
-
-
-def machine() -> dict[str, Any]:
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
 
 
 def main() -> int:
