@@ -131,6 +131,8 @@ class Site:
         if purpose is not None:
             self.home.deploy(image, [name], purpose)
         self.settle()
+        # Where a deployment is required nobody sits at the keyboard (CM-72).
+        more = {"key": purpose == "available", **more}
         return self.at(number, firmware, self.expected(expect or image), mac, guid, **more)
 
     def at(

@@ -78,7 +78,7 @@ def test_windows_boots_with_blocks_that_arrive_in_fragments(
     block, window, variable = SIZES[kind]
     machine = Machine(
         Lan(site.service, SERVER), firmware, mac, uuid.UUID(guid), address, site.expected(image),
-        luck=Luck(rate=0.005, seed=seed),
+        key=False, luck=Luck(rate=0.005, seed=seed),
     )  # fmt: skip
     with lan.client:
         before = reassembled()
