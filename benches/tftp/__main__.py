@@ -49,6 +49,7 @@ def main() -> int:
         rounds=arguments.rounds or plan.rounds,
         clients=arguments.clients or plan.clients,
         file_bytes=(arguments.mebibytes << 20) if arguments.mebibytes else plan.file_bytes,
+        uncut=not arguments.cut,
     )
     figures = here(plan, arguments.inside) if arguments.here or arguments.inside else run(plan)
     words = json.dumps({"machine": machine(), **figures}, indent=2) + "\n"

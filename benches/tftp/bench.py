@@ -26,6 +26,8 @@ def run(plan: Plan = DEFAULT) -> dict[str, Any]:
     """The figures of this plan, measured in a network of its own, `text` among them: the table."""
     switches = [f"--servers={','.join(plan.servers)}", f"--rounds={plan.rounds}", f"--clients={plan.clients}",
                 f"--mebibytes={plan.file_bytes >> 20}"]  # fmt: skip
+    if not plan.uncut:
+        switches.append("--cut")
     command = [*_namespace(), sys.executable, "-m", "benches.tftp", "--inside", "--json=-", *switches]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     if done.returncode:
@@ -79,7 +81,7 @@ def _heading(plan: Plan, figures: dict[str, Any]) -> str:
     before, after = (f"{load[0]:.1f}" for load in figures["load_average"])
     return (
         f"{plan.clients} clients, {plan.file_bytes >> 20} MiB each, {plan.rounds} rounds in turns, "
-        f"every byte compared; load average {before} before, {after} after"
+        f"{'' if plan.uncut else 'windows cut by the server, '}every byte compared; load average {before} before, {after} after"
     )
 
 

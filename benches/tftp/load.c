@@ -1,7 +1,7 @@
 /* Many TFTP clients that compare every byte with what they should get; shares no code with the server.
 
    load --port PORT --name NAME --file FILE [--clients 16] [--block 1456] [--window 1] [--msftwindow]
-        [--patience 1000] [--seconds 120] [--hold]
+        [--patience 1000] [--seconds 120] [--hold] [--gro]
 
    One process and one epoll, so that a client costs the machine as little as can be. Each client has its own port, asks for
    tsize, blksize and windowsize (at 1: not), takes what is granted, and behaves as RFC 7440 says: it ACKs a full window and
@@ -9,7 +9,8 @@
    --patience milliseconds of silence it repeats what it said last, 10 times at most; --seconds bounds the whole.
 
    Prints one JSON object; status 1 where a transfer failed or a byte was wrong. With --hold the last block of each file is
-   ACKed only when standard input ends: whoever reads the object finds each child of a forking server still there. */
+   ACKed only when standard input ends: whoever reads the object finds each child of a forking server still there. With --gro
+   windows arrive uncut (UDP_GRO), as if the network card cut them: else the server's processor does it on loopback. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,6 +18,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, EVENTS = 256, TRIES = 10, RECEIVE_BUFFER = 8 << 20 };
+enum { BATCH = 64, UNCUT = 65536, EVENTS = 256, TRIES = 10, RECEIVE_BUFFER = 8 << 20 };
 enum { RRQ = 1, DATA = 3, ACK = 4, ERROR = 5, OACK = 6 };
 enum state { ASKING, RUNNING, DONE, FAILED };
 
@@ -51,7 +53,7 @@ static struct {
     const uint8_t *bytes;
     uint64_t size;
     uint32_t block, window;
-    bool vary, hold;
+    bool vary, hold, gro;
     double patience;
     struct sockaddr_in server;
 } wanted;
@@ -178,17 +180,37 @@ static void take(struct client *c, uint8_t *datagram, size_t length, double time
     }
 }
 
+/* One message, or what the kernel left in one piece. */
+static void cut(struct client *c, struct mmsghdr *message, double time) {
+    uint8_t *bytes = message->msg_hdr.msg_iov->iov_base;
+    size_t length = message->msg_len, piece = length;
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(&message->msg_hdr); h; h = CMSG_NXTHDR(&message->msg_hdr, h)) {
+        int segment;
+        if (h->cmsg_level == IPPROTO_UDP && h->cmsg_type == UDP_GRO) {
+            memcpy(&segment, CMSG_DATA(h), sizeof segment);
+            piece = (size_t)segment;
+        }
+    }
+    for (size_t at = 0; at < length || !at; at += piece) {
+        take(c, bytes + at, length - at < piece ? length - at : piece, time);
+        if (!piece)
+            break;
+    }
+}
+
 /* Everything that waits for one client. */
 static void receive(struct client *c, double time) {
     static uint8_t *room;
     static struct iovec slices[BATCH];
     static struct mmsghdr messages[BATCH];
-    size_t stride = (wanted.block < 512 ? 512 : wanted.block) + 64;
+    static uint8_t controls[BATCH][64];
+    size_t stride = wanted.gro ? UNCUT + 64 : (wanted.block < 512 ? 512 : wanted.block) + 64;
+    int batch = wanted.gro ? BATCH / 16 : BATCH;
     if (!room) {
-        room = malloc(stride * BATCH);
-        for (int i = 0; i < BATCH; i++) {
+        room = malloc(stride * (size_t)batch);
+        for (int i = 0; i < batch; i++) {
             slices[i] = (struct iovec){room + stride * (size_t)i, stride - 1};
-            messages[i].msg_hdr = (struct msghdr){.msg_iov = &slices[i], .msg_iovlen = 1};
+            messages[i].msg_hdr = (struct msghdr){.msg_iov = &slices[i], .msg_iovlen = 1, .msg_control = controls[i]};
         }
     }
     if (c->state == ASKING) { /* who answers first is the transfer's port: from now on nobody else is heard */
@@ -200,12 +222,14 @@ static void receive(struct client *c, double time) {
         must("connect", connect(c->socket, (struct sockaddr *)&peer, sizeof peer));
         take(c, room, (size_t)got, time);
     }
-    for (int got = BATCH; got == BATCH;) {
-        got = recvmmsg(c->socket, messages, BATCH, MSG_DONTWAIT, NULL);
+    for (int got = batch; got == batch;) {
+        for (int i = 0; i < batch; i++)
+            messages[i].msg_hdr.msg_controllen = wanted.gro ? sizeof controls[i] : 0;
+        got = recvmmsg(c->socket, messages, (unsigned)batch, MSG_DONTWAIT, NULL);
         if (got < 0 && errno == ECONNREFUSED && c->state == RUNNING)
             finish(c, FAILED, "the server closed its port at block", c->next);
         for (int i = 0; i < got; i++)
-            take(c, slices[i].iov_base, messages[i].msg_len, time);
+            cut(c, &messages[i], time);
     }
 }
 
@@ -253,7 +277,7 @@ int main(int words, char **word) {
     static const struct option options[] = {{"port", 1, 0, 'p'},   {"name", 1, 0, 'n'},     {"file", 1, 0, 'f'},
                                             {"clients", 1, 0, 'c'}, {"block", 1, 0, 'b'},    {"window", 1, 0, 'w'},
                                             {"patience", 1, 0, 't'}, {"seconds", 1, 0, 's'}, {"host", 1, 0, 'h'},
-                                            {"msftwindow", 0, 0, 'm'}, {"hold", 0, 0, 'o'}, {0}};
+                                            {"msftwindow", 0, 0, 'm'}, {"hold", 0, 0, 'o'}, {"gro", 0, 0, 'g'}, {0}};
     const char *file = NULL;
     uint32_t count = 16;
     double seconds = 120;
@@ -263,6 +287,7 @@ int main(int words, char **word) {
         switch (option) {
         case 'p': wanted.server.sin_port = htons((uint16_t)atoi(optarg)); break;
         case 'h': inet_pton(AF_INET, optarg, &wanted.server.sin_addr); break;
+        case 'g': wanted.gro = true; break;
         case 'o': wanted.hold = true; break;
         case 'm': wanted.vary = true; break;
         case 'n': wanted.name = optarg; break;
@@ -299,6 +324,8 @@ int main(int words, char **word) {
         must("socket", c->socket = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
         if (setsockopt(c->socket, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)))
             (void)setsockopt(c->socket, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
+        if (wanted.gro)
+            must("UDP_GRO", setsockopt(c->socket, IPPROTO_UDP, UDP_GRO, &(int){1}, sizeof(int)));
         must("bind", bind(c->socket, (struct sockaddr *)&here, sizeof here));
         must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->socket, &event));
     }

@@ -59,6 +59,7 @@ class Plan:
     clients: int
     file_bytes: int
     rounds: int
+    uncut: bool = True  # windows arrive as they were sent (UDP_GRO at the clients)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def wait_until_served(stage: Stage, server: Server, file: str) -> None:
     raise AbsentError(f"it does not serve: {last}" + "".join(f" (its log: {line})" for line in said))
 
 
-def sample(stage: Stage, server: Server, file: str, case: Case, clients: int) -> Sample:
+def sample(stage: Stage, server: Server, file: str, case: Case, clients: int, uncut: bool = True) -> Sample:
     after: dict[int, float] = {}
     peak = 0
 
@@ -165,7 +166,7 @@ def sample(stage: Stage, server: Server, file: str, case: Case, clients: int) ->
 
     forget_peak(server.process)
     before = clocks(server.process)
-    told = load(stage, server, file, case, clients, look)
+    told = load(stage, server, file, case, clients, look, *(["--gro"] if uncut else []))
     return Sample(
         granted=(told["window"], told["block"]),
         bytes=told["bytes"],
@@ -201,7 +202,7 @@ def measure(plan: Plan, set_mtu: Callable[[int], None] | None, progress: Callabl
                         f"round {turn + 1} of {plan.rounds}: {name}, block {case.block}, window {case.window}"
                     )
                     try:
-                        done = sample(here, running[name], kind.file, case, plan.clients)
+                        done = sample(here, running[name], kind.file, case, plan.clients, plan.uncut)
                     except (LoadError, OSError) as error:  # it has ended, perhaps
                         results.absent[name] = f"block {case.block}, window {case.window}: {error}"
                     else:

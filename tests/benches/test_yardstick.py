@@ -40,9 +40,10 @@ def test_a_run_has_a_row_for_each_server_and_case_and_compares_every_byte() -> N
 
 @pytest.mark.parametrize("name", ["bare", "bare-mapped"])
 @pytest.mark.parametrize("case", [Case(1456, 1), Case(1456, 64), Case(8192, 16), Case(512, 4)])
-def test_the_bare_loop_sends_the_right_bytes(small: Stage, name: str, case: Case) -> None:
+@pytest.mark.parametrize("uncut", [True, False])
+def test_the_bare_loop_sends_the_right_bytes(small: Stage, name: str, case: Case, uncut: bool) -> None:
     with SERVERS[name].run(small) as server:
-        done = sample(small, server, "image.bin", case, 2)
+        done = sample(small, server, "image.bin", case, 2, uncut)
     assert (done.bytes, done.granted) == (200_000, (case.window, case.block))
 
 
