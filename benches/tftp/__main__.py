@@ -33,6 +33,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, help=f"default {DEFAULT.clients}")
     parser.add_argument("--mebibytes", type=int, help=f"a client's file; default {DEFAULT.file_bytes >> 20}")
     parser.add_argument(
+        "--cut", action="store_true", help="the server's processor cuts windows into datagrams"
+    )
+    parser.add_argument(
         "--here", action="store_true", help="in this network and at its MTU, not in one of its own"
     )
     parser.add_argument(

@@ -79,9 +79,10 @@ def _set_mtu(mtu: int) -> None:
 
 def _heading(plan: Plan, figures: dict[str, Any]) -> str:
     before, after = (f"{load[0]:.1f}" for load in figures["load_average"])
+    cut = "" if plan.uncut else "windows cut by the server, "
     return (
         f"{plan.clients} clients, {plan.file_bytes >> 20} MiB each, {plan.rounds} rounds in turns, "
-        f"{'' if plan.uncut else 'windows cut by the server, '}every byte compared; load average {before} before, {after} after"
+        f"{cut}every byte compared; load average {before} before, {after} after"
     )
 
 
