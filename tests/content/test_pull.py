@@ -205,6 +205,47 @@ def test_a_source_that_is_not_there_is_named(here: Stock, source: Path) -> None:
         Stock(Depot(gone, Path("/nowhere")), here.library).bring(version)
 
 
+def test_a_password_in_the_address_of_a_source_is_told_to_nobody(here: Stock, source: Path) -> None:
+    version = package(here.depot, source)
+    gone = Depot(Content(source="http://me:geheim@127.0.0.1:1/x", timeout_seconds=1), Path("/nowhere"))
+    with pytest.raises(ContentError, match=r"http://127\.0\.0\.1:1/x") as error:
+        Stock(gone, here.library).bring(version)
+    assert "geheim" not in str(error.value) + gone.where
+
+
+def test_what_a_killed_packager_left_half_written_in_a_folder_is_cleared_when_it_is_old(
+    here: Stock, source: Path
+) -> None:
+    blob = wim_blob(here, package(here.depot, source))
+    old, new = blob.with_name(f"{blob.name}#1"), blob.with_name(f"{blob.name}#2")
+    for part in (old, new):
+        part.write_bytes(b"a part")
+    os.utime(old, (0, 0))
+    here.depot.prune("PS100001", 1, [])
+    assert (old.exists(), new.exists(), blob.exists()) == (False, True, True)
+
+
+def test_what_is_no_manifest_of_a_version_keeps_no_old_version_in_the_source(
+    here: Stock, source: Path, newer: Path
+) -> None:
+    old = package(here.depot, source)
+    new = package(here.depot, newer, version=2)
+    folder = here.depot.folder
+    assert folder is not None
+    for stray in ("PS100001/README", "PS100002/1-abc.json", f"PS100002/1-{'0' * 64}.json"):
+        path = folder / "manifests" / stray
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+    blob = wim_blob(here, old)
+    here.depot.prune("PS100001", 2, [])
+    assert not blob.exists()
+    with pytest.raises(ContentError, match="has no manifests/PS100001/1-"):
+        here.depot.manifest(*old)
+    here.bring(new)
+    assert is_whole(here.library, newer)
+    assert len(list((folder / "manifests").rglob("*"))) == 6
+
+
 def test_a_blob_cut_off_or_lost_in_the_source_is_named_and_mended_by_packaging(
     here: Stock, source: Path
 ) -> None:

@@ -9,12 +9,14 @@ Nothing here is trusted: whoever reads compares with hashes that the site databa
 from __future__ import annotations
 
 import hashlib
+import re
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pxefast.config import Content
 from pxefast.content.durable import sync
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Depot"]
 
 _RETRIES = 4
+_MANIFEST = re.compile(r"manifests/(?P<image>[^/]+)/(?P<version>\d+)-[0-9a-f]{64}\.json", re.ASCII)
+# Nobody writes a part of a file for so long.
+_ABANDONED_SECONDS = 86_400.0
 
 
 class Depot:
@@ -36,16 +41,19 @@ class Depot:
     """
 
     def __init__(self, settings: Content, default: Path) -> None:
-        self.where = settings.source or f"file://{default}"
-        parts = urlsplit(self.where)
+        url = settings.source or f"file://{quote(str(default))}"
+        parts = urlsplit(url)
+        # Who may see what went wrong need not know the password that is in an address.
+        self._secret = parts.netloc.rpartition("@")[0]
+        self.where = self._public(url)
         self.folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         # A web server takes no files.
         self.writable = parts.scheme in ("file", "s3")
         try:
-            self._store = _store(self.where, parts.scheme, settings)
+            self._store = _store(url, parts.scheme, settings)
         except Exception as error:  # the library has errors of many kinds
             raise CannotOpen(
-                f"the content source {self.where} cannot be used: {_short(error)}; see [content] in pxefast.toml"
+                f"the content source {self.where} cannot be used: {self._short(error)}; see [content] in pxefast.toml"
             ) from None
 
     def manifest(self, image_id: str, version: int, sha256: str) -> Manifest:
@@ -94,19 +102,22 @@ class Depot:
     def prune(self, image_id: str, newest: int | None, keep: Iterable[tuple[int, str]]) -> None:
         """Delete an image's versions before `newest` that nobody is to `keep`, and the blobs that only they need.
 
-        `newest` None: all. `keep` has (version, SHA-256 of the manifest). What others keep in this source stays.
+        And whatever was left half written. `newest` None: all. `keep` has (version, SHA-256 of the manifest). What
+        others keep in this source stays. Raises ContentError.
         """
         import obstore
 
+        self._clear()
         kept = {_manifest_path(image_id, version, sha256) for version, sha256 in keep}
         with self._told("manifests"):
-            found = [meta["path"] for part in obstore.list(self._store, "manifests/") for meta in part]
+            listed = [meta["path"] for part in obstore.list(self._store, "manifests/") for meta in part]
+            found = {path: match for path in listed if (match := _MANIFEST.fullmatch(path))}
             old = [
                 path
-                for path in found
-                if path.startswith(f"manifests/{image_id}/")
+                for path, match in found.items()
+                if match["image"] == image_id
                 and path not in kept
-                and (newest is None or _version(path) < newest)
+                and (newest is None or int(match["version"]) < newest)
             ]
             if not old:
                 return
@@ -115,13 +126,15 @@ class Depot:
             for path in (*old, *sorted(spare)):
                 obstore.delete(self._store, path)
 
-    def _blobs(self, path: str) -> Iterator[str]:
+    def _blobs(self, path: str) -> set[str]:
+        """The blobs that a manifest names; none where it is damaged, for nobody can bring that."""
         import obstore
 
         data = bytes(obstore.get(self._store, path).bytes())
-        name = path.rpartition("/")[2]
-        manifest = decode(data, name.partition("-")[2].removesuffix(".json"), path)
-        return (blob_path(file.sha256) for file in manifest.files)
+        sha256 = path.rpartition("-")[2].removesuffix(".json")
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return set()
+        return {blob_path(file.sha256) for file in decode(data, sha256, path).files}
 
     def _put(self, path: str, data: bytes | Iterator[bytes]) -> None:
         with self._told(path):
@@ -147,7 +160,24 @@ class Depot:
                 "that the image was packaged into?"
             ) from None
         except Exception as error:  # the library has errors of many kinds
-            raise ContentError(f"the content source {self.where}: {path}: {_short(error)}") from None
+            raise ContentError(f"the content source {self.where}: {path}: {self._short(error)}") from None
+
+    def _short(self, error: Exception) -> str:
+        """The first line of an error: what follows is of use to the library's authors alone."""
+        return self._public(next(iter(str(error).splitlines()), "")) or type(error).__name__
+
+    def _public(self, text: str) -> str:
+        return text.replace(f"{self._secret}@", "") if self._secret else text
+
+    def _clear(self) -> None:
+        """Remove the parts of blobs that somebody who was killed left in a folder: the library never does."""
+        if self.folder is None:
+            return
+        old = time.time() - _ABANDONED_SECONDS
+        for part in (self.folder / "blobs").glob("??/*#*"):
+            with suppress(FileNotFoundError):
+                if part.stat().st_mtime < old:
+                    part.unlink()
 
 
 def _store(url: str, scheme: str, settings: Content) -> ObjectStore:
@@ -173,12 +203,3 @@ def _store(url: str, scheme: str, settings: Content) -> ObjectStore:
 
 def _manifest_path(image_id: str, version: int, sha256: str) -> str:
     return f"manifests/{image_id}/{version}-{sha256}.json"
-
-
-def _version(path: str) -> int:
-    return int(path.rpartition("/")[2].partition("-")[0])
-
-
-def _short(error: Exception) -> str:
-    """The first line of an error: what follows is of use to the library's authors alone."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
