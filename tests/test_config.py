@@ -72,6 +72,13 @@ def test_what_is_set_is_what_counts() -> None:
         ("[listen]\naddress = 1", "listen.address"),
         ('[log]\nlevel = "loud"', "log.level"),
         ("[database]\nbusy_seconds = -1", "database.busy_seconds"),
+        ('[content]\nsource = "ftp://host/path"', "content.source"),
+        ('[content]\nsource = "http://[bad"', "content.source"),
+        ('[content]\nsource = "file://srv/pxefast"', "content.source"),
+        ('[content]\nsource = "file:srv"', "content.source"),
+        ('[content]\nsource = "file://"', "content.source"),
+        ('[content]\nsource = "file:///srv/a?b"', "content.source"),
+        ('[content]\nsource = "file:///srv/a#b"', "content.source"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_file_and_key(text: str, key: str) -> None:

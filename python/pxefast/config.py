@@ -72,9 +72,17 @@ def _block_size(value: object) -> object:
 
 
 def _content_source(value: object) -> object:
-    if isinstance(value, str) and value and urlsplit(value).scheme not in ("file", "http", "https", "s3"):
+    if not isinstance(value, str) or not value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("file", "http", "https", "s3"):
         raise ValueError(
             "write a URL of file://, http://, https:// or s3://, or nothing for a folder in the home"
+        )
+    # What is not the path would be left out, and another folder be meant than was written.
+    if parts.scheme == "file" and (value != f"file://{parts.path}" or not parts.path):
+        raise ValueError(
+            "write file:// and an absolute path, such as file:///srv/pxefast; ? and # as %3F and %23"
         )
     return value
 
