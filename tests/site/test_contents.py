@@ -85,6 +85,9 @@ def test_what_failed_is_due_after_a_while_and_what_is_served_is_validated_when_i
     assert not served.unvalidated(now + 3599, 1)
     assert served.unvalidated(now + 3600, 1)
     assert not served.unvalidated(now + 1e9, 0), "no schedule"
+    assert failed.due(now - 1e9), "a clock that was wrong holds nothing up"
+    assert served.unvalidated(now - 1e9, 1)
+    assert not served.unvalidated(now - 1e9, 0)
     store.contents.order_validation(image, ["dp1"])
     assert only(store, image).unvalidated(now, 0)
 

@@ -60,14 +60,16 @@ class AssignmentRow(NamedTuple):
     def due(self, now: float) -> bool:
         """Whether the point has to work on it; what failed is left alone for a while."""
         if self.state == "failed":
-            return now - self.changed_at >= _RETRY_SECONDS
+            return _past(self.changed_at, now, _RETRY_SECONDS)
         return self.state in ("wanted", "pulling")
 
     def unvalidated(self, now: float, hours: float) -> bool:
         """Whether it is served, and was not compared with its hashes for so many hours (0: for however long)."""
         if self.state != "served":
             return False
-        return self.validated_at is None or 0 < hours * 3600 <= now - self.validated_at
+        if self.validated_at is None:
+            return True
+        return hours > 0 and _past(self.validated_at, now, hours * 3600)
 
 
 class Contents:
@@ -212,6 +214,11 @@ def join_group(connection: Connection, group_key: str, points: Iterable[str]) ->
             newest = _newest(connection, image)
             if newest is not None and image not in there:
                 _order(connection, point, newest, time.time())
+
+
+def _past(since: float, now: float, seconds: float) -> bool:
+    """Whether it is so long ago. What lies ahead was written by a clock that was wrong, and says nothing."""
+    return not 0 <= now - since < seconds
 
 
 def _newest(connection: Connection, image_id: str) -> VersionRow | None:
