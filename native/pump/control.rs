@@ -19,6 +19,8 @@ use crate::sys::poll::Bell;
 pub struct Report {
     /// The file.
     pub published: Arc<Published>,
+    /// Its size in bytes.
+    pub size: u64,
     /// Who fetched it.
     pub peer: SocketAddrV4,
     /// How it ended.

@@ -1,50 +1,73 @@
 //! What is served: names folded once, files opened once (safety T6, T7; W-77, W-78).
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use crate::sys::file::{read_exact_at, Root};
+use crate::sys::file::{read_exact_at, Root, Stamp};
 use crate::wire::name::{BadName, Name};
 
 /// One published file; immutable.
 pub struct Published {
     /// The name it is served under, as its publisher spelled it.
     pub name: Box<str>,
-    /// Its size in bytes.
-    pub size: u64,
     /// Its final byte leaves only with a recorded launch (B2).
     pub gated: bool,
     content: Content,
 }
 
 enum Content {
-    /// A file below the content library's root, opened once.
-    Below { path: Box<str>, file: OnceLock<Arc<File>> },
+    /// A file of the content library, of so many bytes for ever, opened once.
+    Fixed { path: Box<str>, size: u64, file: OnceLock<Arc<File>> },
+    /// A file of anybody's folder, who may replace it at any time: each request opens what is there then.
+    Loose { path: Box<str> },
     /// Bytes that never were on a disk.
     Memory(Arc<[u8]>),
 }
 
-/// Where a transfer's bytes come from.
-#[derive(Clone)]
-pub enum Source {
-    /// An open file.
-    File(Arc<File>),
-    /// Bytes in memory.
+/// Where one transfer's bytes come from.
+pub struct Source {
+    /// How many there are.
+    pub size: u64,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// An open file, and what it was when the transfer began.
+    File(Arc<File>, Stamp),
     Memory(Arc<[u8]>),
 }
 
 impl Source {
+    fn file(file: Arc<File>) -> io::Result<Source> {
+        let stamp = Stamp::of(&file)?;
+        Ok(Source { size: stamp.size, bytes: Bytes::File(file, stamp) })
+    }
+
+    fn memory(bytes: &Arc<[u8]>) -> Source {
+        Source { size: bytes.len() as u64, bytes: Bytes::Memory(Arc::clone(bytes)) }
+    }
+
+    /// Whether all that was read is still what it was when the transfer began. A file that was replaced or
+    /// removed, but not written to, still is.
+    pub fn is_unchanged(&self) -> bool {
+        match &self.bytes {
+            Bytes::File(file, stamp) => Stamp::of(file).is_ok_and(|now| now == *stamp),
+            Bytes::Memory(_) => true,
+        }
+    }
+
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
     /// `UnexpectedEof` when it ends before, else the system's own error.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        match self {
-            Source::File(file) => read_exact_at(file, buffer, offset),
-            Source::Memory(bytes) => {
+        match &self.bytes {
+            Bytes::File(file, _) => read_exact_at(file, buffer, offset),
+            Bytes::Memory(bytes) => {
                 let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
                 let piece = from.and_then(|bytes| bytes.get(..buffer.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
                 buffer.copy_from_slice(piece);
@@ -57,7 +80,7 @@ impl Source {
 impl Published {
     /// A file of these bytes.
     pub fn in_memory(name: &str, bytes: Arc<[u8]>) -> Published {
-        Published { name: name.into(), size: bytes.len() as u64, gated: false, content: Content::Memory(bytes) }
+        Published { name: name.into(), gated: false, content: Content::Memory(bytes) }
     }
 }
 
@@ -99,23 +122,43 @@ impl Namespace {
     /// # Errors
     /// The first name that cannot be served.
     pub fn new(root: Root, files: Vec<(String, String, u64, bool)>) -> Result<Namespace, Unservable> {
-        let mut names = HashMap::with_capacity(files.len());
-        let mut images = HashSet::new();
+        let mut namespace = Namespace::empty(root, files.len());
         for (name, path, size, gated) in files {
-            let folded = match Name::fold(name.as_bytes()) {
-                Ok(folded) => folded,
-                Err(why) => return Err(Unservable::Name(name, why)),
-            };
+            let content = Content::Fixed { path: path.into(), size, file: OnceLock::new() };
+            let folded = namespace.add(name, gated, content)?;
             if let Some((IMAGES, image)) = folder(folded.as_bytes()) {
-                images.insert(image.into());
-            }
-            let content = Content::Below { path: path.into(), file: OnceLock::new() };
-            let file = Published { name: name.clone().into(), size, gated, content };
-            if names.insert(folded.as_bytes().into(), Arc::new(file)).is_some() {
-                return Err(Unservable::Twice(name));
+                namespace.images.insert(image.into());
             }
         }
-        Ok(Namespace { root, names, images })
+        Ok(namespace)
+    }
+
+    /// The files `(name, path below the root)` of anybody's folder. Names mean themselves, whoever asks: no image's.
+    ///
+    /// # Errors
+    /// The first name that cannot be served.
+    pub fn of_folder(root: Root, files: Vec<(String, String)>) -> Result<Namespace, Unservable> {
+        let mut namespace = Namespace::empty(root, files.len());
+        for (name, path) in files {
+            namespace.add(name, false, Content::Loose { path: path.into() })?;
+        }
+        Ok(namespace)
+    }
+
+    fn empty(root: Root, room: usize) -> Namespace {
+        Namespace { root, names: HashMap::with_capacity(room), images: HashSet::new() }
+    }
+
+    fn add(&mut self, name: String, gated: bool, content: Content) -> Result<Name, Unservable> {
+        let folded = match Name::fold(name.as_bytes()) {
+            Ok(folded) => folded,
+            Err(why) => return Err(Unservable::Name(name, why)),
+        };
+        match self.names.entry(folded.as_bytes().into()) {
+            Entry::Occupied(_) => return Err(Unservable::Twice(name)),
+            Entry::Vacant(vacant) => vacant.insert(Arc::new(Published { name: name.into(), gated, content })),
+        };
+        Ok(folded)
     }
 
     /// The file of exactly this name.
@@ -128,20 +171,31 @@ impl Namespace {
         folder(name.as_bytes()).map(|(_, image)| image).filter(|image| self.images.contains(*image))
     }
 
-    /// Opens a published file, or gives what was opened before.
+    /// The bytes of a published file, for one transfer.
     ///
     /// # Errors
-    /// The system's own error; `InvalidData` for what is not the file that was published.
+    /// `InvalidData` for what is not the file that was published; of a folder's file the system's own error, too.
     pub fn open(&self, published: &Published) -> io::Result<Source> {
-        let (path, file) = match &published.content {
-            Content::Below { path, file } => (path, file),
-            Content::Memory(bytes) => return Ok(Source::Memory(Arc::clone(bytes))),
-        };
-        if let Some(file) = file.get() {
-            return Ok(Source::File(Arc::clone(file)));
+        match &published.content {
+            Content::Fixed { path, size, file } => {
+                self.open_fixed(path, *size, file).map_err(|_| io::ErrorKind::InvalidData.into())
+            }
+            Content::Loose { path } => Source::file(Arc::new(self.root.open_file(path, true)?)),
+            Content::Memory(bytes) => Ok(Source::memory(bytes)),
         }
-        let opened = Arc::new(self.root.open_file(path, published.size)?);
-        Ok(Source::File(Arc::clone(file.get_or_init(|| opened))))
+    }
+
+    fn open_fixed(&self, path: &str, size: u64, kept: &OnceLock<Arc<File>>) -> io::Result<Source> {
+        let file = match kept.get() {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(self.root.open_file(path, false)?),
+        };
+        let source = Source::file(Arc::clone(&file))?;
+        if source.size != size {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        kept.get_or_init(|| file);
+        Ok(source)
     }
 }
 
@@ -160,10 +214,11 @@ pub fn folder(name: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::path::Path;
 
     pub fn namespace(names: &[&str]) -> Result<Namespace, Unservable> {
         let files = names.iter().map(|name| ((*name).to_owned(), "x".to_owned(), 1, false)).collect();
-        Namespace::new(Root::open("/").unwrap(), files)
+        Namespace::new(Root::open(Path::new("/")).unwrap(), files)
     }
 
     #[test]
@@ -198,8 +253,37 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_folders_names_are_no_images_whatever_they_look_like() {
+        let files = vec![("SMSImages/PS100001/a".to_owned(), "a".to_owned())];
+        let namespace = Namespace::of_folder(Root::open(Path::new("/")).unwrap(), files).unwrap();
+        let name = Name::fold(b"SMSImages/PS100001/a").unwrap();
+        assert!(namespace.find(&name).is_some() && namespace.image(&name).is_none());
+    }
+
+    #[test]
+    fn a_file_of_a_folder_is_what_is_there_at_each_request_and_a_change_in_place_is_noticed() {
+        let path = std::env::temp_dir().join(format!("pxefast-loose-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let files = vec![("a".to_owned(), "a".to_owned())];
+        let namespace = Namespace::of_folder(Root::open(&path).unwrap(), files).unwrap();
+        let published = namespace.find(&Name::fold(b"a").unwrap()).unwrap();
+        assert_eq!(namespace.open(published).err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+        std::fs::write(path.join("a"), b"one").unwrap();
+        let first = namespace.open(published).unwrap();
+        std::fs::write(path.join("b"), b"three").unwrap();
+        std::fs::rename(path.join("b"), path.join("a")).unwrap();
+        let second = namespace.open(published).unwrap();
+        assert_eq!((first.size, second.size), (3, 5));
+        assert!(first.is_unchanged() && second.is_unchanged());
+        let before = std::time::SystemTime::UNIX_EPOCH;
+        std::fs::OpenOptions::new().write(true).open(path.join("a")).unwrap().set_modified(before).unwrap();
+        assert!(first.is_unchanged() && !second.is_unchanged());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
     fn bytes_in_memory_are_read_like_a_file_and_end_like_one() {
-        let source = Source::Memory(Arc::from(&b"KEY=1\n"[..]));
+        let source = Source::memory(&Arc::from(&b"KEY=1\n"[..]));
         let mut buffer = [0; 4];
         source.read_exact_at(&mut buffer, 2).unwrap();
         assert_eq!(&buffer, b"Y=1\n");

@@ -223,7 +223,8 @@ impl Pump {
         let agreed = transfer.agreed();
         let acknowledged = transfer.acknowledged_blocks().saturating_mul(u64::from(agreed.block));
         let report = Report {
-            bytes: acknowledged.min(running.published.size),
+            bytes: acknowledged.min(running.source.size),
+            size: running.source.size,
             published: running.published,
             peer: running.peer,
             outcome,
@@ -304,9 +305,13 @@ impl Pump {
         let missing = (Some(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
         let namespace = self.namespace.clone().ok_or(missing)?;
         let found = self.roots.find(&namespace, *received.from.ip(), &name, now).ok_or(missing)?;
-        let Ok(source) = namespace.open(&found.published) else {
-            return Err((Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"));
-        };
+        let source = namespace.open(&found.published).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing,
+            io::ErrorKind::PermissionDenied => {
+                (Some(Counter::TftpUnreadable), ErrorCode::AccessViolation, "the server may not read this file")
+            }
+            _ => (Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"),
+        })?;
         match self.clients.admit(*received.from.ip(), now) {
             Ok(()) => {}
             Err(Excess::Transfers) => {
@@ -360,7 +365,7 @@ impl Pump {
         let socket = Socket::bind(SocketAddrV4::new(received.local, 0)).map_err(|_| Counter::TftpNoSocket)?;
         socket.connect(received.from).map_err(|_| Counter::TftpNoSocket)?;
         let path = Path { mtu: socket.path_mtu().map_err(|_| Counter::TftpNoSocket)?, told: block };
-        let (agreed, granted) = agree(request.options.clone(), published.size, &self.settings.bounds, path);
+        let (agreed, granted) = agree(request.options.clone(), source.size, &self.settings.bounds, path);
         let mut acknowledgment = [0; ACKNOWLEDGMENT];
         let length = tftp::emit_oack(&mut acknowledgment, granted.iter()).map_err(|_| Counter::TftpNoSocket)?;
         // A longer window goes out as the socket empties: what waits there is memory that many transfers share.
@@ -370,7 +375,7 @@ impl Pump {
         self.shared.poll.add(&socket, token, Interest::Read).map_err(|_| Counter::TftpNoSocket)?;
         let terms = Terms {
             agreed,
-            size: published.size,
+            size: source.size,
             acknowledge: !granted.is_empty(),
             gated: published.gated,
             retransmit: self.settings.retransmit,

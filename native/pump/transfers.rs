@@ -57,7 +57,7 @@ pub(super) struct Running {
     /// What is asked before a gated file's final byte.
     pub gate: Option<Gate>,
     socket: Socket,
-    source: Source,
+    pub source: Source,
     token: u64,
     mtu: u32,
     wants_room: bool,
@@ -193,11 +193,12 @@ impl Running {
     fn send_piece(&mut self, first: u64, count: usize, shared: &mut Shared, now: Time) -> Option<usize> {
         let block = usize::from(self.transfer.agreed().block);
         let offset = (first - 1).saturating_mul(block as u64);
-        let left = self.published.size.saturating_sub(offset);
+        let left = self.source.size.saturating_sub(offset);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(count.saturating_mul(block));
         let read = shared.buffer.get_mut(..length).and_then(|data| {
             self.source.read_exact_at(data, offset).ok()?;
-            Some(&*data)
+            // The last bytes leave only of a file that nobody wrote to meanwhile: a mixture never ends well.
+            (length as u64 != left || self.source.is_unchanged()).then_some(&*data)
         });
         let Some(data) = read else {
             self.fail(shared, now);

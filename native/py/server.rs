@@ -1,5 +1,6 @@
 //! The server: ports 67 and 4011 in batches on the caller's thread, TFTP on a thread of its own.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -79,9 +80,14 @@ impl Server {
     }
 
     /// Serves these files from now on.
-    fn publish(&self, root: &str, files: Vec<(String, String, u64, bool)>) -> PyResult<()> {
-        let root = Root::open(root).map_err(errors::system(root))?;
-        self.control.publish(Namespace::new(root, files).map_err(errors::unservable)?);
+    fn publish(&self, root: PathBuf, files: Vec<(String, String, u64, bool)>) -> PyResult<()> {
+        self.control.publish(Namespace::new(open(&root)?, files).map_err(errors::unservable)?);
+        Ok(())
+    }
+
+    /// Serves these files of a folder from now on.
+    fn publish_folder(&self, root: PathBuf, files: Vec<(String, String)>) -> PyResult<()> {
+        self.control.publish(Namespace::of_folder(open(&root)?, files).map_err(errors::unservable)?);
         Ok(())
     }
 
@@ -198,6 +204,10 @@ impl Server {
     }
 }
 
+fn open(root: &Path) -> PyResult<Root> {
+    Root::open(root).map_err(errors::system(root.display()))
+}
+
 /// What an answer shows to its machine; None where it names no image.
 fn shown(
     boot_file: &str,
@@ -303,7 +313,7 @@ impl Transfer {
 
     #[getter]
     fn size(&self) -> u64 {
-        self.0.published.size
+        self.0.size
     }
 
     #[getter]

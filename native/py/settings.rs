@@ -16,7 +16,7 @@ use crate::wire::pxe::Door;
 pub(super) struct ServerSettings {
     address: Ipv4Addr,
     dhcp_port: Option<u16>,
-    boot_port: u16,
+    boot_port: Option<u16>,
     tftp_port: u16,
     pub(super) accept_option82_without_giaddr: bool,
     bounds: Bounds,
@@ -34,7 +34,7 @@ impl ServerSettings {
     fn new(
         address: &str,
         dhcp_port: Option<u16>,
-        boot_port: u16,
+        boot_port: Option<u16>,
         tftp_port: u16,
         accept_option82_without_giaddr: bool,
         max_block_size: u16,
@@ -66,8 +66,8 @@ impl ServerSettings {
 
 impl ServerSettings {
     pub(super) fn doors(&self) -> Vec<(Door, SocketAddrV4)> {
-        let dhcp = self.dhcp_port.map(|port| (Door::Dhcp67, SocketAddrV4::new(self.address, port)));
-        dhcp.into_iter().chain([(Door::Boot4011, SocketAddrV4::new(self.address, self.boot_port))]).collect()
+        let doors = [(Door::Dhcp67, self.dhcp_port), (Door::Boot4011, self.boot_port)];
+        doors.into_iter().filter_map(|(door, port)| Some((door, SocketAddrV4::new(self.address, port?)))).collect()
     }
 
     pub(super) fn tftp(&self) -> tftp::Settings {

@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use super::{check, length};
 
@@ -16,7 +17,7 @@ impl Root {
     ///
     /// # Errors
     /// The system's own error.
-    pub fn open(path: &str) -> io::Result<Root> {
+    pub fn open(path: &Path) -> io::Result<Root> {
         let file = File::open(path)?;
         if !file.metadata()?.is_dir() {
             return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
@@ -24,18 +25,20 @@ impl Root {
         Ok(Root(file))
     }
 
-    /// Opens the regular file `name` below the root, for reading; never through a link, a mount point or a device,
-    /// and never waiting for one (safety T6, T7). The file must have `size` bytes: a published file is immutable (T19).
+    /// Opens the regular file `name` below the root, for reading; never through a link or a device, and never waiting
+    /// for one (safety T6, T7); through a mount point only where `mounts` says so.
     ///
     /// # Errors
-    /// The system's own error; `InvalidData` for another size or kind.
-    pub fn open_file(&self, name: &str, size: u64) -> io::Result<File> {
+    /// The system's own error; `InvalidData` for what is no regular file.
+    pub fn open_file(&self, name: &str, mounts: bool) -> io::Result<File> {
         let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         // SAFETY: `open_how` is plain data for which all zeros is a valid value.
         let mut how: libc::open_how = unsafe { std::mem::zeroed() };
         how.flags = u64::from((libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOFOLLOW).unsigned_abs());
-        how.resolve =
-            libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_NO_XDEV;
+        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+        if !mounts {
+            how.resolve |= libc::RESOLVE_NO_XDEV;
+        }
         // SAFETY: the name is NUL-terminated, `how` and its true size are passed, both live through the call.
         let descriptor = unsafe {
             libc::syscall(
@@ -49,11 +52,30 @@ impl Root {
         let descriptor = check(libc::c_int::try_from(descriptor).unwrap_or(-1))?;
         // SAFETY: the kernel just gave us this descriptor; nobody else has it.
         let file = unsafe { File::from_raw_fd(descriptor) };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() != size {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not the regular file that was published"));
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }
         Ok(file)
+    }
+}
+
+/// What tells that a file's bytes were changed in place: its size, and when it was last written (safety T19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// In bytes.
+    pub size: u64,
+    /// In seconds and nanoseconds.
+    written: (i64, i64),
+}
+
+impl Stamp {
+    /// The file's, now.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn of(file: &File) -> io::Result<Stamp> {
+        let metadata = file.metadata()?;
+        Ok(Stamp { size: metadata.len(), written: (metadata.mtime(), metadata.mtime_nsec()) })
     }
 }
 
@@ -106,27 +128,28 @@ mod tests {
         std::fs::write(path.with_extension("secret"), b"abc").unwrap();
         symlink("a", path.join("inside/link")).unwrap();
         symlink(path.with_extension("secret"), path.join("inside/out")).unwrap();
-        let root = Root::open(path.to_str().unwrap()).unwrap();
-        let file = root.open_file("inside/a", 3).unwrap();
+        let root = Root::open(&path).unwrap();
+        let file = root.open_file("inside/a", false).unwrap();
         let mut buffer = [0; 2];
         read_exact_at(&file, &mut buffer, 1).unwrap();
         assert_eq!(&buffer, b"bc");
         for refused in ["inside/link", "inside/out", "../pxefast", "/etc/passwd", "inside", "missing", "in\0side"] {
-            assert!(root.open_file(refused, 3).is_err(), "{refused}");
+            assert!(root.open_file(refused, false).is_err() && root.open_file(refused, true).is_err(), "{refused}");
         }
         std::fs::remove_dir_all(&path).unwrap();
         std::fs::remove_file(path.with_extension("secret")).unwrap();
     }
 
     #[test]
-    fn a_file_of_another_size_than_published_is_refused_and_a_truncated_one_ends_with_an_error() {
+    fn a_truncated_file_ends_with_an_error_and_a_new_stamp() {
         let path = folder("size");
         std::fs::write(path.join("inside/a"), b"abc").unwrap();
-        let root = Root::open(path.to_str().unwrap()).unwrap();
-        assert_eq!(root.open_file("inside/a", 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        let file = root.open_file("inside/a", 3).unwrap();
+        let file = Root::open(&path).unwrap().open_file("inside/a", false).unwrap();
+        let stamp = Stamp::of(&file).unwrap();
+        assert_eq!((stamp.size, Stamp::of(&file).unwrap()), (3, stamp));
         std::fs::OpenOptions::new().write(true).open(path.join("inside/a")).unwrap().set_len(1).unwrap();
         assert_eq!(read_exact_at(&file, &mut [0; 3], 0).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_ne!(Stamp::of(&file).unwrap(), stamp);
         std::fs::remove_dir_all(&path).unwrap();
     }
 
@@ -134,8 +157,8 @@ mod tests {
     fn a_pipe_in_place_of_a_file_is_refused_without_waiting() {
         let path = folder("pipe");
         assert!(std::process::Command::new("mkfifo").arg(path.join("inside/p")).status().unwrap().success());
-        let root = Root::open(path.to_str().unwrap()).unwrap();
-        assert!(root.open_file("inside/p", 0).is_err());
+        let root = Root::open(&path).unwrap();
+        assert!(root.open_file("inside/p", false).is_err());
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

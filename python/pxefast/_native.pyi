@@ -4,6 +4,7 @@ Addresses are dotted IPv4 text, MAC addresses `aa:bb:cc:dd:ee:ff`, GUIDs lower-c
 """
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Final, Literal, Self, final
 
 __all__ = [
@@ -47,7 +48,7 @@ def capabilities() -> list[tuple[str, bool]]:
 
 @final
 class ServerSettings:
-    """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` None does not listen there (CM-30).
+    """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` (CM-30) and `boot_port` may be None.
 
     `max_block_size` 0 is what the path's MTU carries whole; `max_block_size_windows` is what Windows boot managers may
     get beyond it, in bytes (W-110); 0: nothing.
@@ -58,7 +59,7 @@ class ServerSettings:
         *,
         address: str,
         dhcp_port: int | None,
-        boot_port: int,
+        boot_port: int | None,
         tftp_port: int,
         accept_option82_without_giaddr: bool,
         max_block_size: int,
@@ -81,16 +82,24 @@ class Server:
     def __new__(cls, settings: ServerSettings) -> Server: ...
     @property
     def ports(self) -> dict[str, int]:
-        """The bound port of `dhcp` (where listened to), `boot` and `tftp`."""
+        """The bound port of `dhcp` and `boot` (where listened to) and `tftp`."""
     @property
     def offload(self) -> bool:
         """Whether windows leave by UDP_SEGMENT where a block fits the path."""
-    def publish(self, root: str, files: list[tuple[str, str, int, bool]]) -> None:
+    def publish(self, root: str | PathLike[str], files: list[tuple[str, str, int, bool]]) -> None:
         """Serve exactly these files from now on; transfers under way keep theirs.
 
         A file is (full name `SMSImages/<image>/<name>`, path below the folder `root`, size in bytes, gated). Opened
         at first use, without following links (T6, T7). The window with a gated file's final byte leaves only after
         `open` (B2). Also served as `SMSImages/<image>/<session>/<name>`, the session being 32 hexadecimal digits.
+        Raises OSError for the root, ValueError for a name.
+        """
+    def publish_folder(self, root: str | PathLike[str], files: list[tuple[str, str]]) -> None:
+        """Serve exactly these files of anybody's folder from now on; transfers under way keep theirs.
+
+        A file is (name, path below the folder `root`). Names mean themselves, whoever asks. Each request opens what is
+        there then, without following links, whatever its size; mount points below the root are crossed. The last
+        bytes of a file that was written to since its request are never sent (R-37, R-39); nor are `publish`'s.
         Raises OSError for the root, ValueError for a name.
         """
     def wait(self, milliseconds: int) -> list[Request]:
