@@ -29,6 +29,7 @@ PYTHON = {
     "decide": {"errors"},
     "site": {"decide.records", "decide.reasons", "config", "errors"},
     "content": {"config", "errors"},
+    "tftp": {"config", "errors", "_native"},
     "responder": {"decide", "site", "content", "config", "errors", "_native", "__version__"},
     "bench": {"_native", "config", "errors"},
     "compat": {"_native", "config", "errors"},
@@ -37,6 +38,7 @@ PYTHON = {
         "decide",
         "site",
         "content",
+        "tftp",
         "config",
         "errors",
         "_native",
@@ -45,7 +47,7 @@ PYTHON = {
         "__version__",
     },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"tftp"},
 }
 
 

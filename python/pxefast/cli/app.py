@@ -38,6 +38,7 @@ from pxefast.cli import (
     site,
     status,
     task_sequence,
+    tftp,
     version,
     watch,
     whatif,
@@ -125,6 +126,7 @@ app.command(
 app.add_typer(import_registry.app, name="import")
 app.command("replay", epilog="Example: pxefast replay boot.pcap --mac 00:11:22:33:44:55")(replay.replay)
 app.command("serve", epilog="Example: pxefast --home /srv/pxefast serve")(serve.serve)
+app.command("tftp", epilog="Example: pxefast tftp /srv/tftp --port 6969")(tftp.tftp)
 app.command("status", epilog="Example: pxefast status --json")(status.status)
 app.command("watch", epilog="Example: pxefast watch --mac 00:11:22:33:44:55")(watch.watch)
 app.command("halt", epilog='Example: pxefast halt --why "wrong image deployed"')(halt.halt)

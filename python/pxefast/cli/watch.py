@@ -26,7 +26,7 @@ def watch(
     Ends with Ctrl-C, or with the service. The events are those of the log, whatever its level, a line each.
     """
     from pxefast.decide import normal_mac
-    from pxefast.responder.audit import line_of
+    from pxefast.responder.events import line_of
     from pxefast.responder.feed import subscribe
 
     wanted = None

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
 from pxefast.config import Log
 from pxefast.decide import Reason
 from pxefast.responder.cases import Answer
+from pxefast.responder.events import line_of, transfer_facts
 from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Passage
 from pxefast.responder.handed import Handed
@@ -28,12 +28,9 @@ from pxefast.site.ledger import Swept
 if TYPE_CHECKING:
     from pxefast import _native
 
-__all__ = ["Audit", "line_of"]
+__all__ = ["Audit"]
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-# How a transfer ended that nobody needs to look at (F-50, W-89); GRUB stops each as it likes (F-54).
-# A denied one has a `launch` event that says why.
-_NORMAL_ENDS = {"complete", "unconfirmed", "size_probe", "aborted", "denied"}
 
 
 class Audit:
@@ -165,26 +162,14 @@ class Audit:
 
     def transferred(self, transfer: _native.Transfer, known: Handed | None) -> None:
         """One ended transfer; `known` is what was last answered to its address."""
-        level = "info" if transfer.outcome in _NORMAL_ENDS else "warning"
-        rate = transfer.bytes / 1e6 / transfer.seconds if transfer.seconds > 0 else 0.0
+        facts = transfer_facts(transfer)
         self._log.log(
-            _LEVELS[level],
+            _LEVELS[facts.pop("level")],
             "transfer",
-            text=f"{transfer.peer} {transfer.name}: {transfer.outcome.replace('_', ' ')}, "
-            f"{transfer.bytes} of {transfer.size} bytes in {transfer.seconds:.3f} s ({rate:.1f} MB/s), "
-            f"block {transfer.block_size} window {transfer.window_size}, {transfer.resent} resent",
+            text=facts.pop("text"),
             device=known.device if known else None,
             mac=known.mac if known else None,
-            peer=transfer.peer,
-            name=transfer.name,
-            outcome=transfer.outcome,
-            size=transfer.size,
-            bytes=transfer.bytes,
-            seconds=round(transfer.seconds, 6),
-            block_size=transfer.block_size,
-            window_size=transfer.window_size,
-            resent=transfer.resent,
-            gated=transfer.gated,
+            **facts,
         )
 
 
@@ -220,9 +205,3 @@ def _request_line(answer: Answer) -> str:
 
 def _hex(value: bytes | None) -> str | None:
     return None if value is None else value.hex()
-
-
-def line_of(event: Mapping[str, Any]) -> str:
-    """An event as a person reads it: one line of ASCII, whatever it holds (R-99)."""
-    text = str(event["text"]).encode("unicode_escape").decode("ascii")
-    return f"{event['time']} {event['level']:<7} {text}"
