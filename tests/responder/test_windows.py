@@ -314,6 +314,15 @@ def test_a_sessions_files_are_its_machines_alone(windows: Windows) -> None:
     assert windows.refusal(machine.address[0], path(other, STORE)) == 1
 
 
+def test_who_asks_from_the_address_of_a_boot_under_way_does_not_end_its_session(windows: Windows) -> None:
+    machine, liar = windows.machine(), windows.machine(None)
+    answer = machine.request()
+    aborted = windows.client(liar.mac, liar.guid, address=machine.address[0], architecture=BIOS).request()
+    assert (aborted.reply, aborted.codes[-1]) == (None, "address_in_use")
+    assert windows.fetch(machine, path(answer, STORE))
+    assert windows.fetch(machine, "session.env")
+
+
 def test_a_sessions_files_end_when_its_work_is_done(windows: Windows) -> None:
     machine = windows.machine()
     answer = machine.request()

@@ -108,9 +108,9 @@ class Answers:
         """Why this machine cannot be at this address: another one's required boot is on its way there.
 
         Whoever forges a question from that address would else have the one machine launched on the other's claim, and
-        the one that was really imaged imaged again (T17).
+        the one that was really imaged imaged again (T17). Any other answer to that address would end its session.
         """
-        if case.peer is None or case.decision.action not in ("boot", "prompt"):
+        if case.peer is None or case.decision.action == "ignore":
             return None
         if claiming.get(case.peer, case.request.mac) != case.request.mac:
             return _address_in_use(case.peer, "another machine of this moment")
