@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pxefast import config
+from pxefast.content.library import Library
+from pxefast.responder.halt import Halt
+from pxefast.responder.view import View
 from pxefast.site.store import Store
 
 from ..loopback.machine import Machine
@@ -185,3 +190,31 @@ def test_a_first_exclusion_list_that_cannot_be_read_stops_everything_and_is_said
     assert len(told) == 2, told
     assert str(listed) in told[0]
     assert "handed out again" in told[1]
+
+
+def test_no_deployment_counts_before_the_exclusion_list_that_was_made_before_it(
+    point: Point, tmp_path: Path
+) -> None:
+    """Both are found by one look at the site: there is no moment with the one and without the other (CM-58)."""
+    excluded_at_each_change = []
+
+    class Watched(View):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "site" and "site" in self.__dict__:
+                excluded_at_each_change.append(self.sight().exclusions.macs)
+            super().__setattr__(name, value)
+
+    home = point.home.folder
+    settings = config.load(home / "pxefast.toml")
+    with Store.open(point.home.database) as store:
+        view = Watched(
+            store, Library(home / "content"), settings, Halt(home), lambda files: None, lambda *told: None
+        )
+        listed = tmp_path / "listed.txt"
+        listed.write_text("02:00:00:00:02:02\n")
+        store.dps.set(mac_ignore_list_file=str(listed))
+        point.home.device("spared", "02:00:00:00:02:02", "22222222-0000-0000-0000-000000000002")
+        point.home.deploy(point.image, ["spared"])
+        view.refresh()
+        view.close()
+    assert excluded_at_each_change == [frozenset({"02:00:00:00:02:02"})]

@@ -89,7 +89,7 @@ class View:
         self.site: Site = load(store, store.point, distributed(published), self._session_seconds)
         self.devices = _count(self.site)
         self._serve_files(self.site, published)
-        self._read_exclusions()
+        self._read_exclusions(self.site)
 
     # What the loop asks and says.
 
@@ -192,7 +192,7 @@ class View:
                 self._again = time.monotonic() + _AGAIN_SECONDS
         unreadable = self._content_problem
         try:
-            self._read_exclusions()
+            self._read_exclusions(self.site)
         except PxefastError as error:
             unreadable = unreadable or str(error)
         self.unreadable = unreadable
@@ -238,6 +238,11 @@ class View:
             self.devices = _count(site)
             # Before the first machine is sent to a file, its gate must be shut.
             self._serve_files(site, published)
+            # Whom the list excludes must be known before what was deployed since.
+            try:
+                self._read_exclusions(site)
+            except PxefastError as error:
+                self.unreadable = str(error)
             with self._turn:
                 for device_id, mark in self._marks_meanwhile:
                     _mark(site, device_id, mark)
@@ -257,8 +262,8 @@ class View:
         self.lost = no_database(why)
         self._again = time.monotonic() + _AGAIN_SECONDS
 
-    def _read_exclusions(self) -> None:
-        news = self.exclusion_file.refresh(self.site.dp.mac_ignore_list_file)
+    def _read_exclusions(self, site: Site) -> None:
+        news = self.exclusion_file.refresh(site.dp.mac_ignore_list_file)
         if news is not None:
             self._tell("error" if self.exclusion_file.problem else "info", news)
 
