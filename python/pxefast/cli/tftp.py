@@ -77,8 +77,7 @@ def tftp(
             for transfer in server.transfers():
                 tell("transfer", **transfer_facts(transfer))
             if server.names is not names:
-                names, known = server.names, set(problems)
-                problems = server.problems
+                names, known, problems = server.names, set(problems), server.problems
                 tell("folder", "info", f"the folder changed: {_counted(names)}", files=len(names))
                 for why in _shortened([problem for problem in problems if problem not in known]):
                     tell("not_served", "warning", why)

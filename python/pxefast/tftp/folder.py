@@ -114,7 +114,11 @@ class Folder:
     def _follow(self, entry: os.DirEntry[str], listing: _Listing) -> None:
         try:
             real = os.path.realpath(entry.path, strict=True)
+            real.encode()
             mode = os.stat(real).st_mode  # noqa: PTH116
+        except UnicodeEncodeError:
+            listing.refused[entry.name] = "the link leads to a name that is not UTF-8; rename that"
+            return
         except OSError as error:
             listing.refused[entry.name] = f"the link leads nowhere ({error.strerror}); remove it"
             return

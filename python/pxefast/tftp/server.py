@@ -52,6 +52,8 @@ class TftpServer:
         if not self._folder.path.is_dir():
             raise CannotOpen(f"{folder} is not a folder; name the folder whose files shall be served")
         self._server = _bind(host, _limits(port, block_max, window_max))
+        self._names: tuple[str, ...] = ()
+        self._problems: tuple[str, ...] = ()
         self._ended = Event()
         self._follower = Thread(target=self._follow, name="pxefast-tftp-folder", daemon=True)
         try:
@@ -70,12 +72,12 @@ class TftpServer:
     @property
     def names(self) -> tuple[str, ...]:
         """The names that are served now, in the order of their bytes; the same tuple until something changes."""
-        return self._folder.names
+        return self._names
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is in the folder and not served now: a sentence each, with what to do."""
-        return self._folder.problems
+        return self._problems
 
     def stats(self) -> dict[str, int]:
         """Every counter of TFTP since the start, by dotted name."""
@@ -123,6 +125,7 @@ class TftpServer:
             except OSError:
                 # The folder is gone, which is among its problems; what the name stands for now is not known.
                 self._server.publish_folder("/", [])
+            self._problems, self._names = self._folder.problems, self._folder.names
         return max(_PAUSE_SECONDS, _PAUSE_LOOKS * (time.monotonic() - began))
 
 
