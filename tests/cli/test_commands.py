@@ -5,6 +5,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -237,6 +238,39 @@ def test_the_program_is_also_a_module_and_gives_its_exit_code(home: Path) -> Non
     )
     assert (result.returncode, result.stdout) == (3, "")
     assert result.stderr.startswith("pxefast: ")
+
+
+def test_ctrl_c_while_the_program_is_still_loaded_is_one_line(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "pxefast.cli.app", Slow("pxefast.cli.app"))
+    assert run("device", "list") == (130, "", "pxefast: interrupted\n")
+
+
+def test_a_home_that_the_user_may_not_read_is_exit_code_3_and_says_what_to_do(
+    run: Any, site: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As it is for another user; root may read everything.
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
+    result = run("device", "list")
+    assert (result.code, result.out) == (3, "")
+    assert f"cannot read {home}: Permission denied; run as its owner" in result.err
+
+
+def test_a_full_disk_under_the_result_is_said_without_an_error_number(site: Path, home: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "pxefast", "--home", str(home), "dp", "show"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (1, "pxefast: No space left on device\n")
 
 
 def test_a_damaged_database_is_exit_code_3_without_a_traceback(run: Any, site: Path, home: Path) -> None:

@@ -1,6 +1,6 @@
 """The command line. Nothing else in pxefast reads arguments, prints or exits.
 
-Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 cannot open or cannot bind.
+Exit codes: 0 done, 1 an error, 2 a wrong command line, 3 cannot open or cannot bind, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ __all__ = ["main"]
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; `argv` without the program's name, by default the process's own."""
-    from pxefast.cli.app import app
-
     try:
+        # Here, so that Ctrl-C ends also a command that is only being loaded without a traceback.
+        from pxefast.cli.app import app
+
         app(args=argv, prog_name="pxefast")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else (0 if end.code is None else 1)
@@ -26,9 +27,10 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("pxefast: interrupted", file=sys.stderr)
-        return 1
+        return 130
     except OSError as error:
-        print(f"pxefast: {error}", file=sys.stderr)
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"pxefast: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except Exception as error:
         if os.environ.get("PXEFAST_TRACEBACK") == "1":

@@ -70,6 +70,8 @@ def options(
             help="Where pxefast.toml, the database and the content library are "
             "(default: /var/lib/pxefast as root, else ~/.local/share/pxefast).",
             show_default=False,
+            # That it can be opened is no matter of the command line: the context says so, with exit code 3.
+            readable=False,
         ),
     ] = None,
     config: Annotated[

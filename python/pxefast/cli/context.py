@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pxefast.errors import CannotOpen
+
 if TYPE_CHECKING:
     from pxefast.cli.distribution import Distribution
     from pxefast.config import Settings
@@ -112,7 +114,22 @@ class Context:
 
 
 def get(context: typer.Context) -> Context:
-    """The Context of a running command."""
+    """The Context of a running command. Raises CannotOpen for a home that this user may not look into."""
     found = context.find_object(Context)
     assert found is not None
+    if not os.access(found.home, os.R_OK | os.X_OK) and _there(found.home):
+        raise CannotOpen(
+            f"cannot read {found.home}: Permission denied; run as its owner, or name another with --home"
+        )
     return found
+
+
+def _there(folder: Path) -> bool:
+    """Whether the folder is, or may be, there."""
+    try:
+        folder.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -271,7 +271,7 @@ def _print(point: DistributionPoint, json: bool) -> None:
     if json:
         print_json(fields)
         return
-    words = {name.replace("_", " "): value for name, value in fields.items()}
+    words = {"name": point.name, **{name.replace("_", " "): value for name, value in fields.items()}}
     if point.interfaces is None:
         words["interfaces"] = "all"
     print_fields(words)

@@ -12,7 +12,7 @@ import typer
 from pxefast.cli import machine
 from pxefast.cli.context import get
 from pxefast.cli.options import Json
-from pxefast.cli.output import note, print_json
+from pxefast.cli.output import note, print_json, word
 from pxefast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _explain(here: Context, request: Request, interface: str | None, address: st
         return
     _print(request, decision)
     for name, value in (windows or {}).items():
-        print(f"  boot configuration data: {name.replace('_', ' ')} = {value}")
+        print(f"  boot configuration data: {name.replace('_', ' ')} = {word(value)}")
     for name, fact in variables.items():
         print(f"  {name}={fact.value}  ({fact.source})")
 

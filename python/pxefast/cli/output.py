@@ -22,6 +22,7 @@ __all__ = [
     "print_table",
     "progress",
     "transfer",
+    "word",
     "working",
 ]
 

@@ -57,9 +57,9 @@ def _print(found: dict[str, Any]) -> None:
             print(f"  {name:<40}{value:>14,}")
 
 
-def _content(work: dict[str, Any] | None) -> str | None:
+def _content(work: dict[str, Any] | None) -> str:
     if work is None:
-        return None
+        return "nothing to bring"
     done = f", {100 * work['done'] // work['total']} %" if work.get("total") else ""
     return f"{work['image']}: {work['event']}{done}"
 

@@ -107,7 +107,7 @@ class Audit:
         gate, reason = passage.gate, passage.reason
         who = passage.device or passage.mac or "?"
         what = {
-            "launched": f"gets the last byte of {gate.name}: {passage.deployment} is launched",
+            "launched": "gets the last byte",
             "opened": f"gets the last byte of {gate.name}",
             "refused": f"does not get the last byte of {gate.name}",
         }[passage.result]
@@ -162,7 +162,7 @@ class Audit:
 
     def transferred(self, transfer: _native.Transfer, known: Handed | None) -> None:
         """One ended transfer; `known` is what was last answered to its address."""
-        facts = transfer_facts(transfer)
+        facts = transfer_facts(transfer, known.device if known else None)
         self._log.log(
             _LEVELS[facts.pop("level")],
             "transfer",

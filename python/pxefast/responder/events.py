@@ -15,14 +15,21 @@ __all__ = ["line_of", "transfer_facts"]
 _NORMAL_ENDS = {"complete", "unconfirmed", "size_probe", "aborted", "denied"}
 
 
-def transfer_facts(transfer: _native.Transfer) -> dict[str, Any]:
-    """An ended transfer as its event tells it, `level` and `text` first."""
-    rate = transfer.bytes / 1e6 / transfer.seconds if transfer.seconds > 0 else 0.0
+def transfer_facts(transfer: _native.Transfer, device: str | None = None) -> dict[str, Any]:
+    """An ended transfer as its event tells it, `level` and `text` first; `device` is the one at its address."""
+    what = f"{transfer.peer} {transfer.name}: "
+    if transfer.outcome == "size_probe":
+        what += f"asked for its size, {transfer.size} bytes"
+    else:
+        rate = transfer.bytes / 1e6 / transfer.seconds if transfer.seconds > 0 else 0.0
+        what += (
+            f"{transfer.outcome.replace('_', ' ')}, "
+            f"{transfer.bytes} of {transfer.size} bytes in {transfer.seconds:.3f} s ({rate:.1f} MB/s), "
+            f"block {transfer.block_size} window {transfer.window_size}, {transfer.resent} resent"
+        )
     return {
         "level": "info" if transfer.outcome in _NORMAL_ENDS else "warning",
-        "text": f"{transfer.peer} {transfer.name}: {transfer.outcome.replace('_', ' ')}, "
-        f"{transfer.bytes} of {transfer.size} bytes in {transfer.seconds:.3f} s ({rate:.1f} MB/s), "
-        f"block {transfer.block_size} window {transfer.window_size}, {transfer.resent} resent",
+        "text": what if device is None else f"{device} at {what}",
         "peer": transfer.peer,
         "name": transfer.name,
         "outcome": transfer.outcome,
@@ -38,5 +45,6 @@ def transfer_facts(transfer: _native.Transfer) -> dict[str, Any]:
 
 def line_of(event: Mapping[str, Any]) -> str:
     """An event as a person reads it: one line of ASCII, whatever it holds (R-99)."""
-    text = str(event["text"]).encode("unicode_escape").decode("ascii")
+    # A backslash needs no escape: it is in every name that a Windows boot manager asks for.
+    text = str(event["text"]).encode("unicode_escape").decode("ascii").replace("\\\\", "\\")
     return f"{event['time']} {event['level']:<7} {text}"
