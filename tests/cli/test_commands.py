@@ -229,6 +229,15 @@ def test_a_reader_that_stops_early_is_no_complaint(site: Path, home: Path) -> No
         assert process.wait(60) in (0, 1)
 
 
+def test_closed_streams_are_no_defect(site: Path, home: Path) -> None:
+    pxefast = f"exec {sys.executable} -m pxefast --home {home}"
+    for command, code in (("dp list >&-", 0), ("dp list <&- >&- 2>&-", 0), ("dp show nowhere 2>&-", 1)):
+        result = subprocess.run(
+            ["sh", "-c", f"{pxefast} {command}"], capture_output=True, text=True, check=False
+        )
+        assert (result.returncode, result.stdout, result.stderr) == (code, "", ""), command
+
+
 def test_the_program_is_also_a_module_and_gives_its_exit_code(home: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "pxefast", "--home", str(home), "dp", "show"],

@@ -15,6 +15,7 @@ __all__ = ["main"]
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; `argv` without the program's name, by default the process's own."""
+    _open_standard_streams()
     try:
         # Here, so that Ctrl-C ends also a command that is only being loaded without a traceback.
         from pxefast.cli.app import app
@@ -39,3 +40,17 @@ def main(argv: list[str] | None = None) -> int:
         print("pxefast: this is a defect, please report it; PXEFAST_TRACEBACK=1 says where", file=sys.stderr)
         return 1
     return 0
+
+
+def _open_standard_streams() -> None:
+    """Whichever the caller has closed goes to nowhere: else the database could be what errors are written into."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
