@@ -363,6 +363,19 @@ def test_drivers_are_loaded_before_anything_else_and_only_once(
     assert wims.extracted(copy, "Drivers/disk/x64/disk.INF") == b"disk"
 
 
+def test_two_drivers_whose_folders_have_one_name_are_refused(
+    added: wims.Wim, run: Any, tmp_path: Path
+) -> None:
+    options: list[str] = []
+    for name in ("intel/x64", "realtek/X64"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "net.inf").write_bytes(name.encode())
+        options += ["--driver", str(tmp_path / name)]
+    result = run("boot-image", "customize", "PS100001", *options)
+    assert result.code == 1
+    assert "realtek/X64: another driver's folder has this name too" in result.err
+
+
 def test_drivers_go_before_the_startnet_that_is_given_with_them(
     added: wims.Wim, run: Any, done: Done, tmp_path: Path
 ) -> None:

@@ -129,7 +129,12 @@ def _files(source: Path, index: int, changes: Changes, scratch: Path) -> list[tu
         folder = _existing(driver, folder=True)
         if not any(path.suffix.lower() == ".inf" for path in folder.rglob("*")):
             raise ContentError(f"{driver}: there is no .inf file in it; give a driver's unpacked folder")
-        files.append((folder, _in_image(f"{_DRIVERS}/{folder.name}")))
+        wanted = _in_image(f"{_DRIVERS}/{folder.name}")
+        if any(known.lower() == wanted.lower() for _, known in files):
+            raise ContentError(
+                f"{driver}: another driver's folder has this name too, and one would take the other's place; rename it"
+            )
+        files.append((folder, wanted))
     if changes.startnet is not None:
         files.append((_existing(changes.startnet), _STARTNET))
     if changes.unattend is not None:
