@@ -61,7 +61,7 @@ def test_the_sizes_are_those_of_the_nearest_level_that_says_any(floor: Floor, fi
 
 def test_variables_reach_windows_by_their_order_and_secrets_do_not(floor: Floor) -> None:
     site = floor.site
-    machine = site.machine(UEFI_X64, floor.images["x64"], None)
+    machine = site.machine(UEFI_X64, floor.images["x64"], None, key=True)
     name = site.name(machine)
     deployed = site.home.deploy(floor.images["x64"], [name], "available")
     for owner, kind, keys in (

@@ -241,8 +241,20 @@ def test_distribution_points_are_made_set_and_removed(run: Any, done: Any, site:
     assert (shown["site"], shown["enable_pxe"], shown["user_device_affinity"]) == ("PS1", True, "automatic")
     assert [point["name"] for point in run("dp", "list", "--json").json].count("dp2") == 1
     assert run("dp", "remove", "dp2", "--dry-run").out == "would remove distribution point dp2\n"
-    # With two of them this home must say which it is.
-    assert "[point] name" in run("dp", "show").err
+    # With two of them this home must say which it is; which ones there are it is told.
+    unknown = run("dp", "show").err
+    assert "[point] name" in unknown
+    assert "dp2" in unknown
+    assert done("dp", "remove", "dp2", "--yes") == "removed distribution point dp2", "no dead end"
+    assert run("dp", "show").code == 0
+
+
+def test_what_is_made_where_this_point_is_not_named_belongs_to_the_site_of_all_points(
+    run: Any, done: Any, site: Path
+) -> None:
+    done("site", "create", "--code", "AAA")
+    done("dp", "create", "dp2", "--site", "PS1")
+    assert done("collection", "create", "here", "-q").startswith("PS1")
 
 
 def test_an_interface_is_a_name_a_mac_or_none_at_all(run: Any, done: Any, site: Path) -> None:

@@ -72,7 +72,7 @@ def _group_app(noun: str, what: str, example: str, members: str, boundaries: boo
     @app.command(epilog=f"{command} create {example}")
     def create(context: typer.Context, name: Name) -> None:
         """Create an empty group."""
-        print(f"created group {groups(get(context).store()).create(name).name!r}")
+        print(f"created {noun.replace('-', ' ')} {groups(get(context).store()).create(name).name!r}")
 
     @app.command("list", epilog=f"{command} list --json")
     def list_(context: typer.Context, json: Json = False) -> None:

@@ -99,7 +99,7 @@ class DistributionPoints:
             wanted = find(
                 connection, schema.distribution_point, "name", name.strip(), "distribution point"
             ).name
-            if wanted == self._store.point:
+            if wanted == self._store.own_point:
                 raise Invalid(
                     f"{wanted} is the distribution point that this command runs on; remove it from another"
                 )

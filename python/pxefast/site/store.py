@@ -50,7 +50,7 @@ class Store:
 
     def __init__(self, place: Database) -> None:
         self._place = place
-        self._point = ""
+        self._point = self._points = ""
         self._trial: Connection | None = None
         self.code = ""
         self.devices = Devices(self)
@@ -127,7 +127,7 @@ class Store:
         """The name of the distribution point that uses this database here. Raises CannotOpen if none was told."""
         if not self._point:
             raise CannotOpen(
-                f"{self.where} holds no or several distribution points; name this one in pxefast.toml: "
+                f"{self.where} has {self._points}; say which one this host is in pxefast.toml: "
                 '[point] name = "..."'
             )
         return self._point
@@ -269,7 +269,10 @@ class Store:
                 "name one of them in pxefast.toml, [point] name"
             )
         self._point = wanted or (next(iter(sites)) if len(sites) == 1 else "")
-        self.code = sites.get(self._point, top or "")
+        self._points = f"the distribution points {', '.join(sites)}" if sites else "no distribution point"
+        # Where nobody said which point this is, but all of them are of one site, that is this host's.
+        codes = set(sites.values())
+        self.code = sites.get(self._point, codes.pop() if len(codes) == 1 else top or "")
 
 
 def _has_id(connection: Connection, table: Table, wanted: str) -> str | None:
