@@ -57,6 +57,16 @@ def test_a_boot_image_that_is_not_for_pxe_boots_nobody(point: Point) -> None:
     assert machine.boot().reply is not None
 
 
+def test_the_log_says_which_boot_image_is_served_from_now_on_and_which_no_more(point: Point) -> None:
+    seen, says = len(point.service.events), lambda text: lambda event: text in event["text"]
+    point.home.run("content", "remove", point.image, "--yes")
+    gone = point.service.event("service", says(f"serves {point.image} no more"), after=seen)
+    assert gone["level"] == "warning"
+    point.home.run("content", "distribute", point.image)
+    back = point.service.event("service", says(f"now serves {point.image} version"), after=seen)
+    assert back["level"] == "info"
+
+
 def test_only_bound_interfaces_are_answered(point: Point) -> None:
     machine = point.machine("available")
     point.home.run("dp", "set", "--interface", "elsewhere0")

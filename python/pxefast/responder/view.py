@@ -205,6 +205,7 @@ class View:
         self._confirmed = began
         doubt = self._doubt
         mending = self.lost is not None or doubt is not None or self._content_problem is not None
+        served = self._served
         if changed or content or mending:
             self._load()
             self._stamp = stamp
@@ -216,7 +217,7 @@ class View:
         self._content_problem = None
         self.lost = None
         if (changed or content) and not mending:
-            self._tell("info", "the content library changed" if content else "the site changed")
+            self._tell(*(_content_news(served, self._served) if content else ("info", "the site changed")))
 
     def _changed(self) -> bool:
         if self._watcher is None:
@@ -254,6 +255,7 @@ class View:
         # A gate stays: what was handed out from behind it may still be on its way.
         self.gated = {**self.gated, **_ask(lambda: gated_files(self._store, site, published))}
         self._publish(namespace.build(self._library, self.gated))
+        self._served = {name: image.version for name, image in published.items()}
 
     def _lose(self, why: str) -> None:
         if self._watcher is not None:
@@ -271,6 +273,18 @@ class View:
         """Give back the watcher's connection."""
         if self._watcher is not None:
             self._watcher.close()
+
+
+def _content_news(before: Mapping[str, int], now: Mapping[str, int]) -> tuple[str, str]:
+    """Level and text of a change of the library; both say the version of each image that is served."""
+    new = [
+        f"{name} version {version}" for name, version in sorted(now.items()) if before.get(name) != version
+    ]
+    gone = sorted(set(before) - set(now))
+    news = [f"now serves {', '.join(new)}"] if new else []
+    news += [f"serves {', '.join(gone)} no more; see: pxefast content status"] if gone else []
+    changed = "the content library changed"
+    return "warning" if gone else "info", f"{changed}: {'; '.join(news)}" if news else changed
 
 
 def _ask(database: Callable[[], T]) -> T:
