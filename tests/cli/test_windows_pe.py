@@ -363,6 +363,16 @@ def test_drivers_are_loaded_before_anything_else_and_only_once(
     assert wims.extracted(copy, "Drivers/disk/x64/disk.INF") == b"disk"
 
 
+def test_a_new_wim_says_that_it_lacks_what_was_put_into_the_old_one(
+    added: wims.Wim, run: Any, done: Done, tmp_path: Path
+) -> None:
+    (tmp_path / "start.cmd").write_bytes(b"wpeinit")
+    again = ("boot-image", "set", "PS100001", "--source", str(added.path))
+    assert "customize again" not in run(*again).err
+    done("boot-image", "customize", "PS100001", "--startnet", str(tmp_path / "start.cmd"))
+    assert "customize again" in run(*again).err
+
+
 def test_two_drivers_whose_folders_have_one_name_are_refused(
     added: wims.Wim, run: Any, tmp_path: Path
 ) -> None:

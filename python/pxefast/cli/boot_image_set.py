@@ -74,6 +74,8 @@ def set_(
         print(
             f"boot image {row.id}: {name.replace('_', ' ')} is {'not set' if value is None else word(value)}"
         )
+    if after.source != row.source and row.source.parent == here.boot_images:
+        note(f"what `boot-image customize` put into {row.source.name} is not in it; customize again")
     if after.revision != row.revision and row.id in here.library().published():
         note(f"to serve what has changed: pxefast content redistribute {row.id}")
 
