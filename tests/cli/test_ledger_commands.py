@@ -55,6 +55,21 @@ def test_clear_says_what_was_and_the_second_clear_does_nothing(started: Callable
     assert states == ["CLEARED", "ARMED"]
 
 
+def test_a_machine_that_a_removed_deployment_holds_is_let_go_by_clear(
+    started: Callable[[], None], run: Any
+) -> None:
+    started()
+    assert run("deployment", "remove", "PS120001", "--yes").code == 0
+    held = run("explain", "--device", "web01", "--json").json["reasons"]
+    assert held[-1]["code"] == "already_offered"
+    assert run("deployment", "clear", "--device", "web01", "--yes").out == (
+        "cleared PS120001 on web01 (LAUNCHED)\n"
+    )
+    free = run("explain", "--device", "web01", "--json").json
+    assert (free["action"], free["reasons"][-1]["code"]) == ("ignore", "no_deployment")
+    assert run("deployment", "clear", "--device", "web01", "--yes").out.startswith("nothing to clear")
+
+
 def test_a_new_member_is_pending_until_it_is_approved(run: Any, done: Callable[..., str]) -> None:
     done("device", "import", "--name", "web02", "--mac", "00:11:22:33:44:66")
     done("collection", "add", "rack 7", "web02")

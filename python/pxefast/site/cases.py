@@ -168,8 +168,11 @@ def _clear(
     wanted = {_required(connection, deployment_id)} if deployment_id else _every_required(connection)
     cleared: list[Cleared] = []
     refused: list[str] = []
+    known = set(connection.execute(select(schema.deployment.c.id)).scalars())
     for row in rows.all():
-        if row.deployment_id not in wanted:
+        # What was removed while it ran holds its machine until a person says otherwise: here.
+        forgotten = deployment_id is None and row.deployment_id not in known and row.state in schema.LIVE
+        if row.deployment_id not in wanted and not forgotten:
             continue
         old, outcome = step(row, Clearing(force), now, Limits(0.0))
         if outcome.ok:
