@@ -65,7 +65,10 @@ def test_equal_files_are_stored_once(here: Stock, source: Path) -> None:
     assert len(here.blobs()) == 3
 
 
-def test_distributing_again_serves_the_new_files_and_collects_the_old(here: Stock, source: Path) -> None:
+def test_distributing_again_serves_the_new_files_and_collects_those_before_the_last(
+    here: Stock, source: Path
+) -> None:
+    """A service opens files of the last version until it has looked at the library again."""
     old = here.distribute(source)
     (source / "grubx64.efi").write_bytes(b"newer")
     (source / "empty").unlink()
@@ -73,8 +76,13 @@ def test_distributing_again_serves_the_new_files_and_collects_the_old(here: Stoc
     new = here.distribute(source)
     assert here.library.stamp() != stamp
     assert {file.name for file in new.files} == {"grub/Grub.cfg", "grubx64.efi"}
-    assert here.blobs() == {file.sha256 for file in new.files}
-    assert here.blobs() != {file.sha256 for file in old.files}
+    last, newest = {file.sha256 for file in old.files}, {file.sha256 for file in new.files}
+    assert here.blobs() == last | newest
+    (source / "grubx64.efi").write_bytes(b"newest")
+    third = {file.sha256 for file in here.distribute(source).files}
+    assert here.blobs() == newest | third != last | newest | third
+    here.library.remove(new.id)
+    assert here.blobs() == set()
 
 
 def test_a_file_shared_with_another_image_is_not_collected(here: Stock, source: Path) -> None:

@@ -2,6 +2,7 @@
 
     <folder>/blobs/<aa>/<sha256>       read-only
     <folder>/images/<ID>.json          written last: an image is published when its manifest is there
+    <folder>/images/<ID>.before        the manifest of the version before: a service may still open files of it
     <folder>/images/<ID>.damaged       the manifest of an image that was withdrawn, for its bytes are not what they were
     <folder>/partial/<ID>/<sha256>     what is being brought here
     <folder>/builtin/<sha256>          what pxefast itself brings along
@@ -18,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ __all__ = ["Arrival", "BuiltIn", "Library", "Published", "PublishedFile", "hash_
 
 _READ_BYTES = 1 << 20
 _TEMPORARY = ".new-"
-_MANIFESTS = (".json", ".damaged")
+_MANIFESTS = (".json", ".damaged", ".before")
 
 
 class PublishedFile(NamedTuple):
@@ -111,7 +112,7 @@ class Library:
 
     def holds(self, image_id: str) -> bool:
         """Whether an image is published or withdrawn, whatever became of its manifest."""
-        return any((self._images / f"{image_id}{suffix}").exists() for suffix in _MANIFESTS)
+        return any((self._images / f"{image_id}{suffix}").exists() for suffix in (".json", ".damaged"))
 
     def surplus(self, ordered: Collection[str]) -> list[str]:
         """The images that are here without an order. What is older than orders is left alone. Raises CannotOpen."""
@@ -225,7 +226,10 @@ class Library:
                 gone = next((file for file in files if not (self.folder / file.blob).exists()), None)
                 if gone is not None:
                     raise ContentError(f"{gone.name} was removed from the library meanwhile; do it again")
-                self._write(self._images / f"{manifest.id}.json", json.dumps(value, indent=1).encode(), 0o644)
+                served = self._images / f"{manifest.id}.json"
+                if served.exists():
+                    self._write(served.with_suffix(".before"), served.read_bytes(), 0o644)
+                self._write(served, json.dumps(value, indent=1).encode(), 0o644)
                 (self._images / f"{manifest.id}.damaged").unlink(missing_ok=True)
                 self._collect()
         except OSError as error:
@@ -252,7 +256,7 @@ class Library:
     def _collect(self) -> None:
         """Delete blobs that no manifest names, and what a crash left half written."""
         try:
-            known: Iterable[Published] = [*self.published().values(), *self.withdrawn().values()]
+            known = [image for suffix in _MANIFESTS for image in self._manifests(suffix).values()]
         except CannotOpen:
             # A damaged manifest may name any of them.
             return
