@@ -5,6 +5,7 @@ Only a memory. What the ledger knows of an address counts wherever a required de
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -38,6 +39,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[float, Handed]] = OrderedDict()
+        # Whoever changes what an address sees: nobody ends a session whose place a newer one takes at that moment.
+        self.turn = threading.Lock()
         # Sessions of required boots that have not ended.
         self.open: set[str] = set()
 

@@ -182,7 +182,8 @@ class Answers:
                 case.decision = refused(case.decision, off)
                 return _answer(case, None)
         try:
-            sent_to = self._answer(case) if names else self._server.answer(case.question)
+            with self._memory.turn:
+                sent_to = self._answer(case) if names else self._server.answer(case.question)
         except (ContentError, ValueError) as error:
             # What it was to be handed cannot be said; a claim waits for the machine's next start.
             case.decision = refused(case.decision, Reason("answer_not_possible", str(error), "W-8"))

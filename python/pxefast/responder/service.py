@@ -200,9 +200,10 @@ class Service:
 
     def _session_ended(self, session: str) -> None:
         """Its files end with it: there is nothing to be fetched any more."""
-        address = self._memory.end(session)
-        if address is not None:
-            self._server.forget(address)
+        with self._memory.turn:
+            address = self._memory.end(session)
+            if address is not None:
+                self._server.forget(address)
 
     def _end(self) -> None:
         if self._reports is not None:
