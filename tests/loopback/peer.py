@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 RRQ, WRQ, DATA, ACK, ERROR, OACK = range(1, 7)
@@ -95,18 +95,21 @@ class Peer:
 
     def rest(self, packet: Packet, size: int, window: int, block: int = 1) -> bytes:
         """The file from `packet` on, which is this block."""
-        received = []
+        return b"".join(self.blocks(packet, size, window, block))
+
+    def blocks(self, packet: Packet, size: int, window: int, block: int = 1) -> Iterator[bytes]:
+        """The same block by block, each before the window that holds it is acknowledged."""
         while True:
             assert (packet.opcode, packet.number) == (DATA, block % 65536), (
                 block,
                 packet[:2],
                 packet.rest[:80],
             )
-            received.append(packet.rest)
+            yield packet.rest
             last = len(packet.rest) < size
             if last or block % window == 0:
                 self.ack(block)
             if last:
-                return b"".join(received)
+                return
             packet = self.receive()
             block += 1
