@@ -95,8 +95,8 @@ def test_a_file_whose_audit_does_not_hold_makes_nothing(ready: Store, tmp_path: 
 
 def test_a_file_of_the_tables_before_is_refused_with_what_to_do(file: Path, tmp_path: Path) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(lines[0].replace(b'"tables":"0003"', b'"tables":"0002"') + b"".join(lines[1:]))
-    with pytest.raises(Invalid, match="is of tables 0002, and this pxefast has 0003; export it again"):
+    file.write_bytes(lines[0].replace(b'"tables":"0004"', b'"tables":"0003"') + b"".join(lines[1:]))
+    with pytest.raises(Invalid, match="is of tables 0003, and this pxefast has 0004; export it again"):
         import_(tmp_path / "other.db", file)
 
 

@@ -75,6 +75,7 @@ cdef class Site:
     cdef readonly double session_seconds
     cdef readonly object duplicate_macs, duplicate_guids, own
     cdef readonly Policy policy
+    cdef readonly dict windows
 
 cdef class Decision:
     cdef readonly str action

@@ -325,7 +325,8 @@ class Site:
     device id; `live` holds each device's one mark that is CLAIMED, LAUNCHED or STARTED (I2). `hardware` gives the
     number of machines without a record that the ledger knows, by `mac:` and `guid:` identity. The duplicate sets
     hold identifiers that are left out of identification (CM-61, CM-62), `own` the MACs and GUIDs of the machines that
-    pxefast runs on (R-59); these hold a GUID in both its byte orders.
+    pxefast runs on (R-59); these hold a GUID in both its byte orders. `windows` holds the largest TFTP window, in
+    blocks, of each model of machine that lost blocks of a larger one (W-105).
     """
 
     dp: DistributionPoint
@@ -341,6 +342,7 @@ class Site:
     duplicate_guids: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     policy: Policy = field(default_factory=Policy)
+    windows: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

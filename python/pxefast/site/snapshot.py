@@ -17,6 +17,7 @@ from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site, sw
 from pxefast.site import schema
 from pxefast.site.boot_images import read_boot_images
 from pxefast.site.distribution_points import read_distribution_point
+from pxefast.site.learned_windows import read_windows
 from pxefast.site.policy import read_policy
 from pxefast.site.schema import LIVE
 from pxefast.site.store import Store
@@ -69,6 +70,7 @@ def load(
             duplicate_guids=frozenset(duplicate_guids | {swapped_guid(guid) for guid in duplicate_guids}),
             own=_own(connection),
             policy=read_policy(connection).decision,
+            windows=read_windows(connection),
         )
 
 

@@ -27,6 +27,7 @@ from pxefast.site.distribution_points import DistributionPoints, insert_distribu
 from pxefast.site.duplicates import Duplicates
 from pxefast.site.engines import Check, Database, Pulse, database
 from pxefast.site.groups import boundary_groups, distribution_point_groups
+from pxefast.site.learned_windows import LearnedWindows
 from pxefast.site.migrations import HEAD, revision_of
 from pxefast.site.policy import Policies
 from pxefast.site.sites import Sites, check_site_code, insert_site
@@ -65,6 +66,7 @@ class Store:
         self.groups = distribution_point_groups(self)
         self.boundaries = boundary_groups(self)
         self.policy = Policies(self)
+        self.learned_windows = LearnedWindows(self)
 
     @classmethod
     def create(cls, where: Path | str, site_code: str, busy_seconds: float = 5, point: str = "") -> Store:

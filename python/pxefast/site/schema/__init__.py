@@ -23,6 +23,7 @@ from pxefast.site.schema.machines import (
     device_variable,
     duplicate_identity,
     hardware,
+    learned_window,
 )
 from pxefast.site.schema.points import (
     boundary,
@@ -76,6 +77,7 @@ __all__ = [
     "group_content",
     "hardware",
     "hierarchy",
+    "learned_window",
     "ledger",
     "metadata",
     "own_identity",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Integer,
     String,
@@ -98,3 +100,21 @@ collection_member = Table(
 device_variable = variables_of("device")
 
 collection_variable = variables_of("collection")
+
+# The largest TFTP window for machines of one model, and the transfer that taught it: of `granted` blocks some were lost
+# in `gap_windows` of its `windows` windows, after `arrived` blocks at the least. A service only ever lowers `blocks`; a
+# person takes the row away.
+learned_window = Table(
+    "learned_window",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("blocks", Integer, nullable=False),
+    Column("granted", Integer, nullable=False),
+    Column("arrived", Integer, nullable=False),
+    Column("gap_windows", BigInteger, nullable=False),
+    Column("windows", BigInteger, nullable=False),
+    # A device's name, or a MAC address.
+    Column("machine", String(63), nullable=False),
+    Column("distribution_point", String(63), nullable=False),
+    Column("learned_at", Float, nullable=False),
+)
