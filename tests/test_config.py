@@ -1,3 +1,4 @@
+import re
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -60,6 +61,27 @@ def test_what_is_set_is_what_counts() -> None:
         ("[tftp]\nmax_window_size = 0", "tftp.max_window_size"),
         ("[tftp]\nmax_window_size = 65", "tftp.max_window_size"),
         ("[tftp]\nretransmit_milliseconds = 49", "tftp.retransmit_milliseconds"),
+        ("[tftp]\nworkers = 65", "tftp.workers"),
+        ("[tftp]\nworkers = true", "tftp.workers"),
+        ("[tftp]\nrequests_per_second = 0", "tftp.requests_per_second"),
+        ("[tftp]\nqueue = -1", "tftp.queue"),
+        ("[tftp]\nqueue_seconds = 0", "tftp.queue_seconds"),
+        ("[tftp]\nmax_mbit_per_second = 0.5", "tftp.max_mbit_per_second"),
+        ("[tftp]\nmax_mbit_per_second_per_transfer = -1", "tftp.max_mbit_per_second_per_transfer"),
+        ("[tftp]\nmax_mbit_per_second_of = 100", "tftp.max_mbit_per_second_of"),
+        ('[tftp]\nmax_mbit_per_second_of = { "rack 7" = 100 }', "tftp.max_mbit_per_second_of.rack 7"),
+        ('[tftp]\nmax_mbit_per_second_of = { "10.0.0.1/8" = 100 }', "tftp.max_mbit_per_second_of.10.0.0.1/8"),
+        ('[tftp]\nmax_mbit_per_second_of = { "10.0.0.0/8" = 0 }', "tftp.max_mbit_per_second_of.10.0.0.0/8"),
+        ('[tftp]\nnetworks = ["10.0.0.1/8"]', "tftp.networks"),
+        ("[tftp]\nlearned_window_min = 0", "tftp.learned_window_min"),
+        ("[tftp]\nlearn_windows = 1", "tftp.learn_windows"),
+        ("[tftp]\ndrain_seconds = 3601", "tftp.drain_seconds"),
+        ("[tftp]\nmin_retransmit_milliseconds = 9", "tftp.min_retransmit_milliseconds"),
+        ("[tftp]\nmin_retransmit_milliseconds = 501", "tftp.min_retransmit_milliseconds"),
+        (
+            "[tftp]\nretransmit_milliseconds = 100\nmin_retransmit_milliseconds = 200",
+            "tftp.min_retransmit_milliseconds",
+        ),
         ("[session]\nseconds = 0", "session.seconds"),
         ("[session]\nexpect_reports = 1", "session.expect_reports"),
         ('[report]\naddress = "here"', "report.address"),
@@ -86,6 +108,16 @@ def test_a_wrong_setting_is_refused_with_its_file_and_key(text: str, key: str) -
         config.parse(text, "/etc/pxefast.toml")
     assert (error.value.file, error.value.key) == ("/etc/pxefast.toml", key)
     assert str(error.value).startswith(f"/etc/pxefast.toml: {key}: ")
+
+
+def test_a_wrong_setting_is_refused_with_what_to_write() -> None:
+    for text, words in (
+        ("[tftp]\nmax_mbit_per_second_of = 100", 'such as { "10.1.0.0/16" = 200 }'),
+        ("[tftp]\nmin_retransmit_milliseconds = 501", "at most retransmit_milliseconds, which is 500"),
+        ("[tftp]\nworkers = 65", "less than or equal to 64"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            config.parse(text, "f")
 
 
 def test_text_that_is_no_toml_is_refused_with_its_line() -> None:

@@ -9,10 +9,18 @@ import tomllib
 from importlib.resources import files
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from pxefast.errors import CannotOpen, ConfigError
 
@@ -47,6 +55,8 @@ S3Option = Literal[
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
+# Megabits a second, 0: no cap.
+Rate = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 def _address(value: object) -> IPv4Address:
@@ -63,6 +73,12 @@ def _networks(value: object) -> tuple[IPv4Network, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError('write a list of IPv4 networks, such as ["10.0.0.0/8"]')
     return tuple(IPv4Network(item) for item in value)
+
+
+def _rates(value: object) -> object:
+    if not isinstance(value, dict):
+        raise ValueError('write networks and megabits a second, such as { "10.1.0.0/16" = 200 }')
+    return value
 
 
 def _block_size(value: object) -> object:
@@ -118,17 +134,57 @@ class Dhcp(_Section):
 
 
 class Tftp(_Section):
-    """Limits of file transfers. Block sizes in bytes, 0 = path MTU less 32; window in blocks (T4, T11, W-110)."""
+    """How files are transferred, and the limits of it; default.toml says what each protects, and its counter.
+
+    Block sizes in bytes, 0 = path MTU less 32; window in blocks (T4, T11, W-110).
+    """
 
     port: Port = 69
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
     max_block_size: Annotated[int, BeforeValidator(_block_size)] = 0
     max_block_size_windows: Annotated[int, BeforeValidator(_block_size)] = 16384
     max_window_size: Annotated[int, Field(ge=1, le=64)] = 64
-    max_transfers: Count = 4096
+    learn_windows: bool = True
+    learned_window_min: Annotated[int, Field(ge=1, le=64)] = 4
+    networks: Annotated[tuple[IPv4Network, ...], BeforeValidator(_networks)] = ()
+    max_transfers: Annotated[int, Field(ge=1, le=65536)] = 4096
     max_transfers_per_client: Count = 8
+    requests_per_second: Count = 5000
     requests_per_second_per_client: Count = 20
     request_burst_per_client: Count = 40
+    queue: Annotated[int, Field(ge=0, le=65536)] = 4096
+    queue_seconds: Annotated[int, Field(ge=1, le=300)] = 20
+    max_mbit_per_second: Rate = 0
+    max_mbit_per_second_per_transfer: Rate = 0
+    max_mbit_per_second_of: Annotated[
+        dict[Annotated[IPv4Network, BeforeValidator(IPv4Network)], Annotated[int, Field(ge=1, le=1_000_000)]],
+        BeforeValidator(_rates),
+    ] = {}
     retransmit_milliseconds: Annotated[int, Field(ge=50, le=5000)] = 500
+    min_retransmit_milliseconds: Annotated[int, Field(ge=10, le=5000)] = 50
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
+
+    @field_validator("min_retransmit_milliseconds")
+    @classmethod
+    def _no_longer_than_the_first(cls, value: int, others: ValidationInfo) -> int:
+        first = others.data.get("retransmit_milliseconds", value)
+        if value > first:
+            raise ValueError(f"use at most retransmit_milliseconds, which is {first}")
+        return value
+
+    def limits(self) -> dict[str, Any]:
+        """Everything that the native ServerSettings take of this, by the names that they have there."""
+        same = (
+            "max_block_size",
+            "max_block_size_windows",
+            "max_window_size",
+            "max_transfers",
+            "max_transfers_per_client",
+            "requests_per_second_per_client",
+            "request_burst_per_client",
+            "retransmit_milliseconds",
+        )
+        return {"tftp_port": self.port, **{name: getattr(self, name) for name in same}}
 
 
 class Session(_Section):
@@ -226,7 +282,7 @@ def parse(text: str, file: str) -> Settings:
         raise ConfigError(file, "", f"not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
         if first["type"] == "extra_forbidden":
             why = "unknown key; `pxefast init` in an empty folder writes a pxefast.toml with every key"
         else:

@@ -303,21 +303,13 @@ def _check(store: Store) -> None:
 def _bind(settings: Settings, dp: DistributionPoint) -> _native.Server:
     from pxefast import _native
 
-    tftp, dhcp = settings.tftp, settings.dhcp
+    dhcp = settings.dhcp
     named = _native.ServerSettings(
         address=str(settings.listen.address),
         dhcp_port=dhcp.port if dp.listen_on_dhcp_port else None,
         boot_port=dhcp.boot_port,
-        tftp_port=tftp.port,
         accept_option82_without_giaddr=dhcp.option82_without_giaddr == "echo",
-        max_block_size=tftp.max_block_size,
-        max_window_size=tftp.max_window_size,
-        max_block_size_windows=tftp.max_block_size_windows,
-        max_transfers=tftp.max_transfers,
-        max_transfers_per_client=tftp.max_transfers_per_client,
-        requests_per_second_per_client=tftp.requests_per_second_per_client,
-        request_burst_per_client=tftp.request_burst_per_client,
-        retransmit_milliseconds=tftp.retransmit_milliseconds,
+        **settings.tftp.limits(),
     )
     try:
         return _native.Server(named)

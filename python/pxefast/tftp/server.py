@@ -146,9 +146,8 @@ def _bind(host: str, limits: Tftp) -> _native.Server:
             address=host,
             dhcp_port=None,
             boot_port=None,
-            tftp_port=limits.port,
             accept_option82_without_giaddr=False,
-            **limits.model_dump(exclude={"port"}),
+            **limits.limits(),
         )
     except ValueError as error:
         raise UsageError(f"host: {error}; 0.0.0.0 is every interface") from None
