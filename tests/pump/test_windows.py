@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from pxefast import _native
 
-from ..loopback.lan import CLIENT, OTHER, SERVER, Lan
+from ..loopback.lan import CLIENT, OTHER, SERVER, Lan, Wire
 from ..loopback.machine import pending
 from ..loopback.peer import ACK, DATA, ERROR, OACK, Option, Packet, Peer
 from .native import Native
@@ -21,7 +21,6 @@ from .test_names import ABSENT
 IMAGE = "PS100001"
 WIM = f"SMSImages/{IMAGE}/boot.{IMAGE}.wim"
 STORE = 16384
-ETH_P_ALL, OUTGOING = 3, 4
 MORE_FRAGMENTS, DONT_FRAGMENT = 0x2000, 0x4000
 
 
@@ -123,21 +122,6 @@ def test_no_window_is_varied_by_who_was_not_granted_it(native: Native) -> None:
             peer.send(ERROR, 0)
             report = native.ended(peer)
             assert (report.variable_window, report.window_size) == (False, window)
-
-
-class Wire:
-    """Every IPv4 packet of UDP that a host's interface receives, as it was on the wire."""
-
-    def __init__(self, lan: Lan) -> None:
-        with lan.client:
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
-            self.socket.bind(("eth0", ETH_P_ALL))
-
-    def packets(self) -> list[bytes]:
-        """What came from the server so far."""
-        seen = [(data, address) for data, address in pending(self.socket) if address[2] != OUTGOING]
-        return [data for data, _ in seen if data[0] >> 4 == 4 and data[9] == socket.IPPROTO_UDP]
 
 
 @contextmanager
