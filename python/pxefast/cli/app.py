@@ -39,6 +39,7 @@ from pxefast.cli import (
     status,
     task_sequence,
     tftp,
+    tune,
     version,
     watch,
     whatif,
@@ -111,6 +112,7 @@ app.add_typer(group.distribution_point_group, name="distribution-point-group")
 app.add_typer(group.boundary_group, name="boundary-group")
 app.add_typer(duplicate_id.app, name="duplicate-id")
 app.add_typer(setting.app, name="setting")
+app.add_typer(tune.app, name="tune")
 app.add_typer(db.app, name="db")
 device.app.command(epilog="Example: pxefast device sessions web01")(ledger.sessions)
 app.add_typer(ledger.app, name="ledger")

@@ -125,11 +125,14 @@ def explain(
 
 def _explain(here: Context, request: Request, interface: str | None, address: str | None, json: bool) -> None:
     from pxefast.responder.sessions import ramdisk, ramdisk_reason
+    from pxefast.responder.tuning import Limit, limit_of
 
     point = machine.point(here)
     request = machine.heard(request, point.site.dp, interface)
     decision = point.decide(request)
     facts = _facts(here, point.site, decision, request, address)
+    limit = limit_of(request, point.site) if decision.action in machine.BOOTS else Limit()
+    decision = replace(decision, reasons=(*decision.reasons, *limit.reasons))
     windows: dict[str, object] | None = None
     if facts is not None and decision.kind == "windows-pe":
         windows = asdict(ramdisk(decision, facts, point.site.policy))
@@ -137,7 +140,8 @@ def _explain(here: Context, request: Request, interface: str | None, address: st
     variables = {} if facts is None else facts.variables
     if json:
         told = {name: each._asdict() for name, each in variables.items()}
-        print_json({**decision.as_dict(), "variables": told, "windows": windows})
+        tftp = {"model": limit.model, "largest_window": limit.blocks or None}
+        print_json({**decision.as_dict(), "variables": told, "windows": windows, "tftp": tftp})
         return
     _print(request, decision)
     for name, value in (windows or {}).items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pxefast import _native
 
-__all__ = ["line_of", "transfer_facts"]
+__all__ = ["ascii_text", "line_of", "transfer_facts"]
 
 # How a transfer ended that nobody needs to look at (F-50, W-89); GRUB stops each as it likes (F-54).
 # A denied one has a `launch` event that says why.
@@ -45,6 +45,10 @@ def transfer_facts(transfer: _native.Transfer, device: str | None = None) -> dic
 
 def line_of(event: Mapping[str, Any]) -> str:
     """An event as a person reads it: one line of ASCII, whatever it holds (R-99)."""
+    return f"{event['time']} {event['level']:<7} {ascii_text(str(event['text']))}"
+
+
+def ascii_text(text: str) -> str:
+    """A text without anything that a terminal obeys."""
     # A backslash needs no escape: it is in every name that a Windows boot manager asks for.
-    text = str(event["text"]).encode("unicode_escape").decode("ascii").replace("\\\\", "\\")
-    return f"{event['time']} {event['level']:<7} {text}"
+    return text.encode("unicode_escape").decode("ascii").replace("\\\\", "\\")

@@ -6,19 +6,18 @@ Nobody is waited for. Who reads too slowly misses events and is told how many.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pxefast.errors import CannotOpen
+from pxefast.responder.local import Door, connected
 
 __all__ = ["Feed", "subscribe"]
 
+_NAME = "events.sock"
 _MOST_SUBSCRIBERS = 32
-_MODE = 0o660
 
 
 class _Subscriber:
@@ -58,23 +57,10 @@ class Feed:
     """The socket `events.sock` in the service's folder. Raises CannotOpen."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "events.sock"
         self._subscribers: list[_Subscriber] = []
         self._turn = threading.Lock()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # Whoever holds the service's lock is the only one: what is left here is a dead one's.
-            self._file.unlink(missing_ok=True)
-            os.fchmod(self._listener.fileno(), _MODE)
-            with _address(self._file) as address:
-                self._listener.bind(address)
-            # What the umask took away: a group that may read the home may watch it.
-            self._file.chmod(_MODE)
-            self._listener.listen(_MOST_SUBSCRIBERS)
-        except OSError as error:
-            self._listener.close()
-            raise CannotOpen(f"cannot listen on {self._file}: {error.strerror}") from None
-        self._listener.setblocking(False)
+        self._door = Door(folder / _NAME, _MOST_SUBSCRIBERS)
+        self._door.socket.setblocking(False)
 
     @property
     def heard(self) -> bool:
@@ -85,7 +71,7 @@ class Feed:
         """Let those in who have connected; the first line tells them that they hear everything from now on."""
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self._door.socket.accept()
             except OSError:
                 return
             subscriber = _Subscriber(connection)
@@ -103,8 +89,7 @@ class Feed:
 
     def close(self) -> None:
         """End the stream."""
-        self._listener.close()
-        self._file.unlink(missing_ok=True)
+        self._door.close()
         with self._turn:
             for subscriber in self._subscribers:
                 subscriber.connection.close()
@@ -117,24 +102,5 @@ def subscribe(folder: Path) -> Iterator[Iterator[str]]:
 
     Raises CannotOpen where none runs.
     """
-    file = folder / "events.sock"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            with _address(file) as address:
-                connection.connect(address)
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise CannotOpen(f"no service runs in {folder.parent}; start it with: pxefast serve") from None
-        except OSError as error:
-            raise CannotOpen(f"cannot listen to {file}: {error.strerror}") from None
-        with connection.makefile(encoding="utf-8") as lines:
-            yield iter(lines)
-
-
-@contextmanager
-def _address(file: Path) -> Iterator[str]:
-    """A short name of a socket: the kernel takes 107 bytes, and homes may be deep."""
-    folder = os.open(file.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{file.name}"
-    finally:
-        os.close(folder)
+    with connected(folder / _NAME) as connection, connection.makefile(encoding="utf-8") as lines:
+        yield iter(lines)
