@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from pxefast import __version__, decide
+from pxefast import __version__
 from pxefast.config import Settings
 from pxefast.content.library import Library
 from pxefast.content.namespace import File
-from pxefast.decide import DistributionPoint
-from pxefast.errors import CannotBind, CannotOpen
-from pxefast.responder.audit import Audit, reason_dict
+from pxefast.errors import CannotOpen
+from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
+from pxefast.responder.condition import Condition
 from pxefast.responder.courier import Courier
+from pxefast.responder.doors import open_doors
 from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Gates
 from pxefast.responder.halt import Halt
@@ -29,13 +27,11 @@ from pxefast.responder.reply import Answers, clock
 from pxefast.responder.reports import Reported, Reports
 from pxefast.responder.status import Lock, StatusFile
 from pxefast.responder.systemd import tell_systemd
+from pxefast.responder.turns import Turns
 from pxefast.responder.view import View
 from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
 from pxefast.site.store import Store
-
-if TYPE_CHECKING:
-    from pxefast import _native
 
 __all__ = ["Service"]
 
@@ -71,11 +67,8 @@ class Service:
         self._store = store
         self._dry_run = dry_run
         self._stopping = False
-        self._since = time.time()
-        dp = store.dps.get()
-        self._listens_on_dhcp_port = dp.listen_on_dhcp_port
         ledger = Ledger(store, store.point)
-        self._server = _bind(settings, dp)
+        self._server = open_doors(settings, store.dps.get())
         self._reports: Reports | None = None
         if settings.report.enabled and not dry_run:
             self._reports = Reports(settings.report, settings.listen.address, ledger, self._reported)
@@ -97,7 +90,7 @@ class Service:
             self._sessions_live,
         )
         self._memory = Memory()
-        self._answers = Answers(
+        answers = Answers(
             self._server,
             self._view,
             self._memory,
@@ -105,7 +98,18 @@ class Service:
             report_port=self._reports.port if self._reports else None,
             dry_run=dry_run,
         )
-        self._gates = Gates(self._server, self._view, self._memory, dry_run)
+        gates = Gates(self._server, self._view, self._memory, dry_run)
+        self._turns = Turns(self._server, answers, gates, self._barrier, self._memory, self.audit)
+        self._condition = Condition(
+            store,
+            self._server,
+            self._view,
+            self._keeper,
+            self._courier,
+            self.audit,
+            self.ports,
+            dry_run,
+        )
 
     @property
     def ports(self) -> dict[str, int]:
@@ -121,7 +125,7 @@ class Service:
         """Serve. Calls `ready` once every port answers; returns after `stop`."""
         try:
             self._begin()
-            self._write_status()
+            self._status.write(self._condition.read())
             ready()
             tell_systemd("READY=1")
             heard = clock()
@@ -129,59 +133,15 @@ class Service:
                 questions = self._server.wait(_MILLISECONDS)
                 waited = clock()
                 self._feed.admit()
-                self._turn(questions, self._server.gates(), heard)
-                self._tell_transfers()
+                self._turns.take(questions, self._server.gates(), heard)
+                self._turns.tell_transfers()
                 if self._status.due():
-                    self._write_status()
+                    self._status.write(self._condition.read())
                 # What is asked next came in after this.
                 heard = waited
         finally:
             tell_systemd("STOPPING=1")
             self._end()
-
-    def _turn(
-        self, questions: Sequence[_native.Request], gates: Sequence[_native.Gate], heard: float
-    ) -> None:
-        """Everything that waits, with one durable write for all of it (B1, B2)."""
-        try:
-            cases = self._answers.prepare(questions, heard)
-        except Exception as error:
-            # A defect costs the question that met it, never the others or the service (R-19).
-            self._apart(questions, heard, error)
-            cases = []
-        waiting = self._gates.prepare(gates)
-        verdict = self._barrier.commit(
-            [case.claim for case in cases if case.claim],
-            waiting.launches,
-            [case.ask for case in cases if case.ask],
-        )
-        for passage in self._gates.settle(waiting, verdict):
-            self.audit.launched(passage)
-        self._answers.settle(cases, verdict)
-        for case in cases:
-            try:
-                self.audit.answered(self._answers.send(case, heard))
-            except Exception as error:
-                self._lost(case.question, error)
-
-    def _apart(self, questions: Sequence[_native.Request], heard: float, error: Exception) -> None:
-        if len(questions) == 1:
-            self._lost(questions[0], error)
-            return
-        for question in questions:
-            self._turn([question], [], heard)
-
-    def _lost(self, question: _native.Request, error: Exception) -> None:
-        self.audit.tell(
-            "error",
-            f"a question was lost to a defect of pxefast, please report it: {type(error).__name__}: {error}",
-            packet=question.packet.hex(),
-        )
-
-    def _tell_transfers(self) -> None:
-        for transfer in self._server.transfers():
-            known = self._memory.find(None, transfer.peer.rpartition(":")[0])
-            self.audit.transferred(transfer, known)
 
     def _reported(self, reported: Reported) -> None:
         result = reported.result
@@ -209,7 +169,7 @@ class Service:
         if self._reports is not None:
             self._reports.close()
         self._server.stop()
-        self._tell_transfers()
+        self._turns.tell_transfers()
         self._keeper.stop(_PATIENCE_SECONDS)
         self._view.close()
         self._status.remove()
@@ -254,70 +214,9 @@ class Service:
         for problem in self._view.problems():
             self.audit.tell("warning", problem)
 
-    def _write_status(self) -> None:
-        site, view, budget = self._view.site, self._view, self._keeper.budget
-        problems = [*view.problems(), *self._keeper.problems()]
-        if self.audit.problem:
-            problems.append(self.audit.problem)
-        if site.dp.listen_on_dhcp_port != self._listens_on_dhcp_port:
-            problems.append("listen-on-dhcp-port was changed; restart pxefast for it to count")
-        off = view.required_off()
-        self._status.write(
-            {
-                "pid": os.getpid(),
-                "version": __version__,
-                "since": self._since,
-                "written": time.time(),
-                "site": site.dp.site,
-                "distribution_point": site.dp.name,
-                "database": self._store.where,
-                "answers": site.dp.enable_pxe and site.dp.allow_pxe_response and not self._dry_run,
-                "dry_run": self._dry_run,
-                "required_off": off and reason_dict(off),
-                "ports": self.ports,
-                "offload": self._server.offload,
-                "decide_compiled": decide.compiled,
-                "snapshot": {
-                    "loaded": view.loaded,
-                    "devices": view.devices,
-                    "boot_images": len(site.boot_images),
-                    "excluded": len(view.exclusion_file.exclusions.macs),
-                },
-                "content": self._courier and self._courier.work,
-                "ledger": self._keeper.states,
-                "budget": budget and budget._asdict(),
-                "problems": problems,
-                "actions": dict(self.audit.actions),
-                "counters": self._server.counters(),
-            }
-        )
-
 
 def _check(store: Store) -> None:
     """Raises CannotOpen for a database whose settings lose what it has confirmed (R-76)."""
     problems = [check.text for check in store.check() if not check.ok]
     if problems:
         raise CannotOpen(f"{store.where} is not safe to keep a ledger in: {'; '.join(problems)}")
-
-
-def _bind(settings: Settings, dp: DistributionPoint) -> _native.Server:
-    from pxefast import _native
-
-    dhcp = settings.dhcp
-    named = _native.ServerSettings(
-        address=str(settings.listen.address),
-        dhcp_port=dhcp.port if dp.listen_on_dhcp_port else None,
-        boot_port=dhcp.boot_port,
-        accept_option82_without_giaddr=dhcp.option82_without_giaddr == "echo",
-        **settings.tftp.limits(),
-    )
-    try:
-        return _native.Server(named)
-    except OSError as error:
-        advice = {
-            errno.EADDRINUSE: "; a DHCP server on this host? then run: "
-            "pxefast dp set --no-listen-on-dhcp-port; else end what uses the port, or change it in pxefast.toml",
-            errno.EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
-            errno.EADDRNOTAVAIL: "; no interface has this address: see [listen] in pxefast.toml",
-        }.get(error.errno or 0, "")
-        raise CannotBind(f"cannot bind {error.strerror or error}{advice}") from None

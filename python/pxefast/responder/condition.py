@@ -1,0 +1,85 @@
+"""How the service is, as its status file and the commands that read it say it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pxefast import __version__, decide
+from pxefast.responder.audit import Audit, reason_dict
+from pxefast.responder.courier import Courier
+from pxefast.responder.keeper import Keeper
+from pxefast.responder.view import View
+from pxefast.site.store import Store
+
+if TYPE_CHECKING:
+    from pxefast import _native
+
+__all__ = ["Condition"]
+
+
+class Condition:
+    """Looks at the parts of one service, whose start this is."""
+
+    def __init__(
+        self,
+        store: Store,
+        server: _native.Server,
+        view: View,
+        keeper: Keeper,
+        courier: Courier | None,
+        audit: Audit,
+        ports: Mapping[str, int],
+        dry_run: bool,
+    ) -> None:
+        self._store = store
+        self._server = server
+        self._view = view
+        self._keeper = keeper
+        self._courier = courier
+        self._audit = audit
+        self._ports = ports
+        self._dry_run = dry_run
+        self._since = time.time()
+
+    def read(self) -> dict[str, Any]:
+        """Everything, as JSON takes it."""
+        view, keeper = self._view, self._keeper
+        site, off = view.site, view.required_off()
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "since": self._since,
+            "written": time.time(),
+            "site": site.dp.site,
+            "distribution_point": site.dp.name,
+            "database": self._store.where,
+            "answers": site.dp.enable_pxe and site.dp.allow_pxe_response and not self._dry_run,
+            "dry_run": self._dry_run,
+            "required_off": off and reason_dict(off),
+            "ports": dict(self._ports),
+            "offload": self._server.offload,
+            "decide_compiled": decide.compiled,
+            "snapshot": {
+                "loaded": view.loaded,
+                "devices": view.devices,
+                "boot_images": len(site.boot_images),
+                "excluded": len(view.exclusion_file.exclusions.macs),
+            },
+            "content": self._courier and self._courier.work,
+            "ledger": keeper.states,
+            "budget": keeper.budget and keeper.budget._asdict(),
+            "problems": self._problems(),
+            "actions": dict(self._audit.actions),
+            "counters": self._server.counters(),
+        }
+
+    def _problems(self) -> list[str]:
+        problems = [*self._view.problems(), *self._keeper.problems()]
+        if self._audit.problem:
+            problems.append(self._audit.problem)
+        if self._view.site.dp.listen_on_dhcp_port != ("dhcp" in self._ports):
+            problems.append("listen-on-dhcp-port was changed; restart pxefast for it to count")
+        return problems
