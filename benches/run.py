@@ -22,6 +22,7 @@ import snapshot
 from machine import machine
 
 from benches.tftp import bench as tftp
+from benches.tftp import reflection
 
 SECTIONS = {
     "parse": packets.run,
@@ -29,6 +30,7 @@ SECTIONS = {
     "snapshot": snapshot.run,
     "claims": claims.run,
     "tftp": tftp.section,
+    "reflection": reflection.section,
     "content": contents.run,
 }
 

@@ -28,7 +28,7 @@ def run(plan: Plan = DEFAULT) -> dict[str, Any]:
                 f"--mebibytes={plan.file_bytes >> 20}"]  # fmt: skip
     if not plan.uncut:
         switches.append("--cut")
-    command = [*_namespace(), sys.executable, "-m", "benches.tftp", "--inside", "--json=-", *switches]
+    command = [*own_network(), sys.executable, "-m", "benches.tftp", "--inside", "--json=-", *switches]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     if done.returncode:
         raise SystemExit(done.returncode)
@@ -43,7 +43,7 @@ def section() -> dict[str, Any]:
     return figures
 
 
-def _namespace() -> list[str]:
+def own_network() -> list[str]:
     """A network and a process space of its own: who is in it dies with it.
 
     With an address that is no loopback's: tftpd-hpa resolves none without (AI_ADDRCONFIG).
