@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from pxefast.cli import recommend
+from pxefast.site.learned_windows import Lesson
+from pxefast.site.store import Store
 
 
 @pytest.fixture
@@ -146,3 +148,14 @@ def test_the_variable_window_of_a_distribution_point_is_shown_and_switched(
     done("dp", "set", "--ramdisk-tftp-variable-window")
     assert run("dp", "show", "--json").json["ramdisk_tftp_variable_window"] is True
     assert "variable window:" in run("dp", "show").out
+
+
+def test_models_that_lost_blocks_of_the_recommended_window_are_named(
+    run: Any, site: Path, home: Path, network: Any
+) -> None:
+    network("eth0", 1500)
+    with Store.open(home / "site.db") as store:
+        store.learned_windows.learn(Lesson("00:11:22/x64-bios/iPXE", 8, 64, 9, 40, 50, "web01"))
+        store.learned_windows.learn(Lesson("00:11:33/x64-bios/iPXE", 32, 64, 40, 40, 50, "web02"))
+    assert run("dp", "recommend", "--json").json["learned"] == {"00:11:22/x64-bios/iPXE": 8}
+    assert "Machines of model 00:11:22/x64-bios/iPXE get 8 blocks a window" in run("dp", "recommend").out

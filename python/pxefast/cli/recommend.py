@@ -108,13 +108,22 @@ def recommend(
             commands.append(
                 _command("boundary-group set NAME", "--", best["block_size"], best["window_size"])
             )
+    # What was seen beats what was worked out.
+    known = [item.lesson for item in here.store().learned_windows.all() if item.lesson.blocks < window]
     if json:
         told = {"formula": _FORMULA, "turnaround_seconds": _TURNAROUND, "image_bytes": _IMAGE}
-        print_json({**told, "interfaces": advice, "commands": list(dict.fromkeys(commands))})
+        learned = {lesson.model: lesson.blocks for lesson in known}
+        print_json(
+            {**told, "interfaces": advice, "commands": list(dict.fromkeys(commands)), "learned": learned}
+        )
         return
     for item in advice:
         _print(item)
     print(f"MB/s is {_FORMULA} with W blocks of B bytes, {_TURNAROUND * 1000:g} ms of turnaround.")
+    for lesson in known:
+        print(
+            f"Machines of model {lesson.model} get {lesson.blocks} blocks a window: they lost some of {lesson.granted}."
+        )
     print("To set what fits:" if commands else "What fits is set already.")
     for command in dict.fromkeys(commands):
         print(f"  {command}")
