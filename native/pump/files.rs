@@ -82,6 +82,14 @@ impl Published {
     pub fn in_memory(name: &str, bytes: Arc<[u8]>) -> Published {
         Published { name: name.into(), gated: false, content: Content::Memory(bytes) }
     }
+
+    /// Its bytes, where they never were on a disk; else none.
+    pub fn memory(&self) -> &[u8] {
+        match &self.content {
+            Content::Memory(bytes) => bytes,
+            Content::Fixed { .. } | Content::Loose { .. } => &[],
+        }
+    }
 }
 
 impl fmt::Debug for Published {

@@ -35,11 +35,18 @@ impl Session {
         let (first, image) = folder(bytes)?;
         let (folder, rest) = bytes.split_at_checked(first.len() + 1 + image.len())?;
         let (digits, rest) = rest.strip_prefix(b"/")?.split_first_chunk::<32>()?;
-        if !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
         let rest = Name::fold(rest.strip_prefix(b"/")?).ok()?;
-        Some((Session(*digits), Name::join(folder, &rest)?))
+        Some((Session::of(*digits)?, Name::join(folder, &rest)?))
+    }
+
+    /// The session with these digits; none where one is no such digit.
+    pub fn of(digits: [u8; 32]) -> Option<Session> {
+        digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')).then_some(Session(digits))
+    }
+
+    /// Its digits.
+    pub fn digits(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

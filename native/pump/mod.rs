@@ -4,6 +4,7 @@ pub mod control;
 pub mod dhcp;
 pub mod files;
 pub mod gate;
+pub mod handover;
 pub mod histogram;
 pub mod load;
 pub mod roots;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::files::{Namespace, Published, IMAGES};
 use super::gate::Session;
+use super::handover::{Seen, Who};
 use crate::engine::deadline::Time;
 use crate::wire::name::Name;
 
@@ -70,6 +71,22 @@ impl Roots {
     /// `address` sees no more than any stranger.
     pub fn forget(&mut self, address: Ipv4Addr) {
         self.machines.take(address, 0);
+    }
+
+    /// Everything that somebody sees, for a process that takes over.
+    pub fn seen(&self) -> Vec<Seen> {
+        let addresses = self.machines.all().map(|(&address, entry)| (Who::Address(address), entry));
+        let sessions = self.offered.all().map(|(&session, entry)| (Who::Session(session), entry));
+        let seen = |(who, entry): (Who, &Entry)| Seen { who, shown: entry.shown.clone(), used: entry.used };
+        addresses.chain(sessions).map(seen).collect()
+    }
+
+    /// What the process before this one showed to somebody.
+    pub fn adopt(&mut self, seen: Seen) {
+        match seen.who {
+            Who::Address(address) => self.machines.put(address, seen.shown, seen.used),
+            Who::Session(session) => self.offered.put(session, seen.shown, seen.used),
+        };
     }
 
     /// The file that `address` means by `name`: one of its session; an image's, by a full name, also with a session in
@@ -155,6 +172,10 @@ impl<K: Copy + Eq + Hash> Recent<K> {
         }
         let entry = Entry { shown, used: now };
         &self.entries.entry(key).insert_entry(entry).into_mut().shown
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&K, &Entry)> {
+        self.entries.iter()
     }
 
     /// Drops what is over, else the half that was silent longest.
