@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -195,6 +196,61 @@ def test_a_running_service_notices_that_a_person_began_a_new_segment(ready: Stor
     journal.catch_up(ready)
     assert len(lines(journal)) == 2
     assert b"later" in lines(journal)[1]
+
+
+def test_two_services_one_of_which_ends_write_one_chain_in_turns(ready: Store, journal: Journal) -> None:
+    fill(ready, journal)
+    successor = Journal(journal.folder)
+    successor.catch_up(ready)
+    for number in range(6):
+        ready.touch("test", f"change {number} of both")
+        for writer in (journal, successor)[:: 1 if number % 2 else -1]:
+            writer.catch_up(ready)
+    assert len(lines(journal)) == 1 + 5 + 6
+    assert journal.verify() == successor.verify()
+    # One of them dies in the middle of a record: the other cuts it off and goes on.
+    whole = journal.file.read_bytes()
+    with journal.file.open("ab") as file:
+        file.write(b'{"seq": 99, "at"')
+    ready.touch("test", "after that")
+    successor.catch_up(ready)
+    assert journal.file.read_bytes().startswith(whole)
+    journal.catch_up(ready)
+    assert journal.verify() == successor.verify()
+    assert (journal.told, len(successor.told)) == ([], 1)
+    successor.close()
+
+
+def test_what_one_service_cut_off_after_a_failed_flush_the_other_writes_again(
+    ready: Store, journal: Journal
+) -> None:
+    fill(ready, journal)
+    successor = Journal(journal.folder)
+    successor.catch_up(ready)
+    before = journal.file.stat().st_size
+    ready.touch("test", "lost by the one")
+    journal.catch_up(ready)
+    os.truncate(journal.file, before)
+    ready.touch("test", "and one more")
+    successor.catch_up(ready)
+    journal.catch_up(ready)
+    assert len(lines(journal)) == 1 + 5 + 2
+    assert journal.verify() == successor.verify()
+    successor.close()
+
+
+def test_a_service_that_hangs_in_its_turn_does_not_hang_the_other(
+    ready: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ready, journal)
+    monkeypatch.setattr("pxefast.site.journal._TURN_SECONDS", 0.01)
+    ready.touch("test", "not yet")
+    folder = os.open(journal.folder, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert "another process" in (journal.check(ready) or "")
+    os.close(folder)
+    assert journal.check(ready) is None
+    assert len(lines(journal)) == 1 + 5 + 1
 
 
 def test_after_a_failed_flush_the_descriptor_is_discarded_and_the_record_written_again(

@@ -5,14 +5,19 @@ journal has not: where it knows more than the database, or cannot be trusted its
 a person has reconciled both.
 
 `audit.log` holds JSON lines: first `{"segment", "seq", "hash"}`, the record that the segment begins after, then records
-as the table `audit` has them. A former segment is kept as `audit-N.log`.
+as the table `audit` has them. A former segment is kept as `audit-N.log`. A service that ends and the one that has
+taken over from it write in turns.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +31,10 @@ if TYPE_CHECKING:
     from pxefast.site.store import Store
 
 __all__ = ["Ahead", "Head", "Journal", "JournalError"]
+
+# How long another process's turn is waited for, and how often it is looked whether that is over.
+_TURN_SECONDS = 1.0
+_LOOK_SECONDS = 0.002
 
 _RECONCILE = "look at both with: pxefast reconcile"
 
@@ -49,7 +58,7 @@ class Ahead(NamedTuple):
 
 
 class Journal:
-    """The journal in a folder, which is made if it is not there. One service at a time writes it."""
+    """The journal in a folder, which is made if it is not there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,12 +84,15 @@ class Journal:
         may be sent then.
         """
         try:
-            if self._descriptor is None or self._replaced():
-                self._open(store)
-            with store.read() as connection:
-                rows = list(_after(connection, self._head))
-            if rows:
-                self._append(rows)
+            with self._turn():
+                if self._descriptor is None or self._replaced():
+                    self._open(store)
+                else:
+                    self._read_on(store)
+                with store.read() as connection:
+                    rows = list(_after(connection, self._head))
+                if rows:
+                    self._append(rows)
         except (SiteError, CannotOpen):
             # A person puts it right, and then it is read anew.
             self._give_up()
@@ -141,15 +153,43 @@ class Journal:
         Raises OSError.
         """
         self.close()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = None
-        if self.file.exists():
-            aside = self.file.rename(self.folder / f"audit-{self._former() + 1}.log")
-        self._create(store)
+        with self._turn():
+            if self.file.exists():
+                aside = self.file.rename(self.folder / f"audit-{self._former() + 1}.log")
+            self._create(store)
         return aside
 
-    def _open(self, store: Store) -> None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Nobody else writes meanwhile; the kernel ends the turn of a process that dies."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _lock(folder)
+            yield
+        finally:
+            os.close(folder)
+
+    def _read_on(self, store: Store) -> None:
+        """Follow what another process wrote since the last turn; on disk when this returns."""
+        assert self._descriptor is not None
+        size = os.fstat(self._descriptor).st_size
+        if size < self._durable:
+            # Its write failed, and it cut off what came after its own last flush.
+            self._give_up()
+            self._durable = 0
+            self._open(store)
+        elif size > self._durable:
+            size = self._cut_unfinished(self._durable)
+            seq, head, problem = follow(*self._head, self._records(self._durable))
+            if problem is not None:
+                raise JournalError(f"{self.file} was changed: {problem}; {_RECONCILE}")
+            # Its flush may have failed: only our own tells us.
+            os.fsync(self._descriptor)
+            self._head, self._durable = Head(seq, head), size
+
+    def _open(self, store: Store) -> None:
         if not self.file.exists():
             self._create(store)
             return
@@ -221,16 +261,26 @@ class Journal:
                 self.told.append(f"closing {self.file}: {error.strerror}")
 
     def _mend(self) -> int:
-        """Cut off a last line that a crash left unfinished: the table still has it. The length that remains."""
-        data = self.file.read_bytes()
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
+        """The length of what can be read; a journal has at least its first line."""
+        end = self._cut_unfinished()
+        if end == 0:
+            raise JournalError(f"{self.file} has no first line; {_RECONCILE}")
+        return end
+
+    def _cut_unfinished(self, at: int = 0) -> int:
+        """Cut off a last line that a crash left unfinished: the table still has it. The length that remains.
+
+        What is before byte `at` is known to be whole.
+        """
+        with self.file.open("rb") as file:
+            file.seek(at)
+            data = file.read()
+        end = at + data.rfind(b"\n") + 1
+        if end < at + len(data):
             os.truncate(self.file, end)
             self.told.append(
                 f"the last record of {self.file} was unfinished, as a crash leaves it; it is copied again"
             )
-        if end == 0:
-            raise JournalError(f"{self.file} has no first line; {_RECONCILE}")
         return end
 
     def _first(self) -> Head:
@@ -243,19 +293,33 @@ class Journal:
         except (ValueError, KeyError, TypeError):
             raise JournalError(f"{self.file}: its first line is damaged; {_RECONCILE}") from None
 
-    def _records(self, skip: bool = False) -> Iterator[AuditRow]:
-        """The records in their order. Raises JournalError at a damaged line, unless those are to be skipped."""
+    def _records(self, at: int = 0, skip: bool = False) -> Iterator[AuditRow]:
+        """The records from byte `at` on. Raises JournalError at a damaged line, unless those are to be skipped."""
         with self.file.open("rb") as lines:
+            lines.seek(at)
             for number, line in enumerate(lines, start=1):
                 # An unfinished last line is being written, or was when a crash came: it says nothing yet.
-                if number == 1 or not line.endswith(b"\n"):
+                if (number == 1 and at == 0) or not line.endswith(b"\n"):
                     continue
                 try:
                     yield AuditRow(**json.loads(line))
                 except (ValueError, TypeError):
                     if skip:
                         continue
-                    raise JournalError(f"{self.file}: line {number} is damaged; {_RECONCILE}") from None
+                    where = f"line {number}" + (f" after byte {at}" if at else "")
+                    raise JournalError(f"{self.file}: {where} is damaged; {_RECONCILE}") from None
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for a turn, but not for a process that hangs in its own. Raises TimeoutError."""
+    end = time.monotonic() + _TURN_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, "another process is at it and does not end") from None
+            time.sleep(_LOOK_SECONDS)
 
 
 def _after(connection: Connection, head: Head) -> Iterator[AuditRow]:
