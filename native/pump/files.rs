@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use crate::sys::file::{read_exact_at, Root, Stamp};
+use crate::sys::file::{read_exact_at, size, Root, Stamp};
+use crate::sys::map::{Mapping, Span};
 use crate::wire::name::{BadName, Name};
 
 /// One published file; immutable.
@@ -21,9 +22,10 @@ pub struct Published {
 
 enum Content {
     /// A file of the content library, of so many bytes for ever, opened once.
-    Fixed { path: Box<str>, size: u64, file: OnceLock<Arc<File>> },
-    /// A file of anybody's folder, who may replace it at any time: each request opens what is there then.
-    Loose { path: Box<str> },
+    Fixed { path: Box<str>, size: u64, kept: OnceLock<Arc<Open>> },
+    /// A file of anybody's folder, who may replace it at any time: each request opens what is there then. Transfers
+    /// that meet the same file share one, as long as one of them runs.
+    Loose { path: Box<str>, shared: Mutex<Weak<Open>> },
     /// Bytes that never were on a disk.
     Memory(Arc<[u8]>),
 }
@@ -36,44 +38,66 @@ pub struct Source {
 }
 
 enum Bytes {
-    /// An open file, and what it was when the transfer began.
-    File(Arc<File>, Stamp),
+    File(Arc<Open>, Stamp),
     Memory(Arc<[u8]>),
 }
 
+/// An open file, as it was when it was opened.
+struct Open {
+    file: File,
+    stamp: Stamp,
+    mapping: Mapping,
+}
+
+impl Open {
+    fn new(file: File, stamp: Stamp) -> io::Result<Arc<Open>> {
+        let mapping = Mapping::new(&file, stamp.size)?;
+        Ok(Arc::new(Open { file, stamp, mapping }))
+    }
+}
+
 impl Source {
-    fn file(file: Arc<File>) -> io::Result<Source> {
-        let stamp = Stamp::of(&file)?;
-        Ok(Source { size: stamp.size, bytes: Bytes::File(file, stamp) })
+    fn file(open: Arc<Open>, stamp: Stamp) -> Source {
+        Source { size: stamp.size, bytes: Bytes::File(open, stamp) }
     }
 
     fn memory(bytes: &Arc<[u8]>) -> Source {
         Source { size: bytes.len() as u64, bytes: Bytes::Memory(Arc::clone(bytes)) }
     }
 
-    /// Whether all that was read is still what it was when the transfer began. A file that was replaced or
-    /// removed, but not written to, still is.
-    pub fn is_unchanged(&self) -> bool {
-        match &self.bytes {
-            Bytes::File(file, stamp) => Stamp::of(file).is_ok_and(|now| now == *stamp),
-            Bytes::Memory(_) => true,
-        }
-    }
-
-    /// Fills `buffer` from `offset`.
+    /// `length` bytes from `offset` on, to be sent from where they are. The file has its size still: the page that one
+    /// is cut in reads as zeros to its end, and only what is beyond fails. Whether it was written to, [`Source::ending`]
+    /// finds out.
     ///
     /// # Errors
-    /// `UnexpectedEof` when it ends before, else the system's own error.
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        match &self.bytes {
-            Bytes::File(file, _) => read_exact_at(file, buffer, offset),
-            Bytes::Memory(bytes) => {
-                let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
-                let piece = from.and_then(|bytes| bytes.get(..buffer.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
-                buffer.copy_from_slice(piece);
-                Ok(())
+    /// `UnexpectedEof` when it ends before, or elsewhere than when the transfer began.
+    pub fn piece(&self, offset: u64, length: usize) -> io::Result<Span<'_>> {
+        let piece = match &self.bytes {
+            Bytes::File(open, _) => {
+                open.mapping.span(offset, length).filter(|_| size(&open.file).is_ok_and(|size| size == self.size))
             }
+            Bytes::Memory(bytes) => {
+                usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)?.get(..length)).map(Span::from)
+            }
+        };
+        piece.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// The last `length` bytes, from `offset` on, and only where nobody wrote to the file since the transfer began
+    /// they are copied, by way of `copy`, and then the file is looked at, so that what left before is
+    /// covered, too. A mixture may begin, but it never ends. A file that was replaced or removed, but not written to, is
+    /// still what it was.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when it ends before, `InvalidData` when it was written to, else the system's own error.
+    pub fn ending<'a>(&'a self, copy: &'a mut Vec<u8>, offset: u64, length: usize) -> io::Result<Span<'a>> {
+        let Bytes::File(open, stamp) = &self.bytes else { return self.piece(offset, length) };
+        copy.resize(length, 0);
+        read_exact_at(&open.file, copy, offset)?;
+        if Stamp::of(&open.file)? != *stamp {
+            return Err(io::ErrorKind::InvalidData.into());
         }
+        Ok(Span::from(&**copy))
     }
 }
 
@@ -132,7 +156,7 @@ impl Namespace {
     pub fn new(root: Root, files: Vec<(String, String, u64, bool)>) -> Result<Namespace, Unservable> {
         let mut namespace = Namespace::empty(root, files.len());
         for (name, path, size, gated) in files {
-            let content = Content::Fixed { path: path.into(), size, file: OnceLock::new() };
+            let content = Content::Fixed { path: path.into(), size, kept: OnceLock::new() };
             let folded = namespace.add(name, gated, content)?;
             if let Some((IMAGES, image)) = folder(folded.as_bytes()) {
                 namespace.images.insert(image.into());
@@ -148,7 +172,7 @@ impl Namespace {
     pub fn of_folder(root: Root, files: Vec<(String, String)>) -> Result<Namespace, Unservable> {
         let mut namespace = Namespace::empty(root, files.len());
         for (name, path) in files {
-            namespace.add(name, false, Content::Loose { path: path.into() })?;
+            namespace.add(name, false, Content::Loose { path: path.into(), shared: Mutex::default() })?;
         }
         Ok(namespace)
     }
@@ -185,25 +209,39 @@ impl Namespace {
     /// `InvalidData` for what is not the file that was published; of a folder's file the system's own error, too.
     pub fn open(&self, published: &Published) -> io::Result<Source> {
         match &published.content {
-            Content::Fixed { path, size, file } => {
-                self.open_fixed(path, *size, file).map_err(|_| io::ErrorKind::InvalidData.into())
+            Content::Fixed { path, size, kept } => {
+                self.open_fixed(path, *size, kept).map_err(|_| io::ErrorKind::InvalidData.into())
             }
-            Content::Loose { path } => Source::file(Arc::new(self.root.open_file(path, true)?)),
+            Content::Loose { path, shared } => self.open_loose(path, shared),
             Content::Memory(bytes) => Ok(Source::memory(bytes)),
         }
     }
 
-    fn open_fixed(&self, path: &str, size: u64, kept: &OnceLock<Arc<File>>) -> io::Result<Source> {
-        let file = match kept.get() {
-            Some(file) => Arc::clone(file),
-            None => Arc::new(self.root.open_file(path, false)?),
+    fn open_fixed(&self, path: &str, size: u64, kept: &OnceLock<Arc<Open>>) -> io::Result<Source> {
+        let (open, stamp) = match kept.get() {
+            Some(open) => (Arc::clone(open), Stamp::of(&open.file)?),
+            None => {
+                let file = self.root.open_file(path, false)?;
+                let stamp = Stamp::of(&file)?;
+                (Open::new(file, stamp)?, stamp)
+            }
         };
-        let source = Source::file(Arc::clone(&file))?;
-        if source.size != size {
+        if stamp.size != size {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        kept.get_or_init(|| file);
-        Ok(source)
+        Ok(Source::file(Arc::clone(kept.get_or_init(|| open)), stamp))
+    }
+
+    fn open_loose(&self, path: &str, shared: &Mutex<Weak<Open>>) -> io::Result<Source> {
+        let file = self.root.open_file(path, true)?;
+        let stamp = Stamp::of(&file)?;
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match shared.upgrade().filter(|open| open.stamp == stamp) {
+            Some(open) => open,
+            None => Open::new(file, stamp)?,
+        };
+        *shared = Arc::downgrade(&open);
+        Ok(Source::file(open, stamp))
     }
 }
 
@@ -282,22 +320,50 @@ pub(super) mod tests {
         std::fs::rename(path.join("b"), path.join("a")).unwrap();
         let second = namespace.open(published).unwrap();
         assert_eq!((first.size, second.size), (3, 5));
-        assert!(first.is_unchanged() && second.is_unchanged());
+        let ends = |source: &Source| source.ending(&mut Vec::new(), 0, source.size as usize).map(|_| ());
+        assert!(ends(&first).is_ok() && ends(&second).is_ok());
         let before = std::time::SystemTime::UNIX_EPOCH;
         std::fs::OpenOptions::new().write(true).open(path.join("a")).unwrap().set_modified(before).unwrap();
-        assert!(first.is_unchanged() && !second.is_unchanged());
+        assert!(ends(&first).is_ok());
+        assert_eq!(ends(&second).unwrap_err().kind(), io::ErrorKind::InvalidData);
         std::fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]
-    fn bytes_in_memory_are_read_like_a_file_and_end_like_one() {
+    fn transfers_of_the_same_file_share_it_until_it_changes_or_none_is_left() {
+        let path = std::env::temp_dir().join(format!("pxefast-shared-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("a"), b"one").unwrap();
+        let namespace =
+            Namespace::of_folder(Root::open(&path).unwrap(), vec![("a".to_owned(), "a".to_owned())]).unwrap();
+        let published = namespace.find(&Name::fold(b"a").unwrap()).unwrap();
+        let open = |source: &Source| match &source.bytes {
+            Bytes::File(open, _) => Arc::as_ptr(open),
+            Bytes::Memory(_) => std::ptr::null(),
+        };
+        let (first, second) = (namespace.open(published).unwrap(), namespace.open(published).unwrap());
+        assert_eq!(open(&first), open(&second));
+        std::fs::write(path.join("b"), b"one").unwrap();
+        std::fs::rename(path.join("b"), path.join("a")).unwrap();
+        let third = namespace.open(published).unwrap();
+        assert_ne!(open(&first), open(&third));
+        assert!(
+            matches!(&published.content, Content::Loose { shared, .. } if shared.lock().unwrap().strong_count() == 1)
+        );
+        drop(third);
+        assert!(
+            matches!(&published.content, Content::Loose { shared, .. } if shared.lock().unwrap().strong_count() == 0)
+        );
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn bytes_in_memory_end_like_a_file() {
         let source = Source::memory(&Arc::from(&b"KEY=1\n"[..]));
-        let mut buffer = [0; 4];
-        source.read_exact_at(&mut buffer, 2).unwrap();
-        assert_eq!(&buffer, b"Y=1\n");
-        source.read_exact_at(&mut [], 6).unwrap();
+        assert_eq!(source.piece(2, 4).unwrap().len(), 4);
+        assert!(source.ending(&mut Vec::new(), 6, 0).unwrap().is_empty());
         for offset in [3, 6, 7, u64::MAX] {
-            let error = source.read_exact_at(&mut buffer, offset).unwrap_err();
+            let error = source.piece(offset, 4).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{offset}");
         }
     }

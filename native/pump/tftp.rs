@@ -371,7 +371,6 @@ impl Pump {
         // A longer window goes out as the socket empties: what waits there is memory that many transfers share.
         let window = usize::from(agreed.largest_window()).min(WINDOW);
         socket.set_send_buffer(2 * window as i32 * (i32::from(agreed.block.min(16_384)) + 256));
-        self.shared.make_room(&agreed);
         self.shared.poll.add(&socket, token, Interest::Read).map_err(|_| Counter::TftpNoSocket)?;
         let terms = Terms {
             agreed,

@@ -9,7 +9,6 @@ use super::files::{Published, Source};
 use super::gate::{Gate, Verdict};
 use super::stats::{Counter, Stats};
 use crate::engine::deadline::Time;
-use crate::engine::negotiate::Agreed;
 use crate::engine::seq;
 use crate::engine::transfer::{Event, Outcome, Send, Transfer};
 use crate::sys::poll::{Interest, Poll};
@@ -28,21 +27,13 @@ pub(super) struct Shared {
     pub stats: Arc<Stats>,
     /// Windows leave by segment offload where a block fits the path.
     pub offload: bool,
-    /// The bytes of one window, or of a piece of a longer one; grows to the largest agreed.
-    buffer: Vec<u8>,
+    /// The last bytes of a file, on their way; grows to the longest.
+    ending: Vec<u8>,
 }
 
 impl Shared {
     pub fn new(poll: Poll, control: Arc<Control>, stats: Arc<Stats>, offload: bool) -> Shared {
-        Shared { poll, control, stats, offload, buffer: Vec::new() }
-    }
-
-    /// Makes room for a window, or a piece of a longer one, before its transfer begins, so that the steady loop never allocates.
-    pub fn make_room(&mut self, agreed: &Agreed) {
-        let bytes = usize::from(agreed.block) * usize::from(agreed.largest_window()).min(WINDOW);
-        if self.buffer.len() < bytes {
-            self.buffer.resize(bytes, 0);
-        }
+        Shared { poll, control, stats, offload, ending: Vec::new() }
     }
 }
 
@@ -195,12 +186,12 @@ impl Running {
         let offset = (first - 1).saturating_mul(block as u64);
         let left = self.source.size.saturating_sub(offset);
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(count.saturating_mul(block));
-        let read = shared.buffer.get_mut(..length).and_then(|data| {
-            self.source.read_exact_at(data, offset).ok()?;
-            // The last bytes leave only of a file that nobody wrote to meanwhile: a mixture never ends well.
-            (length as u64 != left || self.source.is_unchanged()).then_some(&*data)
-        });
-        let Some(data) = read else {
+        let data = if length as u64 == left {
+            self.source.ending(&mut shared.ending, offset, length)
+        } else {
+            self.source.piece(offset, length)
+        };
+        let Ok(data) = data else {
             self.fail(shared, now);
             return None;
         };
@@ -219,6 +210,10 @@ impl Running {
         let taken = match sent {
             Ok(taken) => taken,
             Err(error) if is_full(&error) => 0,
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
+                self.fail(shared, now);
+                return None;
+            }
             Err(error) => {
                 self.judge(Err(error), shared, now);
                 return None;

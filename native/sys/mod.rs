@@ -1,10 +1,11 @@
-//! The kernel, in safe clothes: sockets, control messages, readiness, files, clocks. The only `unsafe` of the crate.
+//! The kernel, in safe clothes: sockets, control messages, readiness, files and their mappings, clocks. The only `unsafe` of the crate.
 
 #![allow(unsafe_code)]
 
 pub mod clock;
 mod cmsg;
 pub mod file;
+pub mod map;
 pub mod poll;
 pub mod random;
 pub mod udp;

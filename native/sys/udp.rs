@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::cmsg::{self, Control};
+use super::map::Span;
 use super::{check, length};
 
 /// Datagrams taken by one [`Socket::receive`].
@@ -260,20 +261,23 @@ impl Socket {
     /// carries them. At most [`WINDOW`] blocks. Returns how many left; fewer than asked when the socket is full.
     ///
     /// # Errors
-    /// The system's own error when none left. With `offload`, `EIO`, `EINVAL` or `EMSGSIZE` says that the path does
-    /// not take it.
-    pub fn send_window(&self, headers: &[[u8; 4]], data: &[u8], block: usize, offload: bool) -> io::Result<usize> {
+    /// The system's own error when none left; `EFAULT` where a mapped file has lost these bytes. With `offload`, `EIO`,
+    /// `EINVAL` or `EMSGSIZE` says that the path does not take it.
+    pub fn send_window(
+        &self,
+        headers: &[[u8; 4]],
+        mut data: Span<'_>,
+        block: usize,
+        offload: bool,
+    ) -> io::Result<usize> {
         if let [header] = headers {
-            return self.send_block(header, data.get(..block).unwrap_or(data));
+            return self.send_block(header, data.take(block));
         }
         let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         let mut slices = [[empty; 2]; WINDOW];
         let count = headers.len().min(WINDOW);
-        let mut rest = data;
         for (header, slice) in headers.iter().zip(&mut slices) {
-            let (piece, after) = rest.split_at(block.min(rest.len()));
-            rest = after;
-            *slice = [iovec(header), iovec(piece)];
+            *slice = [iovec(header), data.take(block)];
         }
         let slices = slices.get_mut(..count).unwrap_or_default();
         if offload {
@@ -283,8 +287,8 @@ impl Socket {
         }
     }
 
-    fn send_block(&self, header: &[u8; 4], data: &[u8]) -> io::Result<usize> {
-        let mut slices = [iovec(header), iovec(data)];
+    fn send_block(&self, header: &[u8; 4], data: libc::iovec) -> io::Result<usize> {
+        let mut slices = [iovec(header), data];
         // SAFETY: msghdr is plain data for which all zeros is a valid value.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         message.msg_iov = slices.as_mut_ptr();
@@ -387,7 +391,7 @@ mod tests {
         b.set_receive_buffer(4 << 20);
         let headers: Vec<[u8; 4]> = (1..=blocks).map(|n| [0, 3, (n >> 8) as u8, n as u8]).collect();
         let data: Vec<u8> = (0..(blocks as usize - 1) * block + last).map(|i| (i % 251) as u8).collect();
-        assert_eq!(a.send_window(&headers, &data, block, offload).unwrap(), blocks as usize);
+        assert_eq!(a.send_window(&headers, Span::from(&*data), block, offload).unwrap(), blocks as usize);
         let mut whole = Vec::new();
         for header in &headers {
             let mut buffer = vec![0; block + 5];
