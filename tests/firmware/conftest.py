@@ -24,6 +24,7 @@ TOOLS = {
     "ipxe-qemu": "/usr/lib/ipxe/qemu/efi-virtio.rom",
     "isc-dhcp-relay": "dhcrelay",
     "isc-dhcp-server": "dhcpd",
+    "nftables": "nft",
     "ovmf": str(machine.OVMF_CODE),
     "qemu-system-x86": "qemu-system-x86_64",
     "tcpdump": "tcpdump",

@@ -86,12 +86,16 @@ def build(name: str, folder: Path, seed: int) -> Image:
     (folder / "grub" / "grub.cfg").write_text(GRUB_SCRIPT.format(name=name))
     (folder / TOKEN).write_text(token + "\n")
     (folder / PAYLOAD).write_bytes(payload)
-    early = folder.parent / f"{name}-early.cfg"
+    return Image(name, folder, token, hashlib.sha256(payload).hexdigest(), grub_programs(folder), PAYLOAD)
+
+
+def grub_programs(folder: Path) -> dict[str, str]:
+    """GRUB for both firmwares in an image's folder; it runs `/grub/grub.cfg`."""
+    early = folder.parent / f"{folder.name}-early.cfg"
     early.write_text(EFI_EARLY_SCRIPT)
     _grub("i386-pc-pxe", folder / BIOS_PROGRAM, ["--prefix=(pxe)/grub", "pxe", *MODULES])
     _grub("x86_64-efi", folder / UEFI_PROGRAM, ["--prefix=/grub", f"--config={early}", "efinet", *MODULES])
-    programs = {"bios": BIOS_PROGRAM, "uefi": UEFI_PROGRAM}
-    return Image(name, folder, token, hashlib.sha256(payload).hexdigest(), programs, PAYLOAD)
+    return {"bios": BIOS_PROGRAM, "uefi": UEFI_PROGRAM}
 
 
 def build_ipxe(name: str, folder: Path, seed: int) -> Image:

@@ -89,6 +89,7 @@ class Segment:
 
     namespace: Namespace
     bridge: str
+    ports: list[str] = field(default_factory=list, init=False)
     _taps: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +101,7 @@ class Segment:
         port = f"to-{interface}-{other.path.rsplit('/', 1)[1]}"
         self.namespace.ip(f"link add {port} type veth peer name {interface} netns {other.path}")
         self.namespace.ip(f"link set dev {port} master {self.bridge} up")
+        self.ports.append(port)
         if address:
             other.ip(f"address add {address} dev {interface}")
         other.ip(f"link set dev {interface} up")
@@ -113,6 +115,7 @@ class Segment:
         self._taps += 1
         self.namespace.ip(f"tuntap add {name} mode tap")
         self.namespace.ip(f"link set dev {name} master {self.bridge} up")
+        self.ports.append(name)
         return name
 
 
