@@ -37,13 +37,16 @@ class Lan:
 
     @contextmanager
     def dropping(self, what: str) -> Iterator[None]:
-        """Packets that match are lost on their way to the client, before its kernel puts fragments together."""
+        """Packets that match are lost as they come to a host, before its kernel puts fragments together."""
         chain = f"chain lost {{ type filter hook prerouting priority -450; {what} drop; }}"
-        self.client.run("nft", f"add table ip lossy {{ {chain}; }}")
+        hosts = (self.client, self.server)
+        for host in hosts:
+            host.run("nft", f"add table ip lossy {{ {chain}; }}")
         try:
             yield
         finally:
-            self.client.run("nft", "delete table ip lossy")
+            for host in hosts:
+                host.run("nft", "delete table ip lossy")
 
     def close(self) -> None:
         self.client.close()

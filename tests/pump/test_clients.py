@@ -7,55 +7,59 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
+from pxefast import TftpServer
 
+from ..loopback.home import write_files
+from ..loopback.lan import SERVER, Lan
 from ..loopback.point import Point
 from .conftest import BLOCK
 
-# What fetches `name` from `port` into `file`; the Debian package that has it is the program's, unless named.
-COMMANDS: dict[str, Callable[[str, str, str], list[str]]] = {
-    "tftp-hpa": lambda port, name, file: ["tftp", "-m", "binary", "127.0.0.1", port, "-c", "get", name, file],
-    "atftp": lambda port, name, file: ["atftp", "--get", "-r", name, "-l", file, "127.0.0.1", port],
-    f"atftp, blocks of {BLOCK}": lambda port, name, file: [
+# What fetches `name` from `host` and `port` into `file`; the Debian package that has it is the program's, unless named.
+COMMANDS: dict[str, Callable[[str, str, str, str], list[str]]] = {
+    "tftp-hpa": lambda host, port, name, file: ["tftp", "-m", "binary", host, port, "-c", "get", name, file],
+    "atftp": lambda host, port, name, file: ["atftp", "--get", "-r", name, "-l", file, host, port],
+    f"atftp, blocks of {BLOCK}": lambda host, port, name, file: [
         "atftp", "--option", f"blksize {BLOCK}", "--option", "tsize 0", "--get", "-r", name, "-l", file,
-        "127.0.0.1", port,
+        host, port,
     ],
-    f"atftp, windows of 16 blocks of {BLOCK}": lambda port, name, file: [
+    f"atftp, windows of 16 blocks of {BLOCK}": lambda host, port, name, file: [
         "atftp", "--option", f"blksize {BLOCK}", "--option", "windowsize 16", "--get", "-r", name, "-l", file,
-        "127.0.0.1", port,
+        host, port,
     ],
-    "atftp, windows of 64 blocks": lambda port, name, file: [
-        "atftp", "--option", "windowsize 64", "--get", "-r", name, "-l", file, "127.0.0.1", port,
+    "atftp, windows of 64 blocks": lambda host, port, name, file: [
+        "atftp", "--option", "windowsize 64", "--get", "-r", name, "-l", file, host, port,
     ],
-    "curl": lambda port, name, file: [
-        "curl", "--silent", "--show-error", "--output", file, f"tftp://127.0.0.1:{port}/{name}",
+    "curl": lambda host, port, name, file: [
+        "curl", "--silent", "--show-error", "--output", file, f"tftp://{host}:{port}/{name}",
     ],
-    f"curl, blocks of {BLOCK}": lambda port, name, file: [
+    f"curl, blocks of {BLOCK}": lambda host, port, name, file: [
         "curl", "--silent", "--show-error", "--tftp-blksize", str(BLOCK), "--output", file,
-        f"tftp://127.0.0.1:{port}/{name}",
+        f"tftp://{host}:{port}/{name}",
     ],
-    "curl, without options": lambda port, name, file: [
+    "curl, without options": lambda host, port, name, file: [
         "curl", "--silent", "--show-error", "--tftp-no-options", "--output", file,
-        f"tftp://127.0.0.1:{port}/{name}",
+        f"tftp://{host}:{port}/{name}",
     ],
-    "busybox": lambda port, name, file: ["busybox", "tftp", "-g", "-r", name, "-l", file, "127.0.0.1", port],
-    f"busybox, blocks of {BLOCK}": lambda port, name, file: [
-        "busybox", "tftp", "-b", str(BLOCK), "-g", "-r", name, "-l", file, "127.0.0.1", port,
+    "busybox": lambda host, port, name, file: ["busybox", "tftp", "-g", "-r", name, "-l", file, host, port],
+    f"busybox, blocks of {BLOCK}": lambda host, port, name, file: [
+        "busybox", "tftp", "-b", str(BLOCK), "-g", "-r", name, "-l", file, host, port,
     ],
 }  # fmt: skip
 
 
 def present(client: str) -> None:
     """Skip with the reason where the client is missing."""
-    program, package = COMMANDS[client]("", "", "")[0], client.split(",")[0]
+    program, package = COMMANDS[client]("", "", "", "")[0], client.split(",")[0]
     if shutil.which(program):
         return
     pytest.skip(f"{program} is missing: apt-get install {package}")
 
 
 def fetch(client: str, point: Point, name: str, file: Path) -> subprocess.CompletedProcess[str]:
-    command = COMMANDS[client](str(point.service.ports["tftp"]), name, str(file))
+    command = COMMANDS[client]("127.0.0.1", str(point.service.ports["tftp"]), name, str(file))
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -80,3 +84,26 @@ def test_a_file_that_is_not_published_is_said_to_be_missing(
     done = fetch(client, point, point.name("nothing"), tmp_path / "nothing")
     # curl says it by its exit status (CURLE_TFTP_NOTFOUND).
     assert done.returncode == 68 or "not found" in (done.stdout + done.stderr).lower(), done
+
+
+def test_every_client_gets_its_file_though_packets_are_lost(lan: Lan, tmp_path: Path, seed: int) -> None:
+    """R-35: one packet in fifty, in both directions, but for the requests; all clients at once."""
+    content = Random(seed).randbytes(100_007)
+    write_files(tmp_path / "served", {"file": content})
+    for client in COMMANDS:
+        present(client)
+    # Else a window is one packet until it is delivered, and lost whole.
+    lan.server.run("ethtool", "-K", "eth0", "tx", "off")
+    with lan.server:
+        server = TftpServer(tmp_path / "served", host=SERVER, port=69)
+    with server, lan.dropping("udp dport != 69 numgen random mod 100 < 2"):
+        running = {}
+        for number, client in enumerate(COMMANDS):
+            command = COMMANDS[client](SERVER, str(server.port), "file", str(tmp_path / str(number)))
+            with lan.client:
+                running[client] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for number, (client, process) in enumerate(running.items()):
+            said, _ = process.communicate(timeout=120)
+            assert process.returncode == 0, (client, said)
+            assert (tmp_path / str(number)).read_bytes() == content, client
+    assert sum(report.resent for report in server.transfers()) > 0, "nothing was lost: nothing was shown"

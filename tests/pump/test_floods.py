@@ -77,7 +77,7 @@ def test_a_flood_from_one_address_has_eight_transfers_and_the_rest_gets_no_answe
     answers = [packet for packet in packets if packet.dst == "10.20.0.9"]
     told = Counter(bytes(packet[UDP].payload)[1] for packet in answers)
     assert set(told) <= {DATA, OACK}, told
-    assert most - sockets <= 8
+    assert most - sockets <= 8 + 1, "and the honest client's"
     counters = alone.end()
     assert counters["tftp.dropped.client_transfers"] + counters["tftp.dropped.client_rate"] > REQUESTS // 2
     assert counters["tftp.ended.complete"] == 1 + REQUESTS // 500

@@ -35,8 +35,9 @@ def test_a_file_about_the_edge_of_a_block_or_a_window_arrives_whole(
                 assert peer.fetch(name, options) == content, name
 
 
-@pytest.mark.parametrize("window", [7, 64])
-@pytest.mark.parametrize("blocks", [TURN - 2, TURN - 1, TURN, TURN + 1])
+@pytest.mark.parametrize(
+    ("blocks", "window"), [(TURN - 2, 64), (TURN - 1, 64), (TURN, 64), (TURN, 7), (TURN + 1, 64)]
+)
 def test_a_file_about_the_turn_of_the_block_numbers_arrives_whole(
     tmp_path: Path, seed: int, blocks: int, window: int
 ) -> None:

@@ -83,7 +83,7 @@ def test_every_client_gets_every_size_of_file_from_every_folder(
     with pxefast.TftpServer(folder, host="127.0.0.1", port=0) as server:
         for name, content in files.items():
             file = tmp_path / "fetched"
-            command = COMMANDS[client](str(server.port), name, str(file))
+            command = COMMANDS[client]("127.0.0.1", str(server.port), name, str(file))
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, f"{name}: {done.stderr}{done.stdout}"
             # Some clients make no file of no bytes.
@@ -102,7 +102,7 @@ def test_names_with_blanks_and_letters_of_every_language_arrive(
         for number, name in enumerate(NAMES):
             file = tmp_path / str(number)
             asked = quote(name) if client == "curl" else name
-            command = COMMANDS[client](str(server.port), asked, str(file))
+            command = COMMANDS[client]("127.0.0.1", str(server.port), asked, str(file))
             subprocess.run(command, capture_output=True, timeout=60, check=True)
             assert file.read_bytes() == name.encode()
 
