@@ -7,6 +7,7 @@ pub mod destination;
 pub mod download;
 pub mod limits;
 pub mod negotiate;
+pub mod pace;
 pub mod seq;
 pub mod transfer;
 
