@@ -32,6 +32,7 @@ fn on_a_clean_link_each_block_is_sent_once_whatever_the_window() {
     }
 }
 
+///
 #[test]
 fn block_numbers_roll_over_many_times() {
     for (window, habit) in [(1, Habit::Grub), (7, Habit::Edk2), (64, Habit::Rfc7440)] {
@@ -73,6 +74,7 @@ fn a_silent_grub_is_saved_by_our_own_timer() {
     assert!(run.took < 5_000_000 && !run.receiver.gave_up, "{} us", run.took);
 }
 
+///
 #[test]
 fn a_duplicate_ack_sends_nothing() {
     let mut transfer = start(1, 10_000);
@@ -84,6 +86,7 @@ fn a_duplicate_ack_sends_nothing() {
     assert_eq!(transfer.ignored(), 100);
 }
 
+///
 #[test]
 fn old_future_and_never_sent_acks_send_nothing() {
     let mut transfer = start(4, 100_000);
@@ -105,6 +108,7 @@ fn a_burst_of_acks_for_one_loss_draws_one_window() {
     }
 }
 
+///
 #[test]
 fn an_unproven_peer_gets_two_blocks_or_three_acknowledgments_and_no_more() {
     let (mut transfer, send) = Transfer::start(terms(Agreed::default(), 1_000_000, false), 0);
@@ -122,6 +126,7 @@ fn an_unproven_peer_gets_two_blocks_or_three_acknowledgments_and_no_more() {
     assert!(transfer.deadline() <= 10_000_000);
 }
 
+///
 #[test]
 fn a_long_timeout_that_the_client_asked_for_holds_no_place_for_long() {
     let asked = Agreed { timeout: Some(255), ..agreed(4) };
@@ -184,6 +189,7 @@ fn a_lost_final_ack_ends_quietly_after_three_resends() {
     assert_eq!((transfer.outcome(), resent), (Some(Outcome::Unconfirmed), 3));
 }
 
+///
 #[test]
 fn a_peer_that_vanishes_is_told_and_freed_within_two_minutes() {
     let mut transfer = start(16, 10_000_000);
@@ -222,6 +228,7 @@ fn a_closed_port_ends_it_and_a_full_socket_only_holds_it_back() {
     assert_eq!(transfer.outcome(), Some(Outcome::Refused));
 }
 
+///
 #[test]
 fn every_receiver_gets_every_byte_over_a_bad_link() {
     for seed in 1..=84 {
@@ -246,6 +253,7 @@ fn every_receiver_gets_every_byte_over_a_bad_link() {
     }
 }
 
+///
 #[test]
 fn duplicates_and_reordering_never_double_the_traffic_to_the_end() {
     // The trap of F-53: once every window goes out twice, EDK2's ACKs of the duplicates keep it so.

@@ -1,4 +1,6 @@
-"""docs/conformance.md out of sentences.toml: `python -m tests.conformance.generate` writes it (`make conformance`)."""
+"""docs/conformance.md out of sentences.toml. `python -m tests.conformance.generate` writes it and docs/tftp-threats.md
+(`make conformance`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from . import threats
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
@@ -91,3 +95,5 @@ if __name__ == "__main__":
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)}: {len(rows())} sentences")
+    threats.PAGE.write_text(threats.page(), encoding="utf-8")
+    print(f"{threats.PAGE.relative_to(ROOT)}: {len(threats.threats())} threats")

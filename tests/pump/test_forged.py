@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from pxefast import TftpServer
+from pxefast import TftpServer, config
+from pxefast.errors import ConfigError
 from scapy.layers.inet import IP, UDP
 from scapy.layers.tftp import TFTP, TFTP_ACK, TFTP_ERROR, TFTP_RRQ
 
@@ -111,7 +112,9 @@ def test_who_cannot_see_the_port_gets_nothing_sent_by_acknowledging_at_random(
 
 
 def test_each_transfer_has_a_port_that_its_neighbours_do_not_tell(lan: Lan, server: TftpServer) -> None:
-    """R-23: there is no mode with one port for all, and no row of ports."""
+    """R-23: there is no mode with one port for all, nor a row of ports."""
+    with pytest.raises(ConfigError, match="single_port"):
+        config.parse("[tftp]\nsingle_port = true", "pxefast.toml")
     ports = []
     for _ in range(30):
         with lan.client:

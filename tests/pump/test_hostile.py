@@ -55,6 +55,7 @@ def barrier(point: Point) -> None:
 
 
 def test_what_is_no_request_is_dropped_and_counted_by_its_reason(point: Point, peer: Peer) -> None:
+    """R-29, R-31."""
     before = point.service.counters()
     wanted: Counter[str] = Counter()
     for datagram, counter in dropped(point.name(LARGE).encode()).values():
@@ -102,6 +103,7 @@ def hostile(random: Random, name: bytes) -> bytes:
 def test_thousands_of_hostile_requests_leave_the_service_answering(
     point: Point, files: dict[str, bytes], seed: int, long: bool
 ) -> None:
+    """R-25, R-29, R-31, R-44."""
     random = Random(seed)
     name = point.name(LARGE).encode()
     count = 100_000 if long else 5_000

@@ -42,6 +42,7 @@ def asked(peer: Peer, name: str) -> Packet | None:
 def test_one_client_has_eight_transfers_at_once_and_another_has_its_own(
     lan_point: Point, opened: Open
 ) -> None:
+    """R-40."""
     name = lan_point.name(NAME)
     before = lan_point.service.counters()
     peers = [opened() for _ in range(9)]
@@ -63,6 +64,7 @@ def test_one_client_has_eight_transfers_at_once_and_another_has_its_own(
 def test_one_client_asks_forty_times_at_once_and_twenty_times_a_second(
     lan_point: Point, opened: Open
 ) -> None:
+    """R-40."""
     name = lan_point.name(NAME)
     before = lan_point.service.counters()
     began, served = time.monotonic(), 0
@@ -82,6 +84,7 @@ def test_one_client_asks_forty_times_at_once_and_twenty_times_a_second(
 def test_a_port_that_no_client_uses_gets_no_answer(
     lan_point: Point, opened: Open, port: int, opcode: int
 ) -> None:
+    """R-32."""
     peer = opened(port=port)
     peer.tell(request(lan_point.name(NAME), opcode=opcode))
     peer.tell(b"\0\5\0\0no\0")

@@ -88,6 +88,7 @@ def opened(pid: int, log: Path) -> Iterator[None]:
 
 
 def test_no_name_leads_out_of_the_library(point: Point, tmp_path: Path) -> None:
+    """R-26: what is opened is read from strace."""
     inside = point.home.folder / "canary.bin"
     outside = tmp_path / "canary.bin"
     for canary in (inside, outside):
@@ -115,6 +116,7 @@ def test_no_name_leads_out_of_the_library(point: Point, tmp_path: Path) -> None:
 def test_what_boot_managers_look_for_in_vain_is_refused_without_a_look_at_the_disk(
     point: Point, tmp_path: Path
 ) -> None:
+    """R-26."""
     machine = point.machine()
     with machine, Peer(point.service.ports["tftp"], machine.address[0]) as peer:
         assert machine.boot().file

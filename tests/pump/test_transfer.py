@@ -57,12 +57,14 @@ def test_without_options_it_is_rfc_1350(point: Point, peer: Peer, files: dict[st
 
 
 def test_block_numbers_go_on_from_zero_after_65535(point: Point, peer: Peer, files: dict[str, bytes]) -> None:
+    """R-34."""
     content = peer.fetch(point.name("wraps.bin"), [("blksize", 8), ("windowsize", 64)])
     assert len(content) > 2 * 65536 * 8
     assert content == files["wraps.bin"]
 
 
 def test_a_client_that_only_wants_the_size_frees_its_place_at_once(point: Point, peer: Peer) -> None:
+    """R-42."""
     files = point.service.open_files
     for code in (8, 0):
         after = len(point.service.events)
@@ -79,6 +81,7 @@ def test_a_client_that_only_wants_the_size_frees_its_place_at_once(point: Point,
 
 
 def test_a_repeated_request_is_the_same_transfer(point: Point, peer: Peer) -> None:
+    """R-41: one transfer, one port, one descriptor."""
     asked = request(point.name(LARGE), [("blksize", 1024)])
     files = point.service.open_files
     ports = set()
@@ -108,6 +111,7 @@ def test_another_request_from_the_same_port_takes_the_place_of_the_first(
 def test_a_request_after_its_own_abortion_is_a_new_transfer_also_where_both_are_read_at_once(
     point: Point, peer: Peer, files: dict[str, bytes]
 ) -> None:
+    """R-42."""
     name, options = point.name("sized/1427.bin"), [("tsize", 0), ("blksize", 1468)]
     first = peer.ask(name, options)
     os.kill(point.service.pid, signal.SIGSTOP)
@@ -134,6 +138,7 @@ def test_the_same_request_again_after_the_end_is_a_new_transfer(
 
 
 def test_a_stranger_cannot_end_or_move_a_transfer(point: Point, peer: Peer, files: dict[str, bytes]) -> None:
+    """R-31."""
     first = peer.ask(point.name(LARGE), [("blksize", BLOCK), ("windowsize", 4), ("timeout", 5)])
     peer.ack(0)
     block = peer.receive()
@@ -153,6 +158,7 @@ def arrived(peer: Peer) -> list[bytes]:
 
 @pytest.mark.parametrize("repeats", [0, 30])
 def test_who_never_acknowledges_gets_two_blocks_at_most(point: Point, peer: Peer, repeats: int) -> None:
+    """R-20."""
     asked = request(point.name(LARGE))
     for _ in range(1 + repeats):
         peer.tell(asked)
@@ -161,6 +167,7 @@ def test_who_never_acknowledges_gets_two_blocks_at_most(point: Point, peer: Peer
 
 
 def test_who_never_acknowledges_the_options_gets_three_of_them_at_most(point: Point, peer: Peer) -> None:
+    """R-21."""
     asked = request(point.name(LARGE), [("blksize", 65464), ("windowsize", 65535), ("tsize", 0)])
     peer.tell(asked)
     assert ended(point, peer)["outcome"] == "timed_out"
@@ -170,21 +177,29 @@ def test_who_never_acknowledges_the_options_gets_three_of_them_at_most(point: Po
     assert all(datagram.startswith(b"\0\6") for datagram in told)
 
 
+def tree(folder: Path) -> dict[Path, tuple[int, ...]]:
+    """Inode, size and times of everything below a folder."""
+    found = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for path, at in found.items()}
+
+
 def test_a_write_is_refused_and_touches_nothing(point: Point, peer: Peer) -> None:
-    tree = {path: path.stat().st_mtime_ns for path in (point.home.folder / "content").rglob("*")}
+    """R-30."""
+    before = tree(point.home.folder / "content")
     for name in (point.name(LARGE), "new.bin", "../../new.bin", "/tmp/new.bin"):
         peer.tell(request(name, [("tsize", 10)], opcode=2))
         refused = peer.receive()
         assert (refused.opcode, refused.number) == (ERROR, 2)
         peer.send(DATA, 1, b"x" * 512)
         assert silent(peer, 0.02)
-    assert tree == {path: path.stat().st_mtime_ns for path in (point.home.folder / "content").rglob("*")}
+    assert tree(point.home.folder / "content") == before
 
 
 @pytest.mark.parametrize(
     ("mode", "opcode"), [("octet", DATA), ("OcTeT", DATA), ("mail", ERROR), ("x", ERROR), ("", ERROR)]
 )
 def test_only_modes_that_mean_bytes_are_served(point: Point, peer: Peer, mode: str, opcode: int) -> None:
+    """R-29."""
     packet = peer.ask(point.name("sized/1.bin"), mode=mode)
     assert packet.opcode == opcode
     assert packet.number == (1 if opcode == DATA else 4)
@@ -195,6 +210,7 @@ def spelled(random: Random, word: str) -> str:
 
 
 def test_what_is_granted_was_asked_for_in_that_spelling_and_order(point: Point, seed: int) -> None:
+    """R-24, R-25."""
     random = Random(seed)
     values = {
         "blksize": (0, 7, 8, 512, 1456, 8192, 65464, 65465, -1, "+5", " 512", "5x", "9" * 20, ""),
@@ -233,6 +249,7 @@ def test_what_is_granted_was_asked_for_in_that_spelling_and_order(point: Point, 
 
 
 def test_at_most_a_mebibyte_is_in_flight(point: Point, peer: Peer) -> None:
+    """R-24."""
     memory = point.service.resident_bytes
     oack = peer.ask(point.name(LARGE), [("windowsize", 65535), ("blksize", LARGEST)])
     granted = dict(oack.options)
@@ -241,6 +258,7 @@ def test_at_most_a_mebibyte_is_in_flight(point: Point, peer: Peer) -> None:
 
 
 def test_an_option_given_twice_counts_once_and_a_bomb_of_them_is_harmless(point: Point, peer: Peer) -> None:
+    """R-25."""
     bomb: list[Option] = [("blksize", 600), *[("BLKSIZE", 700)] * 20, ("windowsize", 4)]
     assert peer.ask(point.name(LARGE), bomb).options == [("blksize", "600")]
     with Peer(point.service.ports["tftp"]) as other:
@@ -251,6 +269,7 @@ def test_an_option_given_twice_counts_once_and_a_bomb_of_them_is_harmless(point:
 def test_a_lost_block_is_sent_again_and_a_duplicate_acknowledgment_is_not_answered(
     point: Point, peer: Peer, files: dict[str, bytes]
 ) -> None:
+    """R-33."""
     first = peer.ask(point.name("sized/513.bin"))
     assert (first.opcode, first.number) == (DATA, 1)
     again = peer.receive()
@@ -290,6 +309,7 @@ def test_a_client_that_gives_up_ends_it(point: Point, peer: Peer) -> None:
 
 
 def test_a_client_whose_port_is_closed_is_given_up_at_once(point: Point) -> None:
+    """R-22."""
     with Peer(point.service.ports["tftp"]) as peer:
         peer.ask(point.name(LARGE), [("windowsize", 4)])
         peer.ack(0)
@@ -302,6 +322,7 @@ def test_a_client_whose_port_is_closed_is_given_up_at_once(point: Point) -> None
 def test_a_transfer_under_way_keeps_its_bytes_and_the_next_one_gets_the_new(
     point: Point, peer: Peer, files: dict[str, bytes]
 ) -> None:
+    """R-38."""
     before, after = files["changing.bin"], files["sized/3000007.bin"][:70_000]
     first = peer.ask(point.name("changing.bin"))
     peer.ack(1)
@@ -329,6 +350,7 @@ def blob(point: Point, content: bytes) -> Path:
 def test_a_file_that_is_cut_under_a_transfer_ends_it_and_no_wrong_byte_is_sent(
     point: Point, peer: Peer, files: dict[str, bytes]
 ) -> None:
+    """R-37."""
     content = files["wraps.bin"]
     file = blob(point, content)
     oack = peer.ask(point.name("wraps.bin"), [("blksize", BLOCK), ("windowsize", 4)])
@@ -353,6 +375,7 @@ def test_a_file_that_is_cut_under_a_transfer_ends_it_and_no_wrong_byte_is_sent(
 def test_what_is_not_the_published_file_is_never_served(
     tmp_path: Path, point: Point, peer: Peer, files: dict[str, bytes], name: str
 ) -> None:
+    """R-27, R-28, R-39."""
     file, content = blob(point, files[name]), files[name]
     canary = tmp_path / "canary"
     canary.write_bytes(b"!" * len(content))

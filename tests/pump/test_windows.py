@@ -207,6 +207,7 @@ def test_no_block_leaves_in_fragments_where_the_operator_forbids_it(
 def test_a_machine_has_six_transfers_at_once_each_opened_aborted_and_opened_again(
     lan: Lan, tmp_path: Path, files: dict[str, bytes]
 ) -> None:
+    """R-42: no limit counts against it."""
     with on_network(lan, tmp_path, files) as native:
         with lan.client:
             peers = [Peer(native.door, CLIENT, SERVER) for _ in range(6)]

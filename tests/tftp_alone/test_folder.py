@@ -161,6 +161,7 @@ def test_names_that_look_like_a_boot_images_are_names_and_nothing_more(
 def test_nothing_can_be_written_and_nothing_outside_can_be_read(
     folder: Path, server: pxefast.TftpServer
 ) -> None:
+    """R-26, R-30."""
     (folder.parent / "secret").write_bytes(b"secret")
     assert [refusal(server, name) for name in ("../secret", "x/../../secret", str(folder.parent / "secret"))] == [
         2, 2, 1,
@@ -172,6 +173,7 @@ def test_nothing_can_be_written_and_nothing_outside_can_be_read(
 
 
 def test_links_inside_are_followed_and_those_that_lead_out_are_refused_and_told(folder: Path) -> None:
+    """R-27."""
     write_files(folder, {"real/file": b"file"})
     (folder.parent / "secret").write_bytes(b"secret")
     (folder / "link").symlink_to("real/file")
@@ -205,6 +207,7 @@ def test_links_inside_are_followed_and_those_that_lead_out_are_refused_and_told(
 def test_a_file_that_becomes_a_link_out_is_not_followed_even_before_anybody_looked(
     folder: Path, server: pxefast.TftpServer
 ) -> None:
+    """R-27."""
     write_files(folder, {"file": b"file", "inner/file": b"file"})
     soon_serves(server, "file", "inner/file")
     write_files(folder.parent / "outside", {"file": b"secret"})
@@ -234,6 +237,7 @@ def test_of_two_names_that_differ_in_case_the_first_is_served_and_the_other_told
 def test_what_no_client_can_ask_for_is_told_and_does_not_keep_the_rest_from_being_served(
     folder: Path,
 ) -> None:
+    """R-28."""
     odd = ["a:b", "blank ", "back\\slash", "line\nfeed", "c:/inner/file"]
     write_files(folder, dict.fromkeys([*odd, "good"], b""))
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe")).touch()
@@ -287,6 +291,7 @@ def test_a_folder_that_is_itself_exchanged_or_gone_and_back_is_followed(folder: 
 def test_a_transfer_under_way_keeps_its_file(
     folder: Path, server: pxefast.TftpServer, seed: int, deed: str
 ) -> None:
+    """R-38."""
     before, after = Random(seed).randbytes(100_000), Random(seed + 1).randbytes(50_000)
     write_files(folder, {"file": before})
     soon_serves(server, "file")
@@ -310,6 +315,7 @@ def test_a_transfer_under_way_keeps_its_file(
 def test_a_file_that_is_written_to_under_a_transfer_ends_it_with_an_error_and_never_with_its_last_bytes(
     folder: Path, server: pxefast.TftpServer, seed: int, deed: str
 ) -> None:
+    """R-37, R-39."""
     content = Random(seed).randbytes(9 * BLOCK + 7)
     file = write_files(folder, {"file": content}) / "file"
     os.utime(file, (1, 1))
@@ -342,6 +348,7 @@ def test_a_file_that_is_written_to_under_a_transfer_ends_it_with_an_error_and_ne
 def test_a_small_file_that_changes_before_its_client_confirms_it_is_not_mixed_up(
     folder: Path, server: pxefast.TftpServer, size: int
 ) -> None:
+    """R-39."""
     file = write_files(folder, {"file": b"a" * size}) / "file"
     os.utime(file, (1, 1))
     soon_serves(server, "file")
