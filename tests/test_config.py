@@ -136,3 +136,14 @@ def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# \xff\n")
     with pytest.raises(ConfigError, match="UTF-8"):
         config.load(tmp_path / "latin.toml")
+
+
+def test_the_cap_of_the_narrowest_network_comes_first_whatever_the_order_in_the_file() -> None:
+    text = (
+        '[tftp]\nmax_mbit_per_second_of = { "10.0.0.0/8" = 900, "10.1.2.0/24" = 50, "10.1.0.0/16" = 200 }\n'
+    )
+    assert config.parse(text, "f").tftp.limits()["kilobits_per_second_of"] == [
+        ("10.1.2.0/24", 50_000),
+        ("10.1.0.0/16", 200_000),
+        ("10.0.0.0/8", 900_000),
+    ]

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use super::stats::{Counter, Stats};
@@ -35,6 +37,9 @@ pub struct Dhcp {
     poll: Poll,
     bell: Arc<Bell>,
     batch: Batch,
+    /// Whether the doors are among what `poll` reports; and whether they shall be, which any thread may say.
+    reads: bool,
+    drained: Arc<AtomicBool>,
     accept_82_without_giaddr: bool,
     stats: Arc<Stats>,
 }
@@ -44,12 +49,12 @@ const BELL: u64 = u64::MAX;
 const BUFFER: i32 = 2 << 20;
 
 impl Dhcp {
-    /// Listens on `doors`.
+    /// Listens on `doors`: where a socket is given on that, else on one bound to the address.
     ///
     /// # Errors
     /// The address that could not be bound, and the system's error.
     pub fn bind(
-        doors: &[(Door, SocketAddrV4)],
+        doors: Vec<(Door, SocketAddrV4, Option<Socket>)>,
         accept_82_without_giaddr: bool,
         stats: Arc<Stats>,
     ) -> Result<Dhcp, (SocketAddrV4, io::Error)> {
@@ -58,12 +63,26 @@ impl Dhcp {
         let bell = Arc::new(Bell::new().map_err(|error| (unbound, error))?);
         poll.add(&*bell, BELL, Interest::Read).map_err(|error| (unbound, error))?;
         let mut open = Vec::with_capacity(doors.len());
-        for &(door, address) in doors {
-            let socket = listen(address).map_err(|error| (address, error))?;
+        for (door, address, given) in doors {
+            let socket = listen(address, given).map_err(|error| (address, error))?;
             poll.add(&socket, open.len() as u64, Interest::Read).map_err(|error| (address, error))?;
             open.push((door, socket));
         }
-        Ok(Dhcp { doors: open, poll, bell, batch: Batch::default(), accept_82_without_giaddr, stats })
+        Ok(Dhcp {
+            doors: open,
+            poll,
+            bell,
+            batch: Batch::default(),
+            reads: true,
+            drained: Arc::default(),
+            accept_82_without_giaddr,
+            stats,
+        })
+    }
+
+    /// Set, and the bell rung: no door is read from the next wait on. What comes stays in the sockets, for who shares them.
+    pub fn drained(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.drained)
     }
 
     /// Ends a wait from another thread.
@@ -71,9 +90,9 @@ impl Dhcp {
         Arc::clone(&self.bell)
     }
 
-    /// The address that each door is bound to.
-    pub fn bound(&self) -> Vec<(Door, SocketAddrV4)> {
-        self.doors.iter().filter_map(|(door, socket)| Some((*door, socket.local().ok()?))).collect()
+    /// The address that each door is bound to, and its descriptor, which stays this one's.
+    pub fn doors(&self) -> impl Iterator<Item = (Door, SocketAddrV4, RawFd)> + '_ {
+        self.doors.iter().filter_map(|(door, socket)| Some((*door, socket.local().ok()?, socket.as_raw_fd())))
     }
 
     /// Waits for questions; none when the time passed, the bell rang, a signal came or all was dropped.
@@ -81,6 +100,7 @@ impl Dhcp {
     /// # Errors
     /// The system's own error of the wait itself; errors of one socket are counted and passed over.
     pub fn wait(&mut self, milliseconds: i32) -> io::Result<Vec<Question>> {
+        self.heed()?;
         let count = match self.poll.wait(milliseconds) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
@@ -90,6 +110,8 @@ impl Dhcp {
         for ready in (0..count).filter_map(|index| self.poll.ready(index)) {
             if ready.token == BELL {
                 self.bell.hush();
+            } else if self.drained.load(Ordering::Acquire) {
+                continue;
             } else if let Some((door, socket)) = usize::try_from(ready.token).ok().and_then(|i| self.doors.get(i)) {
                 match socket.receive(&mut self.batch) {
                     Ok(_) => self.read(*door, &mut questions),
@@ -98,6 +120,22 @@ impl Dhcp {
             }
         }
         Ok(questions)
+    }
+
+    /// Follows what was said of reading.
+    fn heed(&mut self) -> io::Result<()> {
+        let reads = !self.drained.load(Ordering::Acquire);
+        if reads != self.reads {
+            for (token, (_, socket)) in self.doors.iter().enumerate() {
+                if reads {
+                    self.poll.add(socket, token as u64, Interest::Read)?;
+                } else {
+                    self.poll.remove(socket)?;
+                }
+            }
+            self.reads = reads;
+        }
+        Ok(())
     }
 
     fn read(&self, door: Door, questions: &mut Vec<Question>) {
@@ -166,8 +204,9 @@ pub fn answer_to(question: &Question, packet: &Packet<'_>) -> Option<SocketAddrV
     })
 }
 
-pub(super) fn listen(address: SocketAddrV4) -> io::Result<Socket> {
-    let socket = Socket::bind(address)?;
+/// A door: the socket that is given, else one bound to `address`.
+pub(super) fn listen(address: SocketAddrV4, given: Option<Socket>) -> io::Result<Socket> {
+    let socket = given.map_or_else(|| Socket::bind(address), Ok)?;
     socket.listen()?;
     socket.set_receive_buffer(BUFFER);
     Ok(socket)

@@ -8,6 +8,7 @@ pub mod handover;
 pub mod histogram;
 pub mod load;
 pub mod roots;
+pub mod settings;
 mod slots;
 pub mod stats;
 pub mod tftp;

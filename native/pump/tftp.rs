@@ -4,6 +4,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use super::control::{Command, Control, Report};
@@ -11,31 +12,19 @@ use super::dhcp::listen;
 use super::files::{Namespace, Source};
 use super::gate::{Gate, TransferId, Verdict};
 use super::roots::{Found, Roots};
+use super::settings::Settings;
 use super::slots::{Place, Slots};
 use super::stats::{Counter, Stats};
 use super::transfers::{Parts, Running, Shared, ACKNOWLEDGMENT};
 use crate::engine::deadline::Time;
-use crate::engine::limits::{Clients, Excess, Limits};
-use crate::engine::negotiate::{agree, Bounds, Path};
+use crate::engine::limits::{Clients, Excess};
+use crate::engine::negotiate::{agree, Path};
 use crate::engine::transfer::{Event, Outcome, Terms, Transfer};
 use crate::sys::poll::{Bell, Interest, Poll};
 use crate::sys::udp::{Batch, Received, Socket, ToSend, WINDOW};
 use crate::sys::{clock, random};
 use crate::wire::name::Name;
 use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
-
-/// How a TFTP service is set up.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Where requests come to.
-    pub address: SocketAddrV4,
-    /// Sizes that are granted.
-    pub bounds: Bounds,
-    /// How much is granted to whom.
-    pub limits: Limits,
-    /// The first retransmission timeout, in microseconds.
-    pub retransmit: Time,
-}
 
 /// The pump. [`Pump::run`] is its thread's whole life.
 pub struct Pump {
@@ -60,12 +49,12 @@ const LOWEST_CLIENT_PORT: u16 = 1024;
 const BOOT_SERVER: u16 = 4011;
 
 impl Pump {
-    /// Binds port 69. `listener` rings whenever a gate is asked for.
+    /// Takes the given socket, or binds port 69. `listener` rings whenever a gate is asked for.
     ///
     /// # Errors
     /// The system's own error.
-    pub fn bind(settings: Settings, stats: Arc<Stats>, listener: Arc<Bell>) -> io::Result<Pump> {
-        let door = listen(settings.address)?;
+    pub fn bind(settings: Settings, given: Option<Socket>, stats: Arc<Stats>, listener: Arc<Bell>) -> io::Result<Pump> {
+        let door = listen(settings.address, given)?;
         let refusals = Socket::bind(SocketAddrV4::new(*settings.address.ip(), 0))?;
         refusals.listen()?;
         let poll = Poll::new(EVENTS)?;
@@ -73,7 +62,7 @@ impl Pump {
         poll.add(&door, DOOR, Interest::Read)?;
         poll.add(&control.bell, BELL, Interest::Read)?;
         let offload = door.knows_segments();
-        let most = settings.limits.transfers;
+        let limits = settings.limits;
         Ok(Pump {
             settings,
             door,
@@ -81,9 +70,9 @@ impl Pump {
             shared: Shared::new(poll, control, stats, offload),
             id: random::number()?,
             namespace: None,
-            roots: Roots::new(most.saturating_mul(16)),
-            clients: Clients::new(settings.limits),
-            slots: Slots::new(most),
+            roots: Roots::new(limits.transfers.saturating_mul(16)),
+            clients: Clients::new(limits),
+            slots: Slots::new(limits.transfers),
         })
     }
 
@@ -95,6 +84,11 @@ impl Pump {
     /// Where it listens.
     pub fn bound(&self) -> io::Result<SocketAddrV4> {
         self.door.local()
+    }
+
+    /// The door's descriptor, which stays the pump's.
+    pub fn descriptor(&self) -> RawFd {
+        self.door.as_raw_fd()
     }
 
     /// Whether windows leave by segment offload.

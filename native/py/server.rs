@@ -1,5 +1,7 @@
 //! The server: ports 67 and 4011 in batches on the caller's thread, TFTP on a thread of its own.
 
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +23,7 @@ use crate::pump::stats::{Counter, Stats};
 use crate::pump::tftp::Pump;
 use crate::sys::file::{raise_open_files, Root};
 use crate::sys::poll::Bell;
+use crate::sys::udp::Socket;
 use crate::wire::dhcp::Packet;
 use crate::wire::name::Name;
 use crate::wire::pxe::{Ask, Door};
@@ -41,36 +44,52 @@ pub(super) struct Server {
     control: Arc<Control>,
     thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
     stats: Arc<Stats>,
-    ports: Vec<(&'static str, u16)>,
+    /// Each door's port and descriptor, which stays the socket's own.
+    doors: Vec<(&'static str, u16, RawFd)>,
     offload: bool,
 }
 
 #[pymethods]
 impl Server {
     #[new]
-    fn new(settings: &ServerSettings) -> PyResult<Server> {
+    #[pyo3(signature = (settings, *, sockets=None))]
+    fn new(settings: &ServerSettings, sockets: Option<BTreeMap<String, RawFd>>) -> PyResult<Server> {
         raise_open_files();
+        let mut given = given(sockets.unwrap_or_default())?;
         let stats = Arc::new(Stats::default());
-        let dhcp = Dhcp::bind(&settings.doors(), settings.accept_option82_without_giaddr, Arc::clone(&stats))
+        let mut take = |name| given.remove(name);
+        let doors = settings.doors().into_iter().map(|(door, address)| (door, address, take(door_name(door))));
+        let doors = doors.collect();
+        let tftp = take(TFTP);
+        if let Some(name) = given.keys().next() {
+            return Err(PyValueError::new_err(format!(
+                "a socket is given for {name:?}, which these settings do not listen on"
+            )));
+        }
+        let dhcp = Dhcp::bind(doors, settings.accept_option82_without_giaddr, Arc::clone(&stats))
             .map_err(|(address, error)| errors::system(format_args!("UDP {address}"))(error))?;
-        let tftp = settings.tftp();
-        let on_tftp = || errors::system(format!("UDP {}", tftp.address));
-        let pump = Pump::bind(tftp, Arc::clone(&stats), dhcp.bell()).map_err(on_tftp())?;
-        let mut ports: Vec<_> =
-            dhcp.bound().into_iter().map(|(door, address)| (port_name(door), address.port())).collect();
-        ports.push(("tftp", pump.bound().map_err(on_tftp())?.port()));
+        let address = settings.tftp.address;
+        let on_tftp = || errors::system(format!("UDP {address}"));
+        let pump = Pump::bind(settings.tftp.clone(), tftp, Arc::clone(&stats), dhcp.bell()).map_err(on_tftp())?;
+        let mut doors: Vec<_> = dhcp.doors().map(|(door, at, socket)| (door_name(door), at.port(), socket)).collect();
+        doors.push((TFTP, pump.bound().map_err(on_tftp())?.port(), pump.descriptor()));
         let (bell, control, offload) = (dhcp.bell(), pump.control(), pump.offload());
         let thread = std::thread::Builder::new()
             .name("pxefast-tftp".into())
             .spawn(move || pump.run())
             .map_err(errors::system("the TFTP thread"))?;
-        Ok(Server { dhcp: Mutex::new(dhcp), bell, control, thread: Mutex::new(Some(thread)), stats, ports, offload })
+        Ok(Server { dhcp: Mutex::new(dhcp), bell, control, thread: Mutex::new(Some(thread)), stats, doors, offload })
     }
 
     /// The port that each service is bound to.
     #[getter]
-    fn ports(&self) -> std::collections::HashMap<&'static str, u16> {
-        self.ports.iter().copied().collect()
+    fn ports(&self) -> BTreeMap<&'static str, u16> {
+        self.doors.iter().map(|&(name, port, _)| (name, port)).collect()
+    }
+
+    /// The descriptor of each door.
+    fn sockets(&self) -> BTreeMap<&'static str, RawFd> {
+        self.doors.iter().map(|&(name, _, socket)| (name, socket)).collect()
     }
 
     /// Whether windows leave by segment offload.
@@ -177,7 +196,7 @@ impl Server {
     }
 
     /// Every counter.
-    fn counters(&self) -> std::collections::BTreeMap<String, u64> {
+    fn counters(&self) -> BTreeMap<String, u64> {
         self.stats.all().into_iter().collect()
     }
 
@@ -261,7 +280,19 @@ impl MemoryFile {
     }
 }
 
-fn port_name(door: Door) -> &'static str {
+/// The sockets of these descriptors, each under a descriptor of our own.
+fn given(sockets: BTreeMap<String, RawFd>) -> PyResult<BTreeMap<String, Socket>> {
+    let open = |(name, descriptor): (String, RawFd)| match Socket::given(descriptor) {
+        Ok(socket) => Ok((name, socket)),
+        Err(error) => Err(PyValueError::new_err(format!("the socket given for {name:?} is not usable: {error}"))),
+    };
+    sockets.into_iter().map(open).collect()
+}
+
+/// The door of TFTP beside those of [`door_name`].
+const TFTP: &str = "tftp";
+
+fn door_name(door: Door) -> &'static str {
     match door {
         Door::Dhcp67 => "dhcp",
         Door::Boot4011 => "boot",

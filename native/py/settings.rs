@@ -2,34 +2,33 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::errors;
 use crate::engine::limits::Limits;
 use crate::engine::negotiate::Bounds;
-use crate::pump::tftp;
+use crate::pump::settings::{workers as as_many, Caps, Network, Settings};
 use crate::wire::pxe::Door;
 
 /// How a [`super::server`] is set up.
 #[pyclass(frozen, module = "pxefast._native")]
-#[derive(Clone)]
 pub(super) struct ServerSettings {
     address: Ipv4Addr,
     dhcp_port: Option<u16>,
     boot_port: Option<u16>,
-    tftp_port: u16,
     pub(super) accept_option82_without_giaddr: bool,
-    bounds: Bounds,
-    limits: Limits,
-    retransmit_milliseconds: u32,
+    pub(super) tftp: Settings,
 }
 
 #[pymethods]
 impl ServerSettings {
     #[new]
-    #[pyo3(signature = (*, address, dhcp_port, boot_port, tftp_port, accept_option82_without_giaddr, max_block_size,
-        max_window_size, max_block_size_windows, max_transfers, max_transfers_per_client, requests_per_second_per_client,
-        request_burst_per_client, retransmit_milliseconds))]
+    #[pyo3(signature = (*, address, dhcp_port, boot_port, tftp_port, accept_option82_without_giaddr, workers,
+        max_block_size, max_window_size, max_block_size_windows, max_transfers, max_transfers_per_client,
+        requests_per_second, requests_per_second_per_client, request_burst_per_client, queue, queue_seconds,
+        retransmit_milliseconds, min_retransmit_milliseconds, kilobits_per_second, kilobits_per_second_per_transfer,
+        kilobits_per_second_of, networks))]
     #[allow(clippy::too_many_arguments)] // named ones, all of them
     fn new(
         address: &str,
@@ -37,21 +36,29 @@ impl ServerSettings {
         boot_port: Option<u16>,
         tftp_port: u16,
         accept_option82_without_giaddr: bool,
+        workers: u16,
         max_block_size: u16,
         max_window_size: u16,
         max_block_size_windows: u16,
         max_transfers: u32,
         max_transfers_per_client: u32,
+        requests_per_second: u32,
         requests_per_second_per_client: u32,
         request_burst_per_client: u32,
+        queue: u32,
+        queue_seconds: u32,
         retransmit_milliseconds: u32,
+        min_retransmit_milliseconds: u32,
+        kilobits_per_second: u64,
+        kilobits_per_second_per_transfer: u64,
+        kilobits_per_second_of: Vec<(String, u64)>,
+        networks: Vec<String>,
     ) -> PyResult<ServerSettings> {
-        Ok(ServerSettings {
-            address: errors::address(address)?,
-            dhcp_port,
-            boot_port,
-            tftp_port,
-            accept_option82_without_giaddr,
+        let address = errors::address(address)?;
+        let capped = kilobits_per_second_of.into_iter().map(|(of, rate)| Ok((network(&of)?, bits(rate))));
+        let tftp = Settings {
+            address: SocketAddrV4::new(address, tftp_port),
+            workers: as_many(usize::from(workers)),
             bounds: Bounds { block: max_block_size, block_windows: max_block_size_windows, window: max_window_size },
             limits: Limits {
                 transfers: max_transfers as usize,
@@ -59,25 +66,36 @@ impl ServerSettings {
                 requests_per_second: requests_per_second_per_client,
                 burst: request_burst_per_client,
             },
-            retransmit_milliseconds,
-        })
+            requests_per_second,
+            queue: queue as usize,
+            queue_patience: u64::from(queue_seconds) * 1_000_000,
+            retransmit: u64::from(retransmit_milliseconds) * 1000,
+            min_retransmit: u64::from(min_retransmit_milliseconds) * 1000,
+            caps: Caps {
+                point: bits(kilobits_per_second),
+                transfer: bits(kilobits_per_second_per_transfer),
+                networks: capped.collect::<PyResult<_>>()?,
+            },
+            networks: networks.iter().map(|text| network(text)).collect::<PyResult<_>>()?,
+        };
+        Ok(ServerSettings { address, dhcp_port, boot_port, accept_option82_without_giaddr, tftp })
     }
 }
 
 impl ServerSettings {
+    /// The doors beside TFTP's that are listened to, and where.
     pub(super) fn doors(&self) -> Vec<(Door, SocketAddrV4)> {
         let doors = [(Door::Dhcp67, self.dhcp_port), (Door::Boot4011, self.boot_port)];
         doors.into_iter().filter_map(|(door, port)| Some((door, SocketAddrV4::new(self.address, port?)))).collect()
     }
+}
 
-    pub(super) fn tftp(&self) -> tftp::Settings {
-        tftp::Settings {
-            address: SocketAddrV4::new(self.address, self.tftp_port),
-            bounds: self.bounds,
-            limits: self.limits,
-            retransmit: u64::from(self.retransmit_milliseconds) * 1000,
-        }
-    }
+fn network(text: &str) -> PyResult<Network> {
+    text.parse().map_err(PyValueError::new_err)
+}
+
+fn bits(kilobits: u64) -> u64 {
+    kilobits.saturating_mul(1000)
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -69,6 +69,14 @@ impl Poll {
         self.control(libc::EPOLL_CTL_MOD, descriptor.as_raw_fd(), token, interest)
     }
 
+    /// Reports `descriptor` no more, until it is added again.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn remove(&self, descriptor: &impl AsRawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, descriptor.as_raw_fd(), 0, Interest::Read)
+    }
+
     fn control(&self, operation: libc::c_int, descriptor: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest.events(), u64: token };
         // SAFETY: `event` lives through the call; the kernel copies it.

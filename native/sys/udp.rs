@@ -87,12 +87,43 @@ impl Socket {
         let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: no pointers are passed; the descriptor returned is ours alone.
         let socket = Socket(unsafe { OwnedFd::from_raw_fd(check(libc::socket(libc::AF_INET, kind, 0))?) });
-        // Fragments may leave where a block is larger than the path's MTU (W-110): DF stays clear.
-        socket.option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+        socket.allow_fragments()?;
         let address = sockaddr(local);
         // SAFETY: `address` is a valid sockaddr_in that lives through the call.
         check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS_LENGTH) })?;
         Ok(socket)
+    }
+
+    /// A socket that another process, or another part of this one, has opened and bound: the same one under a descriptor
+    /// of our own.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no bound, unconnected UDP socket of IPv4, else the system's own error.
+    pub fn given(descriptor: RawFd) -> io::Result<Socket> {
+        // SAFETY: no pointers are passed; the descriptor returned is ours alone.
+        let socket = Socket(unsafe { OwnedFd::from_raw_fd(check(libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0))?) });
+        let is = |name, value| Ok::<_, io::Error>(socket.asked(libc::SOL_SOCKET, name)? == value);
+        let wrong = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if !is(libc::SO_DOMAIN, libc::AF_INET)? || !is(libc::SO_PROTOCOL, libc::IPPROTO_UDP)? {
+            return wrong("not a UDP socket of IPv4");
+        }
+        if socket.local()?.port() == 0 {
+            return wrong("bound to no port");
+        }
+        if socket.path_mtu().is_ok() {
+            return wrong("connected to one peer");
+        }
+        // SAFETY: no pointers are passed.
+        let flags = check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
+        // SAFETY: no pointers are passed.
+        check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+        socket.allow_fragments()?;
+        Ok(socket)
+    }
+
+    /// Fragments may leave where a block is larger than the path's MTU (W-110): DF stays clear.
+    fn allow_fragments(&self) -> io::Result<()> {
+        self.option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
     }
 
     /// Makes the socket tell each datagram's address and interface, and lets it send to broadcast addresses.
@@ -115,8 +146,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Asks for a receive buffer of `bytes`; beyond the system's bound where the process may.
+    /// Asks for a receive buffer of at least `bytes`; beyond the system's bound where the process may. One that is
+    /// larger stays, for whoever opened the socket may have had more rights.
     pub fn set_receive_buffer(&self, bytes: i32) {
+        // The kernel tells twice what was asked for: its own overhead is in it.
+        let has = self.asked(libc::SOL_SOCKET, libc::SO_RCVBUF).unwrap_or(0);
+        if has / 2 >= bytes {
+            return;
+        }
         if self.option(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes).is_err() {
             let _ = self.option(libc::SOL_SOCKET, libc::SO_RCVBUF, bytes);
         }
@@ -141,13 +178,15 @@ impl Socket {
     /// # Errors
     /// The system's own error (not connected).
     pub fn path_mtu(&self) -> io::Result<u32> {
+        self.asked(libc::IPPROTO_IP, libc::IP_MTU).map(libc::c_int::unsigned_abs)
+    }
+
+    fn asked(&self, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
         let mut value: libc::c_int = 0;
         let mut size = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: `value` and `size` are writable and live through the call.
-        check(unsafe {
-            libc::getsockopt(self.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU, (&raw mut value).cast(), &mut size)
-        })?;
-        Ok(value.unsigned_abs())
+        check(unsafe { libc::getsockopt(self.as_raw_fd(), level, name, (&raw mut value).cast(), &mut size) })?;
+        Ok(value)
     }
 
     /// The address and port that the socket is bound to.
@@ -445,6 +484,35 @@ mod tests {
         drop(b);
         a.send(b"x").unwrap();
         assert_eq!(a.receive_one(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_given_door_is_the_same_one_and_what_is_none_is_refused() {
+        let door = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let given = Socket::given(door.as_raw_fd()).unwrap();
+        assert_eq!(given.local().unwrap(), door.local().unwrap());
+        drop(door);
+        let client = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        client.connect(given.local().unwrap()).unwrap();
+        client.send(b"hello").unwrap();
+        assert_eq!(given.receive_one(&mut [0; 8]).unwrap(), 5);
+        let kind = |descriptor| Socket::given(descriptor).err().map(|error| error.kind());
+        assert_eq!(kind(client.as_raw_fd()), Some(io::ErrorKind::InvalidInput));
+        let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(kind(stream.as_raw_fd()), Some(io::ErrorKind::InvalidInput));
+        let unbound = std::net::UdpSocket::bind("[::1]:0").map(|socket| kind(socket.as_raw_fd()));
+        assert!(unbound.is_err() || unbound.unwrap() == Some(io::ErrorKind::InvalidInput));
+        assert!(Socket::given(-1).is_err());
+    }
+
+    #[test]
+    fn a_larger_receive_buffer_stays() {
+        let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let size = |socket: &Socket| socket.asked(libc::SOL_SOCKET, libc::SO_RCVBUF).unwrap();
+        socket.set_receive_buffer(100_000);
+        let large = size(&socket);
+        socket.set_receive_buffer(50_000);
+        assert_eq!(size(&socket), large);
     }
 
     #[test]

@@ -50,8 +50,16 @@ def capabilities() -> list[tuple[str, bool]]:
 class ServerSettings:
     """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` (CM-30) and `boot_port` may be None.
 
-    `max_block_size` 0 is what the path's MTU carries whole; `max_block_size_windows` is what Windows boot managers may
-    get beyond it, in bytes (W-110); 0: nothing.
+    `workers` threads carry transfers; 0: as many as there are cores, at most 8. `max_block_size` 0 is what the path's
+    MTU carries whole; `max_block_size_windows` is what Windows boot managers may get beyond it, in bytes (W-110); 0:
+    nothing.
+
+    Where no place of `max_transfers` is free, or more than `requests_per_second` come from all clients together,
+    requests wait, at most `queue` of them; who has not asked again for `queue_seconds` is forgotten.
+
+    `kilobits_per_second` bounds what is sent to all clients, and by each transfer; `kilobits_per_second_of` what is
+    sent to a network's clients together, the first network that holds a client counting; 0: no bound. Where `networks`
+    is not empty, requests from elsewhere are dropped. Raises ValueError for what is no address or network.
     """
 
     def __new__(
@@ -62,27 +70,40 @@ class ServerSettings:
         boot_port: int | None,
         tftp_port: int,
         accept_option82_without_giaddr: bool,
+        workers: int,
         max_block_size: int,
         max_window_size: int,
         max_block_size_windows: int,
         max_transfers: int,
         max_transfers_per_client: int,
+        requests_per_second: int,
         requests_per_second_per_client: int,
         request_burst_per_client: int,
+        queue: int,
+        queue_seconds: int,
         retransmit_milliseconds: int,
+        min_retransmit_milliseconds: int,
+        kilobits_per_second: int,
+        kilobits_per_second_per_transfer: int,
+        kilobits_per_second_of: Sequence[tuple[str, int]],
+        networks: Sequence[str],
     ) -> ServerSettings: ...
 
 @final
 class Server:
-    """Ports 67 and 4011, answered by the caller in batches, and TFTP, served by a thread of its own.
+    """Ports 67 and 4011, answered by the caller in batches, and TFTP, served by threads of its own.
 
-    Raises OSError, its text naming the address, when a port cannot be bound.
+    `sockets` are descriptors of UDP sockets by door, `dhcp`, `boot` or `tftp`, that are listened on instead of ports of
+    our own; they stay the caller's, and are the same sockets: who reads takes. Raises OSError, its text naming the
+    address, when a port cannot be bound, ValueError for a socket of no use.
     """
 
-    def __new__(cls, settings: ServerSettings) -> Server: ...
+    def __new__(cls, settings: ServerSettings, *, sockets: dict[str, int] | None = None) -> Server: ...
     @property
     def ports(self) -> dict[str, int]:
         """The bound port of `dhcp` and `boot` (where listened to) and `tftp`."""
+    def sockets(self) -> dict[str, int]:
+        """The descriptor of each door of `ports`; it stays the server's."""
     @property
     def offload(self) -> bool:
         """Whether windows leave by UDP_SEGMENT where a block fits the path."""

@@ -175,16 +175,31 @@ class Tftp(_Section):
     def limits(self) -> dict[str, Any]:
         """Everything that the native ServerSettings take of this, by the names that they have there."""
         same = (
+            "workers",
             "max_block_size",
             "max_block_size_windows",
             "max_window_size",
             "max_transfers",
             "max_transfers_per_client",
+            "requests_per_second",
             "requests_per_second_per_client",
             "request_burst_per_client",
+            "queue",
+            "queue_seconds",
             "retransmit_milliseconds",
+            "min_retransmit_milliseconds",
         )
-        return {"tftp_port": self.port, **{name: getattr(self, name) for name in same}}
+        narrowest_first = sorted(
+            self.max_mbit_per_second_of.items(), key=lambda of: (-of[0].prefixlen, of[0])
+        )
+        return {
+            **{name: getattr(self, name) for name in same},
+            "tftp_port": self.port,
+            "networks": [str(network) for network in self.networks],
+            "kilobits_per_second": self.max_mbit_per_second * 1000,
+            "kilobits_per_second_per_transfer": self.max_mbit_per_second_per_transfer * 1000,
+            "kilobits_per_second_of": [(str(network), rate * 1000) for network, rate in narrowest_first],
+        }
 
 
 class Session(_Section):

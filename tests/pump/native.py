@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pxefast import _native
+from pxefast.config import Tftp
 
 from ..loopback.home import write_files
 from ..loopback.machine import DISCOVER, REQUEST, Machine
@@ -19,29 +20,23 @@ MILLISECONDS = 20_000
 
 
 class Native:
-    """A native server that serves `names`, each full name with the content of one of `files`; `gated` of them."""
+    """A native server that serves `names`, each full name with the content of one of `files`; `gated` of them.
+
+    `limits` are of the configuration's section `tftp`.
+    """
 
     def __init__(
         self, folder: Path, files: Mapping[str, bytes], names: Mapping[str, str], gated: Iterable[str] = (),
-        address: str = "127.0.0.1", max_block_size_windows: int = 16384,
+        address: str = "127.0.0.1", sockets: dict[str, int] | None = None, **limits: Any,
     ) -> None:  # fmt: skip
-        self.server = _native.Server(
-            _native.ServerSettings(
-                address=address,
-                dhcp_port=0,
-                boot_port=0,
-                tftp_port=0,
-                accept_option82_without_giaddr=False,
-                max_block_size=0,
-                max_window_size=64,
-                max_block_size_windows=max_block_size_windows,
-                max_transfers=100,
-                max_transfers_per_client=8,
-                requests_per_second_per_client=20,
-                request_burst_per_client=40,
-                retransmit_milliseconds=200,
-            )
+        settings = _native.ServerSettings(
+            address=address,
+            dhcp_port=0,
+            boot_port=0,
+            accept_option82_without_giaddr=False,
+            **Tftp(port=0, **{"max_transfers": 100, "retransmit_milliseconds": 200, **limits}).limits(),
         )
+        self.server = _native.Server(settings, sockets=sockets)
         write_files(folder, files)
         closed = set(gated)
         self.server.publish(
