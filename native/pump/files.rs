@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::engine::deadline::Time;
 use crate::sys::file::{read_exact_at, size, Root, Stamp};
 use crate::sys::map::{Mapping, Span};
 use crate::wire::name::{BadName, Name};
@@ -47,12 +49,26 @@ struct Open {
     file: File,
     stamp: Stamp,
     mapping: Mapping,
+    /// When its size was last asked for and was right.
+    looked: AtomicU64,
 }
 
 impl Open {
     fn new(file: File, stamp: Stamp) -> io::Result<Arc<Open>> {
         let mapping = Mapping::new(&file, stamp.size)?;
-        Ok(Arc::new(Open { file, stamp, mapping }))
+        Ok(Arc::new(Open { file, stamp, mapping, looked: AtomicU64::new(0) }))
+    }
+
+    /// Whether it has its size, asked once a turn for all transfers that it serves then.
+    fn is_whole(&self, now: Time) -> bool {
+        if self.looked.load(Ordering::Relaxed) == now {
+            return true;
+        }
+        let whole = size(&self.file).is_ok_and(|size| size == self.stamp.size);
+        if whole {
+            self.looked.store(now, Ordering::Relaxed);
+        }
+        whole
     }
 }
 
@@ -65,17 +81,15 @@ impl Source {
         Source { size: bytes.len() as u64, bytes: Bytes::Memory(Arc::clone(bytes)) }
     }
 
-    /// `length` bytes from `offset` on, to be sent from where they are. The file has its size still: the page that one
-    /// is cut in reads as zeros to its end, and only what is beyond fails. Whether it was written to, [`Source::ending`]
-    /// finds out.
+    /// `length` bytes from `offset` on, to be sent from where they are. The file had its size still in this turn of the
+    /// loop, `now`: the page that one is cut in reads as zeros to its end, and only what is beyond fails. Whether it was
+    /// written to, [`Source::ending`] finds out.
     ///
     /// # Errors
     /// `UnexpectedEof` when it ends before, or elsewhere than when the transfer began.
-    pub fn piece(&self, offset: u64, length: usize) -> io::Result<Span<'_>> {
+    pub fn piece(&self, offset: u64, length: usize, now: Time) -> io::Result<Span<'_>> {
         let piece = match &self.bytes {
-            Bytes::File(open, _) => {
-                open.mapping.span(offset, length).filter(|_| size(&open.file).is_ok_and(|size| size == self.size))
-            }
+            Bytes::File(open, _) => open.mapping.span(offset, length).filter(|_| open.is_whole(now)),
             Bytes::Memory(bytes) => {
                 usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)?.get(..length)).map(Span::from)
             }
@@ -91,7 +105,7 @@ impl Source {
     /// # Errors
     /// `UnexpectedEof` when it ends before, `InvalidData` when it was written to, else the system's own error.
     pub fn ending<'a>(&'a self, copy: &'a mut Vec<u8>, offset: u64, length: usize) -> io::Result<Span<'a>> {
-        let Bytes::File(open, stamp) = &self.bytes else { return self.piece(offset, length) };
+        let Bytes::File(open, stamp) = &self.bytes else { return self.piece(offset, length, 0) };
         copy.resize(length, 0);
         read_exact_at(&open.file, copy, offset)?;
         if Stamp::of(&open.file)? != *stamp {
@@ -360,10 +374,10 @@ pub(super) mod tests {
     #[test]
     fn bytes_in_memory_end_like_a_file() {
         let source = Source::memory(&Arc::from(&b"KEY=1\n"[..]));
-        assert_eq!(source.piece(2, 4).unwrap().len(), 4);
+        assert_eq!(source.piece(2, 4, 0).unwrap().len(), 4);
         assert!(source.ending(&mut Vec::new(), 6, 0).unwrap().is_empty());
         for offset in [3, 6, 7, u64::MAX] {
-            let error = source.piece(offset, 4).err().unwrap();
+            let error = source.piece(offset, 4, 0).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{offset}");
         }
     }

@@ -189,7 +189,7 @@ impl Running {
         let data = if length as u64 == left {
             self.source.ending(&mut shared.ending, offset, length)
         } else {
-            self.source.piece(offset, length)
+            self.source.piece(offset, length, now)
         };
         let Ok(data) = data else {
             self.fail(shared, now);
