@@ -17,7 +17,7 @@ ENGINE = "native/engine"
 HEAD = """\
 # What a TFTP port meets
 
-Made by `make conformance` from `tests/conformance/threats.toml` and what the tests say of themselves; a test fails when it
+Made by `make conformance` from `tests/conformance/threats.toml` and what tests say of themselves; a test fails when it
 is stale.
 
 What is thrown at the TFTP port (R-n), and the tests that show what comes of it. Those of `engine` run on a clock of
