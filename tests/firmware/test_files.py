@@ -25,7 +25,7 @@ EDK2_BLOCK, GRUB_BLOCK, IPXE_BLOCK = 1468, 1024, 1432
 EDGES = (-1, 0, 1)
 SIZES = (1, 511, 512, 513, *(n * GRUB_BLOCK + more for n in (1, 4) for more in EDGES), 1_000_003)
 # Block numbers of two bytes go round, in the long form.
-TURN = tuple((1 << 16) * GRUB_BLOCK + more for more in (-GRUB_BLOCK - 1, -GRUB_BLOCK, -1, 0))
+TURN = tuple((1 << 16) * GRUB_BLOCK + more for more in (-1, 0))
 # One in a hundred of a transfer's packets, from the server and to it; requests and DHCP arrive.
 LOSS = "udp sport != {67, 68, 69, 4011} udp dport != {67, 68, 69, 4011} numgen random mod 100 < 1 drop"
 LINE = 64  # of an iPXE script, in bytes
