@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{sync_channel, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::files::{Namespace, Published};
 use super::gate::{Gate, Session, TransferId, Verdict};
+use super::handover::Seen;
 use super::roots::Shown;
 use crate::engine::deadline::Time;
 use crate::engine::negotiate::Agreed;
@@ -42,6 +45,8 @@ pub(super) enum Command {
     Answered(Ipv4Addr, Option<Shown>),
     Offered(Session, Shown),
     Forget(Ipv4Addr),
+    Seen(SyncSender<Vec<Seen>>),
+    Adopt(Vec<Seen>),
     Gate(TransferId, Verdict),
     Stop,
 }
@@ -57,6 +62,8 @@ pub struct Control {
     reports: Mutex<VecDeque<Report>>,
 }
 
+/// How long the pump may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Reports kept for the log.
 const REPORTS: usize = 4096;
 
@@ -90,6 +97,18 @@ impl Control {
     /// `address` sees no more than any stranger.
     pub fn forget(&self, address: Ipv4Addr) {
         self.say(Command::Forget(address));
+    }
+
+    /// What everybody sees, for another process; none when the pump does not say it in time.
+    pub fn seen(&self) -> Option<Vec<Seen>> {
+        let (sender, receiver) = sync_channel(1);
+        self.say(Command::Seen(sender));
+        receiver.recv_timeout(PATIENCE).ok()
+    }
+
+    /// What the process before this one showed to everybody.
+    pub fn adopt(&self, seen: Vec<Seen>) {
+        self.say(Command::Adopt(seen));
     }
 
     /// Answers the gate of a transfer; nobody hears it when that has ended.

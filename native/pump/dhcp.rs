@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use super::stats::{Counter, Stats};
+use crate::engine::deadline::Time;
 use crate::engine::destination::{destination, Asked};
+use crate::sys::clock;
 use crate::sys::poll::{Bell, Interest, Poll};
-use crate::sys::udp::{Batch, Socket, ToSend};
+use crate::sys::udp::{Batch, Socket, ToSend, BATCH};
 use crate::wire::dhcp::{code, Packet};
 use crate::wire::pxe::{asks, Ask, Door, Reading};
 use crate::wire::relay::RelayAgent;
@@ -34,6 +36,8 @@ pub struct Question {
 /// The sockets of ports 67 (where it is listened to) and 4011.
 pub struct Dhcp {
     doors: Vec<(Door, Socket)>,
+    /// When each of them was last known to be empty.
+    empty: Vec<Time>,
     poll: Poll,
     bell: Arc<Bell>,
     batch: Batch,
@@ -62,14 +66,17 @@ impl Dhcp {
         let poll = Poll::new(4).map_err(|error| (unbound, error))?;
         let bell = Arc::new(Bell::new().map_err(|error| (unbound, error))?);
         poll.add(&*bell, BELL, Interest::Read).map_err(|error| (unbound, error))?;
-        let mut open = Vec::with_capacity(doors.len());
+        let (mut open, mut empty) = (Vec::with_capacity(doors.len()), Vec::with_capacity(doors.len()));
         for (door, address, given) in doors {
+            // Nobody knows how long a question may have waited in a socket that another opened.
+            empty.push(if given.is_some() { 0 } else { clock::now() });
             let socket = listen(address, given).map_err(|error| (address, error))?;
             poll.add(&socket, open.len() as u64, Interest::Read).map_err(|error| (address, error))?;
             open.push((door, socket));
         }
         Ok(Dhcp {
             doors: open,
+            empty,
             poll,
             bell,
             batch: Batch::default(),
@@ -95,28 +102,46 @@ impl Dhcp {
         self.doors.iter().filter_map(|(door, socket)| Some((*door, socket.local().ok()?, socket.as_raw_fd())))
     }
 
+    /// No question that the next wait returns can have come in before this.
+    pub fn heard(&self) -> Time {
+        self.empty.iter().copied().min().unwrap_or(0)
+    }
+
     /// Waits for questions; none when the time passed, the bell rang, a signal came or all was dropped.
     ///
     /// # Errors
     /// The system's own error of the wait itself; errors of one socket are counted and passed over.
     pub fn wait(&mut self, milliseconds: i32) -> io::Result<Vec<Question>> {
         self.heed()?;
+        let began = clock::now();
         let count = match self.poll.wait(milliseconds) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
         };
+        let ready = |token| (0..count).any(|index| self.poll.ready(index).is_some_and(|ready| ready.token == token));
+        if ready(BELL) {
+            self.bell.hush();
+        }
         let mut questions = Vec::new();
-        for ready in (0..count).filter_map(|index| self.poll.ready(index)) {
-            if ready.token == BELL {
-                self.bell.hush();
-            } else if self.drained.load(Ordering::Acquire) {
+        if !self.reads || self.drained.load(Ordering::Acquire) {
+            return Ok(questions);
+        }
+        for (token, ((door, socket), empty)) in (0..).zip(self.doors.iter().zip(&mut self.empty)) {
+            if !ready(token) {
+                *empty = began;
                 continue;
-            } else if let Some((door, socket)) = usize::try_from(ready.token).ok().and_then(|i| self.doors.get(i)) {
-                match socket.receive(&mut self.batch) {
-                    Ok(_) => self.read(*door, &mut questions),
-                    Err(_) => self.stats.count(Counter::ReceiveFailed),
+            }
+            let before = clock::now();
+            match socket.receive(&mut self.batch) {
+                Ok(count) => {
+                    read(&self.batch, *door, self.accept_82_without_giaddr, &self.stats, &mut questions);
+                    // Of a full batch more may have been left than it took.
+                    if count < BATCH {
+                        *empty = before;
+                    }
                 }
+                Err(_) => self.stats.count(Counter::ReceiveFailed),
             }
         }
         Ok(questions)
@@ -138,45 +163,6 @@ impl Dhcp {
         Ok(())
     }
 
-    fn read(&self, door: Door, questions: &mut Vec<Question>) {
-        for (received, bytes) in self.batch.iter() {
-            self.stats.count(Counter::DhcpReceived);
-            if received.truncated {
-                self.stats.count(Counter::DhcpTooLong);
-                continue;
-            }
-            if received.local.is_unspecified() {
-                self.stats.count(Counter::DhcpNoAddress);
-                continue;
-            }
-            let packet = match Packet::parse(bytes) {
-                Ok(packet) => packet,
-                Err(error) => {
-                    self.stats.dhcp_malformed(error.what);
-                    continue;
-                }
-            };
-            let reading = Reading::of(&packet);
-            match asks(&packet, &reading, door, received.local, self.accept_82_without_giaddr) {
-                Ok(ask) => {
-                    self.stats.count(Counter::DhcpQuestions);
-                    if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
-                        self.stats.count(Counter::DhcpLoaderMalformed);
-                    }
-                    questions.push(Question {
-                        bytes: bytes.into(),
-                        door,
-                        ask,
-                        from: received.from,
-                        local: received.local,
-                        interface: received.interface,
-                    });
-                }
-                Err(why) => self.stats.dropped(why),
-            }
-        }
-    }
-
     /// Sends the answer to `question`, from the address and by the interface that it came to; where no route leads
     /// back by that interface, by the one that the route names. Returns whether it left.
     pub fn send(&self, question: &Question, to: SocketAddrV4, reply: &[u8]) -> bool {
@@ -189,6 +175,46 @@ impl Dhcp {
         }
         self.stats.count(if sent.is_ok() { Counter::DhcpReplies } else { Counter::DhcpSendFailed });
         sent.is_ok()
+    }
+}
+
+/// The questions among what came to a door; the rest is counted.
+fn read(batch: &Batch, door: Door, accept_82_without_giaddr: bool, stats: &Stats, questions: &mut Vec<Question>) {
+    for (received, bytes) in batch.iter() {
+        stats.count(Counter::DhcpReceived);
+        if received.truncated {
+            stats.count(Counter::DhcpTooLong);
+            continue;
+        }
+        if received.local.is_unspecified() {
+            stats.count(Counter::DhcpNoAddress);
+            continue;
+        }
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                stats.dhcp_malformed(error.what);
+                continue;
+            }
+        };
+        let reading = Reading::of(&packet);
+        match asks(&packet, &reading, door, received.local, accept_82_without_giaddr) {
+            Ok(ask) => {
+                stats.count(Counter::DhcpQuestions);
+                if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
+                    stats.count(Counter::DhcpLoaderMalformed);
+                }
+                questions.push(Question {
+                    bytes: bytes.into(),
+                    door,
+                    ask,
+                    from: received.from,
+                    local: received.local,
+                    interface: received.interface,
+                });
+            }
+            Err(why) => stats.dropped(why),
+        }
     }
 }
 

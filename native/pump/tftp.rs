@@ -146,6 +146,9 @@ impl Pump {
                 Command::Answered(address, shown) => self.roots.answered(address, shown, now),
                 Command::Offered(session, shown) => self.roots.offered(session, shown, now),
                 Command::Forget(address) => self.roots.forget(address),
+                // Who asked may have given up.
+                Command::Seen(asker) => drop(asker.try_send(self.roots.seen())),
+                Command::Adopt(all) => all.into_iter().for_each(|seen| self.roots.adopt(seen)),
                 Command::Gate(transfer, verdict) => self.answered(transfer, &verdict, now),
                 Command::Stop => return true,
             }

@@ -18,6 +18,7 @@ use crate::pump::control::{Control, Report};
 use crate::pump::dhcp::{answer_to, Dhcp};
 use crate::pump::files::{Namespace, Published};
 use crate::pump::gate::{self, Session, Verdict};
+use crate::pump::handover;
 use crate::pump::roots::Shown;
 use crate::pump::stats::{Counter, Stats};
 use crate::pump::tftp::Pump;
@@ -120,6 +121,12 @@ impl Server {
         Ok(questions.into_iter().map(Request).collect())
     }
 
+    /// Since when the doors were empty before the next wait, in seconds.
+    #[getter]
+    fn heard(&self) -> f64 {
+        self.lock(&self.dhcp).heard() as f64 / 1e6
+    }
+
     /// Answers a request. Returns where to, or None when it did not leave.
     #[pyo3(signature = (request, boot_file="", *, image=None, files=Vec::new(), options=Vec::new(),
         block_size=0), text_signature = "($self, request, boot_file='', *, image=None, files=(), \
@@ -188,6 +195,20 @@ impl Server {
         let fits = |&(at, letter): &(usize, char)| at + letter.len_utf8() <= LONGEST_REFUSAL;
         let words = text.char_indices().take_while(fits).map(|(_, letter)| letter).collect();
         self.control.answer(gate.0.transfer, Verdict::Refuse(words));
+    }
+
+    /// What everybody sees.
+    fn seen(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        let seen =
+            py.detach(|| self.control.seen()).ok_or_else(|| PyRuntimeError::new_err("the TFTP thread is silent"))?;
+        Ok(handover::write(&seen))
+    }
+
+    /// Shows what `seen` returned elsewhere.
+    fn adopt(&self, seen: &[u8]) -> PyResult<()> {
+        let seen = handover::read(seen).map_err(|error| PyValueError::new_err(format!("what was seen: {error}")))?;
+        self.control.adopt(seen);
+        Ok(())
     }
 
     /// The transfers that ended since the last call.

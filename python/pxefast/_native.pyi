@@ -156,6 +156,16 @@ class Server:
         97, 61 and 43, then 82 as a whole, make room for Windows': 287 bytes, code and length included, fit any client
         (W-8, W-50).
         """
+    @property
+    def heard(self) -> float:
+        """No question that the next `wait` returns can have come in before this: seconds of CLOCK_BOOTTIME (R-72).
+
+        0 where a socket was given, until it was found empty: what waited in it may be of any age.
+        """
+    def seen(self) -> bytes:
+        """What every address and session is shown, for the `adopt` of another process. Raises RuntimeError."""
+    def adopt(self, seen: bytes) -> None:
+        """Show what another process showed, for as long as it would have. Raises ValueError for other bytes."""
     def forget(self, address: str) -> None:
         """End what `address` was shown: its root and its session's files. Transfers under way keep theirs.
 
