@@ -33,6 +33,8 @@ fn main() {
 
     let mut c = cc::Build::new();
     c.include(include.trim()).opt_level(3).warnings(false).flag_if_supported("-fno-strict-overflow");
+    // Lines for profiles, as the release profile has for Rust. The whole of -g takes the compiler four times as long.
+    c.debug(false).flag("-g1").force_frame_pointer(true);
     for module in MODULES {
         let target = out.join(format!("{module}.c"));
         let name = format!("pxefast.decide.{module}");

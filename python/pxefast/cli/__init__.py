@@ -18,9 +18,9 @@ def main(argv: list[str] | None = None) -> int:
     _open_standard_streams()
     try:
         # Here, so that Ctrl-C ends also a command that is only being loaded without a traceback.
-        from pxefast.cli.app import app
+        from pxefast.cli.app import command
 
-        app(args=argv, prog_name="pxefast")
+        command(args=argv, prog_name="pxefast")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else (0 if end.code is None else 1)
     except PxefastError as error:

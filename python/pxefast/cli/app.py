@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from pxefast.cli import (
     audit,
@@ -136,3 +137,6 @@ app.command("watch", epilog="Example: pxefast watch --mac 00:11:22:33:44:55")(wa
 app.command("halt", epilog='Example: pxefast halt --why "wrong image deployed"')(halt.halt)
 app.command("demo", epilog="Example: pxefast demo")(demo.demo)
 app.command("version", epilog="Example: pxefast version --json")(version.version)
+
+# The parsers of all commands: made once, for a process that runs many.
+command = get_command(app)
