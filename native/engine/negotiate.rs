@@ -15,6 +15,14 @@ pub struct Bounds {
     pub window: u16,
 }
 
+impl Bounds {
+    /// The same for a client that gets no larger window than `window` blocks; 0: as large as anybody.
+    #[must_use]
+    pub fn within(self, window: u16) -> Bounds {
+        Bounds { window: if window == 0 { self.window } else { self.window.min(window) }, ..self }
+    }
+}
+
 /// Bytes of IPv4, UDP and TFTP headers before a block.
 const OVERHEAD: u32 = 32;
 /// A block when nothing was agreed (RFC 1350).

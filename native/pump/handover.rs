@@ -63,6 +63,7 @@ pub fn write(all: &[Seen]) -> Vec<u8> {
             None => entries.push(NONE),
         }
         entries.extend(shown.block.to_be_bytes());
+        entries.extend(shown.window.to_be_bytes());
         count(&mut entries, shown.files.len());
         for (name, published) in &shown.files {
             put(&mut entries, name);
@@ -113,7 +114,7 @@ fn entry(cursor: &mut Cursor<'_>, contents: &[Arc<[u8]>]) -> Result<Seen, Error>
         NONE => None,
         _ => return Err(unexpected),
     };
-    let block = cursor.u16()?;
+    let (block, window) = (cursor.u16()?, cursor.u16()?);
     let mut own = Vec::new();
     for _ in 0..cursor.u32()? {
         let name = part(cursor)?.into();
@@ -122,7 +123,7 @@ fn entry(cursor: &mut Cursor<'_>, contents: &[Arc<[u8]>]) -> Result<Seen, Error>
         let content = place.and_then(|place| contents.get(place)).ok_or(unexpected)?;
         own.push((name, Arc::new(Published::in_memory(&spelled, Arc::clone(content)))));
     }
-    Ok(Seen { who, shown: Shown { image, session, files: own, block }, used })
+    Ok(Seen { who, shown: Shown { image, session, files: own, block, window }, used })
 }
 
 fn session(cursor: &mut Cursor<'_>) -> Result<Session, Error> {

@@ -19,7 +19,7 @@ fn seen() -> Vec<Seen> {
     let store: Arc<[u8]> = Arc::from([7; 1000]);
     let own: Arc<[u8]> = Arc::from(*b"A=1");
     let empty: Arc<[u8]> = Arc::from([]);
-    let shown = |image: &[u8], session, files, block| Shown { image: image.into(), session, files, block };
+    let shown = |image: &[u8], session, files, block| Shown { image: image.into(), session, files, block, window: 4 };
     vec![
         Seen {
             who: Who::Address(Ipv4Addr::new(192, 0, 2, 1)),
@@ -42,7 +42,10 @@ fn plain(all: &[Seen]) -> Vec<String> {
     let one = |seen: &Seen| {
         let shown = &seen.shown;
         let files: Vec<String> = shown.files.iter().map(file).collect();
-        format!("{:?} {:?} {:?} {} {} {files:?}", seen.who, shown.image, shown.session, shown.block, seen.used)
+        format!(
+            "{:?} {:?} {:?} {} {} {} {files:?}",
+            seen.who, shown.image, shown.session, shown.block, shown.window, seen.used
+        )
     };
     let mut lines: Vec<String> = all.iter().map(one).collect();
     lines.sort();

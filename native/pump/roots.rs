@@ -22,6 +22,8 @@ pub struct Shown {
     pub files: Vec<(Box<[u8]>, Arc<Published>)>,
     /// The largest block that it may have beyond its path's MTU, in bytes; 0: none.
     pub block: u16,
+    /// The largest window that it gets, in blocks; 0: no bound of its own.
+    pub window: u16,
 }
 
 /// A file that a machine asked for.
@@ -32,11 +34,13 @@ pub struct Found {
     pub session: Option<Session>,
     /// The largest block beyond the path's MTU, in bytes.
     pub block: u16,
+    /// The largest window of this machine, in blocks; 0: no bound of its own.
+    pub window: u16,
 }
 
 impl Found {
     fn new(published: &Arc<Published>, shown: &Shown) -> Found {
-        Found { published: Arc::clone(published), session: shown.session, block: shown.block }
+        Found { published: Arc::clone(published), session: shown.session, block: shown.block, window: shown.window }
     }
 }
 
@@ -112,16 +116,16 @@ impl Roots {
         if let (Some(shown), Some(published)) = (&shown, below.and_then(|name| namespace.find(&name))) {
             return Some(Found::new(published, shown));
         }
-        let block = shown.map_or(0, |shown| shown.block);
-        Some(Found { published: Arc::clone(namespace.find(name)?), session: None, block })
+        let (block, window) = shown.map_or((0, 0), |shown| (shown.block, shown.window));
+        Some(Found { published: Arc::clone(namespace.find(name)?), session: None, block, window })
     }
 
     /// `address` asked for a file of `image` by its full name: it boots that image. What it sees now.
     fn named(&mut self, address: Ipv4Addr, image: &[u8], session: Option<Session>, now: Time) -> &Shown {
         let offered = session.and_then(|session| self.offered.take_if(session, now, |shown| *shown.image == *image));
         let seen = offered.or_else(|| self.machines.take(address, now));
-        let mut shown =
-            seen.unwrap_or_else(|| Shown { image: image.into(), session: None, files: Vec::new(), block: 0 });
+        let nothing = || Shown { image: image.into(), session: None, files: Vec::new(), block: 0, window: 0 };
+        let mut shown = seen.unwrap_or_else(nothing);
         // Two images never mix: a session is of one.
         if *shown.image != *image {
             (shown.image, shown.session) = (image.into(), None);

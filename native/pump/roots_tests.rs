@@ -24,7 +24,7 @@ fn shown(image: &str, files: &[(&str, &str)]) -> Shown {
     let fold = |name: &str| Box::from(Name::fold(name.as_bytes()).unwrap().as_bytes());
     let file = |text: &str| Arc::new(Published::in_memory(text, Arc::from(text.as_bytes())));
     let files = files.iter().map(|(name, text)| (fold(name), file(text))).collect();
-    Shown { image: image.as_bytes().into(), session: None, files, block: 0 }
+    Shown { image: image.as_bytes().into(), session: None, files, block: 0, window: 0 }
 }
 
 fn session() -> Session {
@@ -136,14 +136,14 @@ fn who_is_forgotten_sees_neither_its_root_nor_its_session() {
 #[test]
 fn a_session_in_an_offer_is_the_first_machines_that_asks_with_it() {
     let mut roots = Roots::new(10);
-    let offer = Shown { session: Some(session()), block: 8192, ..shown("a", &[("Boot/BCD", "the store")]) };
+    let offer = Shown { session: Some(session()), block: 8192, window: 4, ..shown("a", &[("Boot/BCD", "the store")]) };
     roots.offered(session(), offer.clone(), 0);
     let long = format!("SMSBoot\\A\\{ONE}\\x64\\bootmgfw.efi");
     assert_eq!(name(&mut roots, A, "Boot/BCD", 1), None);
     assert_eq!(name(&mut roots, A, &format!("SMSImages/B/{ONE}/boot.efi"), 1).as_deref(), Some("SMSImages/B/boot.efi"));
     assert_eq!(name(&mut roots, A, "Boot/BCD", 1), None, "a session is of one image");
     let found = roots.find(&files(), A, &Name::fold(long.as_bytes()).unwrap(), 2).unwrap();
-    assert_eq!((&*found.published.name, found.block), ("SMSBoot/A/x64/bootmgfw.efi", 8192));
+    assert_eq!((&*found.published.name, found.block, found.window), ("SMSBoot/A/x64/bootmgfw.efi", 8192, 4));
     assert_eq!(find(&mut roots, A, "Boot/BCD", 3), Some(("the store".to_owned(), Some(ONE.to_owned()))));
     assert!(name(&mut roots, B, &long, 4).is_some());
     assert_eq!(name(&mut roots, B, "Boot/BCD", 4), None, "it is given once");

@@ -358,11 +358,12 @@ impl Pump {
         }
         let place = self.slots.vacant().ok_or(Counter::TftpFull)?;
         let token = place.token();
-        let Found { published, session, block } = found;
+        let Found { published, session, block, window: most } = found;
+        let bounds = self.settings.bounds.within(most);
         let socket = Socket::bind(SocketAddrV4::new(received.local, 0)).map_err(|_| Counter::TftpNoSocket)?;
         socket.connect(received.from).map_err(|_| Counter::TftpNoSocket)?;
         let path = Path { mtu: socket.path_mtu().map_err(|_| Counter::TftpNoSocket)?, told: block };
-        let (agreed, granted) = agree(request.options.clone(), source.size, &self.settings.bounds, path);
+        let (agreed, granted) = agree(request.options.clone(), source.size, &bounds, path);
         let mut acknowledgment = [0; ACKNOWLEDGMENT];
         let length = tftp::emit_oack(&mut acknowledgment, granted.iter()).map_err(|_| Counter::TftpNoSocket)?;
         // A longer window goes out as the socket empties: what waits there is memory that many transfers share.

@@ -129,8 +129,8 @@ impl Server {
 
     /// Answers a request. Returns where to, or None when it did not leave.
     #[pyo3(signature = (request, boot_file="", *, image=None, files=Vec::new(), options=Vec::new(),
-        block_size=0), text_signature = "($self, request, boot_file='', *, image=None, files=(), \
-        options=(), block_size=0)")]
+        block_size=0, window_size=0), text_signature = "($self, request, boot_file='', *, image=None, files=(), \
+        options=(), block_size=0, window_size=0)")]
     #[allow(clippy::too_many_arguments)] // named ones, most of them
     fn answer(
         &self,
@@ -140,9 +140,10 @@ impl Server {
         files: Vec<(String, Py<MemoryFile>)>,
         options: Vec<(u8, PyBackedBytes)>,
         block_size: u16,
+        window_size: u16,
     ) -> PyResult<Option<String>> {
         let question = &request.0;
-        let shown = shown(boot_file, image, &files, block_size)?;
+        let shown = shown(boot_file, image, &files, block_size, window_size)?;
         let Ok(packet) = Packet::parse(&question.bytes) else { return Ok(None) };
         let Some(to) = answer_to(question, &packet) else { return Ok(None) };
         let windows: Vec<(u8, &[u8])> = options.iter().map(|(code, value)| (*code, &value[..])).collect();
@@ -254,12 +255,13 @@ fn shown(
     image: Option<&str>,
     files: &[(String, Py<MemoryFile>)],
     block: u16,
+    window: u16,
 ) -> PyResult<Option<Shown>> {
     let Some(image) = image else {
-        return if files.is_empty() && block == 0 {
+        return if files.is_empty() && block == 0 && window == 0 {
             Ok(None)
         } else {
-            Err(PyValueError::new_err("a session's files and block size need its image"))
+            Err(PyValueError::new_err("a session's files, block size and window need its image"))
         };
     };
     if image.contains(['/', '\\']) {
@@ -274,7 +276,7 @@ fn shown(
         own.push((folded(name)?, Arc::new(published)));
     }
     let session = Name::fold(boot_file.as_bytes()).ok().as_ref().and_then(Session::split).map(|(session, _)| session);
-    Ok(Some(Shown { image: folded(image)?, session, files: own, block }))
+    Ok(Some(Shown { image: folded(image)?, session, files: own, block, window }))
 }
 
 fn folded(name: &str) -> PyResult<Box<[u8]>> {

@@ -138,6 +138,7 @@ class Server:
         files: Sequence[tuple[str, MemoryFile]] = (),
         options: Sequence[tuple[int, bytes]] = (),
         block_size: int = 0,
+        window_size: int = 0,
     ) -> str | None:
         """Answer a question with an OFFER or an ACK; `boot_file` is the boot program's full name, at most 127 bytes.
 
@@ -147,9 +148,11 @@ class Server:
         From an ACK on, the client's address sees the folder `SMSImages/<image>` as its TFTP root, and until `forget`,
         its next ACK or an hour of disuse the session's `files`: those names, full or below the root, are its own and
         come before all others. With `block_size`, the RamDisk's of that session, it is granted blocks up to that size
-        beyond its path's MTU, in bytes. After an OFFER whose boot file's name holds a session
-        (`SMSImages/<image>/<session>/..`, `SMSBoot/<image>/<session>/..`) all this is for the first address that asks
-        with that session. An ACK without `image` ends the session before it; the root stays.
+        beyond its path's MTU, in bytes; with `window_size` windows of at most so many blocks, also when the session is
+        over, until it is shown something else (who may vary it does so all the same, W-107). After an OFFER whose boot
+        file's name holds a session (`SMSImages/<image>/<session>/..`, `SMSBoot/<image>/<session>/..`) all this is for
+        the first address that asks with that session. An ACK without `image` ends the session before it; the root
+        stays.
 
         Returns where it went, `address:port`, or None if it did not leave. Raises ValueError, and sends nothing, for a
         boot file or options that do not fit, for other options, and for a name that no client could ask for. Options

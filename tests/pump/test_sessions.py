@@ -203,3 +203,22 @@ def test_a_windows_loader_is_known_by_what_it_says_of_itself(native: Native) -> 
     for malformed in (b"\x01\x09\x00\x07\xff", b"\x01\x01\x07\xff", b"\x05\x02\x00\x11\xff"):
         assert loader((250, malformed)) is None
     assert counted() == before + 3
+
+
+def test_a_machines_own_window_holds_for_it_alone_until_it_is_shown_something_else(native: Native) -> None:
+    own, stranger = "127.0.0.46", "127.0.0.47"
+
+    def window(address: str, asked: int = 16) -> str:
+        with Peer(native.door, address) as peer:
+            return dict(peer.ask(f"SMSImages/{IMAGE}/boot.efi", [("windowsize", asked)]).options)[
+                "windowsize"
+            ]
+
+    native.answer(own, image=IMAGE, window_size=4)
+    assert (window(own), window(own, 2), window(stranger)) == ("4", "2", "16")
+    native.answer(own)
+    assert window(own) == "4", "the end of a session makes no machine better"
+    native.answer(own, image=IMAGE)
+    assert window(own) == "16"
+    with pytest.raises(ValueError, match="need its image"):
+        native.answer(own, window_size=4)
