@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::control::Report;
 use super::histogram::{Histogram, Reading, Scale};
 use crate::engine::transfer::Outcome;
 use crate::wire::name::BadName;
@@ -199,8 +200,20 @@ impl Stats {
         }
     }
 
-    /// One transfer's value; once a transfer, at its end.
-    pub fn measure(&self, measure: Measure, value: f64) {
+    /// What an ended transfer measured; one that sent nothing, such as a question for a size, measured nothing.
+    pub fn measured(&self, report: &Report) {
+        if report.bytes == 0 {
+            return;
+        }
+        let seconds = report.took as f64 / 1e6;
+        let blocks = report.bytes.div_ceil(u64::from(report.agreed.block.max(1)));
+        self.measure(Measure::Window, f64::from(report.agreed.window));
+        self.measure(Measure::Resent, f64::from(report.resent));
+        self.measure(Measure::BlocksPerSecond, blocks as f64 / seconds);
+        self.measure(Measure::BytesPerSecond, report.bytes as f64 / seconds);
+    }
+
+    fn measure(&self, measure: Measure, value: f64) {
         if let Some(histogram) = self.measures.get(measure as usize) {
             histogram.put(value);
         }

@@ -230,6 +230,7 @@ impl Pump {
             resent: transfer.resent(),
             took: now.saturating_sub(running.began),
         };
+        stats.measured(&report);
         if !self.shared.control.report(report) {
             self.shared.stats.count(Counter::ReportsLost);
         }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod load;
+mod measures;
 mod packets;
 mod request;
 mod server;
@@ -21,6 +22,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     settings::register(module)?;
     request::register(module)?;
     server::register(module)?;
+    measures::register(module)?;
     load::register(module)
 }
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use super::errors;
+use super::measures::{histograms, Histogram};
 use super::request::Request;
 use super::settings::ServerSettings;
 use crate::engine::answer::{self, Answer};
@@ -220,6 +221,11 @@ impl Server {
     /// Every counter.
     fn counters(&self) -> BTreeMap<String, u64> {
         self.stats.all().into_iter().collect()
+    }
+
+    /// Every distribution.
+    fn histograms(&self) -> BTreeMap<&'static str, Histogram> {
+        histograms(&self.stats)
     }
 
     /// Ends a `wait` from another thread.

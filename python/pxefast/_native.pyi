@@ -190,6 +190,8 @@ class Server:
         """The transfers that ended since the last call; at most the newest 4096."""
     def counters(self) -> dict[str, int]:
         """Every counter by its dotted name, such as `dhcp.dropped.not_pxe`."""
+    def histograms(self) -> dict[str, Histogram]:
+        """What ended transfers measured, by dotted names such as `tftp.bytes_per_second`."""
     def wake(self) -> None:
         """End a `wait` from another thread."""
     def stop(self) -> None:
@@ -308,6 +310,20 @@ class Gate:
     @property
     def transfer(self) -> str:
         """The transfer's id, 32 hexadecimal digits; no other transfer ever has it, after a restart neither (I3)."""
+
+@final
+class Histogram:
+    """How many values fell under each of a row of bounds. Its numbers are not of one moment: each may lag a little."""
+
+    @property
+    def bounds(self) -> list[float]:
+        """Upper bounds, inclusive, rising."""
+    @property
+    def counts(self) -> list[int]:
+        """How many values, a number a bound, and a last one for what is above all of them."""
+    @property
+    def sum(self) -> float:
+        """The sum of all values."""
 
 @final
 class Transfer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -10,13 +11,18 @@ import typer
 from pxefast.cli.context import get
 from pxefast.cli.options import Json
 from pxefast.cli.output import print_fields, print_json
+from pxefast.cli.transfers import duration, megabytes, milliseconds
 
 
-def status(context: typer.Context, json: Json = False) -> None:
+def status(
+    context: typer.Context,
+    json: Json = False,
+) -> None:
     """Show the running service: its ports, what it decided, what it dropped and why. Exit code 1 if none runs."""
     from pxefast.responder import status as file
 
-    found = file.read(get(context).home / "run")
+    folder = get(context).home / "run"
+    found = file.read(folder)
     if json:
         print_json({"running": found is not None, **(found or {})})
     elif found is None:
@@ -34,7 +40,7 @@ def _print(found: dict[str, Any]) -> None:
     snapshot, off = found["snapshot"], found["required_off"]
     print_fields(
         {
-            "running": f"pid {found['pid']}, pxefast {found['version']}, for {_duration(time.time() - found['since'])}",
+            "running": f"pid {found['pid']}, pxefast {found['version']}, for {duration(time.time() - found['since'])}",
             "site": f"{found['site']}, distribution point {found['distribution_point']}",
             "database": found["database"],
             "answers": "no, this is a dry run" if found["dry_run"] else found["answers"],
@@ -43,7 +49,7 @@ def _print(found: dict[str, Any]) -> None:
             "segment offload": found["offload"],
             "decide compiled": found["decide_compiled"],
             "snapshot": f"{snapshot['devices']} devices, {snapshot['boot_images']} boot images, "
-            f"{snapshot['excluded']} excluded, loaded {_duration(time.time() - snapshot['loaded'])} ago",
+            f"{snapshot['excluded']} excluded, loaded {duration(time.time() - snapshot['loaded'])} ago",
             "content": _content(found["content"]),
             "ledger": found["ledger"],
             "budget": _budget(found["budget"]),
@@ -51,10 +57,36 @@ def _print(found: dict[str, Any]) -> None:
             "problems": found["problems"],
         }
     )
+    _print_histograms(found["histograms"])
     print("\ncounters that moved:")
     for name, value in found["counters"].items():
         if value:
             print(f"  {name:<40}{value:>14,}")
+
+
+# What a distribution is called, and how its values read.
+_HISTOGRAMS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "tftp.bytes_per_second": ("throughput", lambda value: f"{megabytes(value)}/s"),
+    "tftp.blocks_per_second": ("blocks a second", lambda value: f"{value:,.0f}"),
+    "tftp.round_trip_seconds": ("round trip", milliseconds),
+    "tftp.first_block_seconds": ("time to first block", milliseconds),
+    "tftp.window_blocks": ("window", lambda value: f"{value:,.0f}"),
+    "tftp.resent_blocks": ("resent blocks", lambda value: f"{value:,.0f}"),
+}
+
+
+def _print_histograms(histograms: dict[str, Any]) -> None:
+    if not any(histogram["count"] for histogram in histograms.values()):
+        return
+    print("\nended transfers, of which so many were at most:")
+    print(f"  {'':<22}{'half':>14}{'90 %':>14}{'99 %':>14}{'all':>14}{'transfers':>14}")
+    for name, (title, words) in _HISTOGRAMS.items():
+        histogram = histograms[name]
+        if not histogram["count"]:
+            continue
+        bounds = (histogram[key] for key in ("median", "p90", "p99", "most"))
+        cells = ("beyond" if bound is None else words(bound) for bound in bounds)
+        print(f"  {title:<22}{''.join(f'{cell:>14}' for cell in cells)}{histogram['count']:>14,}")
 
 
 def _content(work: dict[str, Any] | None) -> str:
@@ -70,14 +102,4 @@ def _budget(budget: dict[str, Any] | None) -> str | None:
     if not budget["claims"]:
         return "off"
     spent = ", tripped" if budget["tripped_at"] else ""
-    return f"{budget['used']} of {budget['claims']} required boots in {_duration(budget['seconds'])}{spent}"
-
-
-def _duration(seconds: float) -> str:
-    whole = max(0, int(seconds))
-    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+    return f"{budget['used']} of {budget['claims']} required boots in {duration(budget['seconds'])}{spent}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pxefast import __version__, decide
 from pxefast.responder.audit import Audit, reason_dict
 from pxefast.responder.courier import Courier
+from pxefast.responder.distributions import summary
 from pxefast.responder.keeper import Keeper
 from pxefast.responder.view import View
 from pxefast.site.store import Store
@@ -74,6 +75,7 @@ class Condition:
             "problems": self._problems(),
             "actions": dict(self._audit.actions),
             "counters": self._server.counters(),
+            "histograms": {name: summary(each) for name, each in self._server.histograms().items()},
         }
 
     def _problems(self) -> list[str]:
