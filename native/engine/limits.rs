@@ -92,6 +92,39 @@ impl Clients {
     }
 }
 
+/// How many requests are taken up a second, whoever asks. A quarter of a second's may come at once.
+pub struct Rate {
+    /// Microseconds that one costs, in thousandths.
+    cost: u64,
+    /// When all that was taken is paid for, in thousandths of a microsecond.
+    paid: u64,
+}
+
+/// What may be owed, in microseconds.
+const CREDIT: Time = 250_000;
+const THOUSANDTHS: u64 = 1_000;
+
+impl Rate {
+    /// So many a second; at least one.
+    pub fn new(per_second: u32) -> Rate {
+        Rate { cost: 1_000_000 * THOUSANDTHS / u64::from(per_second.max(1)), paid: 0 }
+    }
+
+    /// Takes one, where it is not too much.
+    pub fn take(&mut self, now: Time) -> bool {
+        let free = self.next() <= now;
+        if free {
+            self.paid = self.paid.max(now.saturating_mul(THOUSANDTHS)).saturating_add(self.cost);
+        }
+        free
+    }
+
+    /// When the next can be taken.
+    pub fn next(&self) -> Time {
+        (self.paid / THOUSANDTHS).saturating_sub(CREDIT)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +175,18 @@ mod tests {
             clients.release(address);
         }
         assert!(clients.clients.len() <= 401, "{}", clients.clients.len());
+    }
+
+    #[test]
+    fn a_rate_holds_in_the_long_run_and_lets_a_quarter_of_a_second_s_come_at_once() {
+        let mut rate = Rate::new(1000);
+        let start = 1_000_000;
+        let taken = |rate: &mut Rate, now| std::iter::from_fn(|| rate.take(now).then_some(())).count();
+        assert_eq!(taken(&mut rate, start), 251);
+        assert_eq!(taken(&mut rate, start), 0);
+        assert_eq!(rate.next(), start + 1000);
+        let later: usize = (1..=10_000).map(|n| taken(&mut rate, start + n * 1000)).sum();
+        assert_eq!(later, 10_000);
     }
 
     #[test]

@@ -444,6 +444,21 @@ impl Transfer {
         self.phase == Phase::Asking
     }
 
+    /// What it does now, in a word for people.
+    pub fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Offered => "offered",
+            Phase::Flowing => "flowing",
+            Phase::Asking => "asking",
+            Phase::Ended(_) => "ended",
+        }
+    }
+
+    /// The smoothed round trip in microseconds, once one was measured.
+    pub fn round_trip(&self) -> Option<Time> {
+        self.timer.smooth
+    }
+
     /// No acknowledgment has come yet: a repeated request is a retransmission (W-98), and the peer is unproven.
     pub fn is_half_open(&self) -> bool {
         !self.proven && self.outcome().is_none()

@@ -1,21 +1,27 @@
-//! How other threads speak with the TFTP pump: commands in; gates and reports of ended transfers out.
+//! How other threads speak with the pump, and its own with each other: commands in; gates and reports of ended
+//! transfers out.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{sync_channel, SyncSender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::door::Asked;
 use super::files::{Namespace, Published};
 use super::gate::{Gate, Session, TransferId, Verdict};
 use super::handover::Seen;
+use super::mail::Mailbox;
+use super::queue::Waiting;
 use super::roots::Shown;
+use super::transfers::Begin;
 use crate::engine::deadline::Time;
 use crate::engine::negotiate::Agreed;
 use crate::engine::transfer::Outcome;
 use crate::sys::poll::Bell;
+use crate::sys::random;
 
 /// One ended transfer, for the log.
 #[derive(Clone, Debug)]
@@ -40,39 +46,104 @@ pub struct Report {
     pub took: Time,
 }
 
-pub(super) enum Command {
+/// What the door is told.
+pub(super) enum ToDoor {
     Publish(Arc<Namespace>),
     Answered(Ipv4Addr, Option<Shown>),
     Offered(Session, Shown),
     Forget(Ipv4Addr),
-    Seen(SyncSender<Vec<Seen>>),
+    /// Tell what everybody sees.
+    Seen(Sender<Vec<Seen>>),
     Adopt(Vec<Seen>),
+    /// This peer's transfer has ended.
+    Ended(SocketAddrV4),
+    /// This request was no repeat: it begins anew.
+    Again(Box<Asked>),
+    /// No request is read from now on.
+    Close,
+    /// Requests are read again.
+    Open,
+    /// Show who waits.
+    Look(Sender<Vec<Waiting>>),
+}
+
+/// What a worker is told.
+pub(super) enum ToWorker {
+    Begin(Box<Begin>),
+    /// A request of a peer that has a transfer here.
+    Again(Box<Asked>),
     Gate(TransferId, Verdict),
+    /// Show what runs here.
+    Look(Sender<Vec<Live>>),
     Stop,
+}
+
+/// One transfer under way, as it was when it was looked at.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The file.
+    pub published: Arc<Published>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Who fetches it.
+    pub peer: SocketAddrV4,
+    /// Bytes that the peer acknowledged.
+    pub bytes: u64,
+    /// What was agreed.
+    pub agreed: Agreed,
+    /// Blocks sent again.
+    pub resent: u32,
+    /// Since its request, in microseconds.
+    pub age: Time,
+    /// The smoothed round trip, in microseconds.
+    pub round_trip: Option<Time>,
+    /// What it does now.
+    pub state: &'static str,
+    /// The worker that it runs in.
+    pub worker: usize,
+}
+
+/// One worker, as others see it.
+pub(super) struct Member {
+    /// Drawn by chance: its part of the ids of its transfers.
+    pub id: u64,
+    pub bell: Bell,
+    pub mail: Mailbox<ToWorker>,
+    /// Transfers that it has or is about to have.
+    pub transfers: AtomicUsize,
+    /// Of them, those that gave no sign of life yet.
+    pub half_open: AtomicUsize,
 }
 
 /// Speaks to a running pump from other threads.
 pub struct Control {
-    commands: Mutex<Vec<Command>>,
-    waiting: AtomicBool,
-    pub(super) bell: Bell,
+    pub(super) door: Mailbox<ToDoor>,
+    pub(super) workers: Vec<Member>,
     gates: Mutex<Vec<Gate>>,
     /// Wakes who answers gates.
     listener: Arc<Bell>,
     reports: Mutex<VecDeque<Report>>,
 }
 
-/// How long the pump may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the pump's loops may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Reports kept for the log.
 const REPORTS: usize = 4096;
 
 impl Control {
-    pub(super) fn new(listener: Arc<Bell>) -> io::Result<Control> {
+    pub(super) fn new(workers: usize, listener: Arc<Bell>) -> io::Result<Control> {
+        let member = |_| {
+            Ok(Member {
+                id: random::number()?,
+                bell: Bell::new()?,
+                mail: Mailbox::default(),
+                transfers: AtomicUsize::new(0),
+                half_open: AtomicUsize::new(0),
+            })
+        };
         Ok(Control {
-            commands: Mutex::default(),
-            waiting: AtomicBool::new(false),
-            bell: Bell::new()?,
+            door: Mailbox::default(),
+            workers: (0..workers).map(member).collect::<io::Result<_>>()?,
             gates: Mutex::default(),
             listener,
             reports: Mutex::new(VecDeque::with_capacity(REPORTS)),
@@ -81,39 +152,70 @@ impl Control {
 
     /// Serves `namespace` from now on; transfers under way keep their files.
     pub fn publish(&self, namespace: Namespace) {
-        self.say(Command::Publish(Arc::new(namespace)));
+        self.tell_door(ToDoor::Publish(Arc::new(namespace)));
     }
 
     /// `address` was answered and sees this now, before its next request is read; `None`: its session is over.
     pub fn answered(&self, address: Ipv4Addr, shown: Option<Shown>) {
-        self.say(Command::Answered(address, shown));
+        self.tell_door(ToDoor::Answered(address, shown));
     }
 
     /// An offer named this session: the first address that asks with it sees this.
     pub fn offered(&self, session: Session, shown: Shown) {
-        self.say(Command::Offered(session, shown));
+        self.tell_door(ToDoor::Offered(session, shown));
     }
 
     /// `address` sees no more than any stranger.
     pub fn forget(&self, address: Ipv4Addr) {
-        self.say(Command::Forget(address));
+        self.tell_door(ToDoor::Forget(address));
+    }
+
+    /// No request is read from now on; they wait for whoever else has the socket. Transfers go on.
+    pub fn close_door(&self) {
+        self.tell_door(ToDoor::Close);
+    }
+
+    /// Requests are read again, after [`Control::close_door`].
+    pub fn open_door(&self) {
+        self.tell_door(ToDoor::Open);
+    }
+
+    /// How many transfers run.
+    pub fn transfers(&self) -> usize {
+        self.workers.iter().map(|member| member.transfers.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What runs now, worker by worker; a worker that does not answer within [`PATIENCE`] is left out.
+    pub fn live(&self) -> Vec<Live> {
+        let (sender, receiver) = channel();
+        (0..self.workers.len()).for_each(|worker| self.tell_worker(worker, ToWorker::Look(sender.clone())));
+        (0..self.workers.len()).filter_map(|_| receiver.recv_timeout(PATIENCE).ok()).flatten().collect()
+    }
+
+    /// Who waits for a place, the oldest first; nobody where the door does not answer within [`PATIENCE`].
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let (sender, receiver) = channel();
+        self.tell_door(ToDoor::Look(sender));
+        receiver.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
     /// What everybody sees, for another process; none when the pump does not say it in time.
     pub fn seen(&self) -> Option<Vec<Seen>> {
-        let (sender, receiver) = sync_channel(1);
-        self.say(Command::Seen(sender));
+        let (sender, receiver) = channel();
+        self.tell_door(ToDoor::Seen(sender));
         receiver.recv_timeout(PATIENCE).ok()
     }
 
     /// What the process before this one showed to everybody.
     pub fn adopt(&self, seen: Vec<Seen>) {
-        self.say(Command::Adopt(seen));
+        self.tell_door(ToDoor::Adopt(seen));
     }
 
     /// Answers the gate of a transfer; nobody hears it when that has ended.
     pub fn answer(&self, transfer: TransferId, verdict: Verdict) {
-        self.say(Command::Gate(transfer, verdict));
+        if let Some(worker) = self.workers.iter().position(|member| member.id == transfer.worker) {
+            self.tell_worker(worker, ToWorker::Gate(transfer, verdict));
+        }
     }
 
     /// The gates that were asked for since the last call and still wait.
@@ -123,7 +225,9 @@ impl Control {
 
     /// Ends the pump.
     pub fn stop(&self) {
-        self.say(Command::Stop);
+        for worker in 0..self.workers.len() {
+            self.tell_worker(worker, ToWorker::Stop);
+        }
     }
 
     /// The transfers that ended since the last call.
@@ -131,18 +235,19 @@ impl Control {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
-    fn say(&self, command: Command) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
-        self.waiting.store(true, Ordering::Release);
-        self.bell.ring();
+    pub(super) fn tell_door(&self, letter: ToDoor) {
+        self.door.put(letter);
+        // The door is in the first worker's thread.
+        if let Some(first) = self.workers.first() {
+            first.bell.ring();
+        }
     }
 
-    /// What was said since the last call.
-    pub(super) fn heard(&self) -> Vec<Command> {
-        if !self.waiting.swap(false, Ordering::Acquire) {
-            return Vec::new();
+    pub(super) fn tell_worker(&self, worker: usize, letter: ToWorker) {
+        if let Some(member) = self.workers.get(worker) {
+            member.mail.put(letter);
+            member.bell.ring();
         }
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks for a gate. A transfer asks once, so there are never more than transfers.

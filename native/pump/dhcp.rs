@@ -111,10 +111,10 @@ impl Dhcp {
     ///
     /// # Errors
     /// The system's own error of the wait itself; errors of one socket are counted and passed over.
-    pub fn wait(&mut self, milliseconds: i32) -> io::Result<Vec<Question>> {
+    pub fn wait(&mut self, milliseconds: u32) -> io::Result<Vec<Question>> {
         self.heed()?;
         let began = clock::now();
-        let count = match self.poll.wait(milliseconds) {
+        let count = match self.poll.wait(u64::from(milliseconds) * 1000) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),

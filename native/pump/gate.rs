@@ -11,15 +11,15 @@ use crate::wire::name::Name;
 /// One transfer, for ever: a later one has another id, after a restart too, so that no late answer fits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransferId {
-    /// Drawn by chance by the pump that it runs in.
-    pub(super) pump: u64,
+    /// Drawn by chance by the worker that it runs in.
+    pub(super) worker: u64,
     /// Its place there, and which life of that place.
     pub(super) token: u64,
 }
 
 impl fmt::Display for TransferId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.pump, self.token)
+        write!(f, "{:016x}{:016x}", self.worker, self.token)
     }
 }
 
@@ -109,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_two_pumps_and_of_two_lives_differ() {
-        let id = TransferId { pump: 1, token: 2 };
+    fn ids_of_two_workers_and_of_two_lives_differ() {
+        let id = TransferId { worker: 1, token: 2 };
         assert_eq!(id.to_string(), "00000000000000010000000000000002");
-        assert_ne!(id, TransferId { pump: 2, token: 2 });
-        assert_ne!(id.to_string(), TransferId { pump: 1, token: 1 << 32 | 2 }.to_string());
+        assert_ne!(id, TransferId { worker: 2, token: 2 });
+        assert_ne!(id.to_string(), TransferId { worker: 1, token: 1 << 32 | 2 }.to_string());
     }
 }

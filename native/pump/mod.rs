@@ -2,14 +2,18 @@
 
 pub mod control;
 pub mod dhcp;
+mod door;
 pub mod files;
 pub mod gate;
 pub mod handover;
 pub mod histogram;
 pub mod load;
+mod mail;
+mod queue;
 pub mod roots;
 pub mod settings;
 mod slots;
 pub mod stats;
 pub mod tftp;
 mod transfers;
+pub mod worker;

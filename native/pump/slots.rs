@@ -54,6 +54,11 @@ impl Slots {
         self.running.get_mut(slot as usize)?.as_mut()
     }
 
+    /// Every transfer under way.
+    pub fn all(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter().flatten()
+    }
+
     /// The slot of this place, while the transfer that it was given to runs.
     pub fn living(&self, place: Place) -> Option<u32> {
         (self.lives.get(place.slot as usize) == Some(&place.life)).then_some(place.slot)

@@ -44,6 +44,14 @@ names! {
         TftpClientTransfers => "tftp.dropped.client_transfers",
         /// Dropped: the client asks too often.
         TftpClientRate => "tftp.dropped.client_rate",
+        /// Dropped: from outside the networks that are served.
+        TftpSourceNetwork => "tftp.dropped.source_network",
+        /// Requests that had to wait for a place or for their turn.
+        TftpQueued => "tftp.queue.entered",
+        /// Of them, dropped since the queue was full: the oldest gave way.
+        TftpQueueFull => "tftp.queue.overflowed",
+        /// Of them, forgotten since their client asked no more.
+        TftpQueueGivenUp => "tftp.queue.given_up",
         /// Dropped: every place is taken by a proven transfer.
         TftpFull => "tftp.dropped.full",
         /// Dropped: no socket could be had.

@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use super::control::Control;
+use super::control::{Control, Live, Report};
 use super::files::{Published, Source};
-use super::gate::{Gate, Verdict};
+use super::gate::{Gate, Session, TransferId, Verdict};
 use super::stats::{Counter, Stats};
 use crate::engine::deadline::Time;
+use crate::engine::negotiate::Agreed;
 use crate::engine::seq;
-use crate::engine::transfer::{Event, Outcome, Send, Transfer};
+use crate::engine::transfer::{Event, Outcome, Send, Terms, Transfer};
 use crate::sys::poll::{Interest, Poll};
 use crate::sys::udp::{Socket, WINDOW};
 use crate::wire::tftp::{self, ErrorCode, Packet};
@@ -19,6 +20,11 @@ use crate::wire::tftp::{self, ErrorCode, Packet};
 pub(super) const ACKNOWLEDGMENT: usize = 96;
 /// Bytes of IP, UDP and TFTP headers before a block.
 const OVERHEAD: u32 = 32;
+/// Datagrams of one peer that are taken at a time; more wait for the next, so that none holds up the others.
+const DATAGRAMS: usize = 64;
+
+/// Nothing waits to be read.
+struct Silence;
 
 /// What the pump's transfers share, so that none needs a buffer of its own.
 pub(super) struct Shared {
@@ -27,91 +33,198 @@ pub(super) struct Shared {
     pub stats: Arc<Stats>,
     /// Windows leave by segment offload where a block fits the path.
     pub offload: bool,
+    /// Blocks and bytes sent that are not counted yet: counters are everybody's, and dear to touch with each window.
+    blocks: u64,
+    bytes: u64,
     /// The last bytes of a file, on their way; grows to the longest.
     ending: Vec<u8>,
 }
 
 impl Shared {
     pub fn new(poll: Poll, control: Arc<Control>, stats: Arc<Stats>, offload: bool) -> Shared {
-        Shared { poll, control, stats, offload, ending: Vec::new() }
+        Shared { poll, control, stats, offload, blocks: 0, bytes: 0, ending: Vec::new() }
     }
+
+    /// Counts what was sent since the last time.
+    pub fn tell_counts(&mut self) {
+        if self.blocks > 0 {
+            self.stats.add(Counter::TftpBlocks, std::mem::take(&mut self.blocks));
+            self.stats.add(Counter::TftpBytes, std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// A transfer that the door begins: what was agreed, and what it is made of.
+pub(super) struct Begin {
+    pub peer: SocketAddrV4,
+    /// The request, hashed: its repeat is a retransmission.
+    pub request: u64,
+    pub agreed: Agreed,
+    /// What acknowledges its options, where there are any.
+    pub acknowledgment: Option<([u8; ACKNOWLEDGMENT], usize)>,
+    pub published: Arc<Published>,
+    /// The session that its machine was last seen with.
+    pub session: Option<Session>,
+    pub source: Source,
+    pub socket: Socket,
+    pub mtu: u32,
+    /// When it was asked for.
+    pub asked: Time,
 }
 
 /// A transfer under way.
 pub(super) struct Running {
     pub transfer: Transfer,
     pub peer: SocketAddrV4,
-    /// The request that began it, hashed: its repeat is a retransmission.
     pub request: u64,
-    pub published: Arc<Published>,
-    pub began: Time,
     /// What is asked before a gated file's final byte.
     pub gate: Option<Gate>,
+    /// It counts as half open.
+    pub half_open: bool,
+    published: Arc<Published>,
+    began: Time,
     socket: Socket,
-    pub source: Source,
+    source: Source,
     token: u64,
     mtu: u32,
     wants_room: bool,
-    acknowledgment: [u8; ACKNOWLEDGMENT],
-    acknowledgment_len: usize,
-}
-
-/// What a new transfer is made of.
-pub(super) struct Parts {
-    pub transfer: Transfer,
-    pub peer: SocketAddrV4,
-    pub request: u64,
-    pub published: Arc<Published>,
-    pub gate: Option<Gate>,
-    pub socket: Socket,
-    pub source: Source,
-    pub token: u64,
-    pub mtu: u32,
-    pub acknowledgment: ([u8; ACKNOWLEDGMENT], usize),
+    acknowledgment: Option<([u8; ACKNOWLEDGMENT], usize)>,
 }
 
 impl Running {
-    pub fn new(parts: Parts, now: Time) -> Running {
-        Running {
-            transfer: parts.transfer,
-            peer: parts.peer,
-            request: parts.request,
-            published: parts.published,
-            began: now,
-            gate: parts.gate,
-            socket: parts.socket,
-            source: parts.source,
-            token: parts.token,
-            mtu: parts.mtu,
+    /// Begins a transfer in the place that `id` names, and sends what comes first.
+    ///
+    /// # Errors
+    /// What is counted, where its socket cannot be polled.
+    pub fn begin(
+        begin: Begin,
+        id: TransferId,
+        retransmit: Time,
+        shared: &mut Shared,
+        now: Time,
+    ) -> Result<Running, Counter> {
+        let Begin { peer, request, agreed, acknowledgment, published, session, source, socket, mtu, asked } = begin;
+        shared.poll.add(&socket, id.token, Interest::Arrivals).map_err(|_| Counter::TftpNoSocket)?;
+        let (acknowledge, gated) = (acknowledgment.is_some(), published.gated);
+        let terms = Terms { agreed, size: source.size, acknowledge, gated, retransmit };
+        let (transfer, send) = Transfer::start(terms, now);
+        let gate = gated.then(|| Gate { transfer: id, published: Arc::clone(&published), peer, session });
+        let mut running = Running {
+            transfer,
+            peer,
+            request,
+            gate,
+            half_open: true,
+            published,
+            began: asked,
+            socket,
+            source,
+            token: id.token,
+            mtu,
             wants_room: false,
-            acknowledgment: parts.acknowledgment.0,
-            acknowledgment_len: parts.acknowledgment.1,
+            acknowledgment,
+        };
+        running.send(send, shared, now);
+        Ok(running)
+    }
+
+    /// When something is to be done without any word from the peer.
+    pub fn deadline(&self) -> Time {
+        self.transfer.deadline()
+    }
+
+    /// Its deadline may have come.
+    pub fn due(&mut self, shared: &mut Shared, now: Time) {
+        if self.deadline() <= now {
+            self.readable(shared, now);
+        }
+        if self.deadline() <= now {
+            self.take(Event::Timeout, shared, now);
         }
     }
 
-    /// Takes one datagram from the peer.
+    /// How it went, for the log.
+    pub fn report(&self, outcome: Outcome, now: Time) -> Report {
+        Report {
+            bytes: self.acknowledged(),
+            size: self.source.size,
+            published: Arc::clone(&self.published),
+            peer: self.peer,
+            outcome,
+            agreed: self.transfer.agreed(),
+            window: self.transfer.largest_window(),
+            resent: self.transfer.resent(),
+            took: now.saturating_sub(self.began),
+        }
+    }
+
+    /// How it is, for who looks.
+    pub fn live(&self, worker: usize, now: Time) -> Live {
+        Live {
+            published: Arc::clone(&self.published),
+            size: self.source.size,
+            peer: self.peer,
+            bytes: self.acknowledged(),
+            agreed: self.transfer.agreed(),
+            resent: self.transfer.resent(),
+            age: now.saturating_sub(self.began),
+            round_trip: self.transfer.round_trip(),
+            state: self.transfer.state(),
+            worker,
+        }
+    }
+
+    /// Bytes that the peer acknowledged.
+    fn acknowledged(&self) -> u64 {
+        let block = u64::from(self.transfer.agreed().block);
+        self.transfer.acknowledged_blocks().saturating_mul(block).min(self.source.size)
+    }
+
+    /// Takes what came from the peer, up to what is answered: an answer to that will be told of again.
     pub fn readable(&mut self, shared: &mut Shared, now: Time) {
+        let mut refused = false;
+        for _ in 0..DATAGRAMS {
+            match self.receive(shared) {
+                // An error is told before what came earlier: the last ACK may still be there.
+                Ok(Some(Event::Refused)) => refused = true,
+                Ok(Some(event)) => {
+                    let answered = self.take(event, shared, now);
+                    if self.transfer.outcome().is_some() || answered && !refused {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(Silence) => break,
+            }
+        }
+        if refused {
+            self.take(Event::Refused, shared, now);
+        }
+    }
+
+    /// What the next datagram means; `None` for one that means nothing.
+    fn receive(&self, shared: &Shared) -> Result<Option<Event>, Silence> {
         let mut datagram = [0; 576];
-        let event = match self.socket.receive_one(&mut datagram) {
+        match self.socket.receive_one(&mut datagram) {
             Ok(length) => match Packet::parse(datagram.get(..length).unwrap_or(&[])) {
-                Ok(Packet::Ack { block, next_window }) => Event::Ack(block, next_window.unwrap_or_default()),
-                Ok(Packet::Error { code, .. }) => Event::PeerError(code),
+                Ok(Packet::Ack { block, next_window }) => return Ok(Some(Event::Ack(block, next_window.unwrap_or(0)))),
+                Ok(Packet::Error { code, .. }) => return Ok(Some(Event::PeerError(code))),
                 Ok(Packet::Read(_) | Packet::Write(_) | Packet::Data { .. } | Packet::Oack(_)) | Err(_) => {
-                    return shared.stats.count(Counter::TftpStray);
+                    shared.stats.count(Counter::TftpStray);
                 }
             },
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Event::Refused,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(_) => return shared.stats.count(Counter::ReceiveFailed),
-        };
-        self.take(event, shared, now);
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Some(Event::Refused)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Silence),
+            Err(_) => shared.stats.count(Counter::ReceiveFailed),
+        }
+        Ok(None)
     }
 
     /// The socket has room again.
     pub fn writable(&mut self, shared: &mut Shared, now: Time) {
         if self.wants_room {
             self.wants_room = false;
-            let _ = shared.poll.change(&self.socket, self.token, Interest::Read);
+            let _ = shared.poll.change(&self.socket, self.token, Interest::Arrivals);
             self.take(Event::Writable, shared, now);
         }
     }
@@ -136,10 +249,11 @@ impl Running {
         true
     }
 
-    /// Hands an event to the engine and does what it says.
-    pub fn take(&mut self, event: Event, shared: &mut Shared, now: Time) {
+    /// Hands an event to the engine and does what it says; whether there was something to do.
+    pub fn take(&mut self, event: Event, shared: &mut Shared, now: Time) -> bool {
         let send = self.transfer.handle(event, now);
         self.send(send, shared, now);
+        send != Send::Nothing
     }
 
     /// Does what the engine says.
@@ -147,8 +261,8 @@ impl Running {
         match send {
             Send::Nothing => {}
             Send::Acknowledgment => {
-                let bytes = self.acknowledgment.get(..self.acknowledgment_len).unwrap_or(&[]);
-                let sent = self.socket.send(bytes);
+                let bytes = self.acknowledgment.as_ref().and_then(|(bytes, length)| bytes.get(..*length));
+                let sent = self.socket.send(bytes.unwrap_or(&[]));
                 self.judge(sent, shared, now);
             }
             Send::Blocks { first, count } => self.send_blocks(first, usize::from(count), shared, now),
@@ -174,7 +288,7 @@ impl Running {
             if left < piece {
                 shared.stats.count(Counter::TftpHeldBack);
                 self.transfer.held_back(first + sent as u64);
-                self.wants_room = shared.poll.change(&self.socket, self.token, Interest::ReadWrite).is_ok();
+                self.wants_room = shared.poll.change(&self.socket, self.token, Interest::ArrivalsAndRoom).is_ok();
                 return;
             }
         }
@@ -219,8 +333,8 @@ impl Running {
                 return None;
             }
         };
-        shared.stats.add(Counter::TftpBlocks, taken as u64);
-        shared.stats.add(Counter::TftpBytes, length.min(taken.saturating_mul(block)) as u64);
+        shared.blocks += taken as u64;
+        shared.bytes += length.min(taken.saturating_mul(block)) as u64;
         Some(taken)
     }
 

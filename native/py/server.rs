@@ -1,8 +1,9 @@
-//! The server: ports 67 and 4011 in batches on the caller's thread, TFTP on a thread of its own.
+//! The server: ports 67 and 4011 in batches on the caller's thread, TFTP on threads of its own.
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -44,7 +45,9 @@ pub(super) struct Server {
     dhcp: Mutex<Dhcp>,
     bell: Arc<Bell>,
     control: Arc<Control>,
-    thread: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
+    threads: Mutex<Vec<JoinHandle<std::io::Result<()>>>>,
+    workers: usize,
+    drained: Arc<AtomicBool>,
     stats: Arc<Stats>,
     /// Each door's port and descriptor, which stays the socket's own.
     doors: Vec<(&'static str, u16, RawFd)>,
@@ -72,15 +75,44 @@ impl Server {
             .map_err(|(address, error)| errors::system(format_args!("UDP {address}"))(error))?;
         let address = settings.tftp.address;
         let on_tftp = || errors::system(format!("UDP {address}"));
-        let pump = Pump::bind(settings.tftp.clone(), tftp, Arc::clone(&stats), dhcp.bell()).map_err(on_tftp())?;
+        let pump = Pump::bind(&settings.tftp, tftp, &stats, dhcp.bell()).map_err(on_tftp())?;
         let mut doors: Vec<_> = dhcp.doors().map(|(door, at, socket)| (door_name(door), at.port(), socket)).collect();
-        doors.push((TFTP, pump.bound().map_err(on_tftp())?.port(), pump.descriptor()));
+        doors.push((TFTP, pump.bound().port(), pump.descriptor()));
         let (bell, control, offload) = (dhcp.bell(), pump.control(), pump.offload());
-        let thread = std::thread::Builder::new()
-            .name("pxefast-tftp".into())
-            .spawn(move || pump.run())
-            .map_err(errors::system("the TFTP thread"))?;
-        Ok(Server { dhcp: Mutex::new(dhcp), bell, control, thread: Mutex::new(Some(thread)), stats, doors, offload })
+        let mut threads = Vec::new();
+        for worker in pump.workers() {
+            let thread = std::thread::Builder::new().name("pxefast-tftp".into()).spawn(move || worker.run());
+            threads.push(thread.map_err(errors::system("a TFTP thread"))?);
+        }
+        let (drained, workers) = (dhcp.drained(), threads.len());
+        let (dhcp, threads) = (Mutex::new(dhcp), Mutex::new(threads));
+        Ok(Server { dhcp, bell, control, threads, workers, drained, stats, doors, offload })
+    }
+
+    /// How many threads carry transfers.
+    #[getter]
+    fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// How many transfers run.
+    #[getter]
+    fn transferring(&self) -> usize {
+        self.control.transfers()
+    }
+
+    /// No request is read from now on; transfers go on.
+    fn drain(&self) {
+        self.drained.store(true, Ordering::Release);
+        self.control.close_door();
+        self.bell.ring();
+    }
+
+    /// Requests are read again.
+    fn resume(&self) {
+        self.drained.store(false, Ordering::Release);
+        self.control.open_door();
+        self.bell.ring();
     }
 
     /// The port that each service is bound to.
@@ -113,11 +145,11 @@ impl Server {
     }
 
     /// Waits for requests, without the GIL; then lets Python's signal handlers run.
-    fn wait(&self, py: Python<'_>, milliseconds: i32) -> PyResult<Vec<Request>> {
+    fn wait(&self, py: Python<'_>, milliseconds: u32) -> PyResult<Vec<Request>> {
         let questions = py.detach(|| self.lock(&self.dhcp).wait(milliseconds)).map_err(errors::system("wait"))?;
         py.check_signals()?;
-        if self.lock(&self.thread).as_ref().is_some_and(JoinHandle::is_finished) {
-            return Err(PyRuntimeError::new_err("the TFTP thread has ended"));
+        if self.lock(&self.threads).iter().any(JoinHandle::is_finished) {
+            return Err(PyRuntimeError::new_err("a TFTP thread has ended"));
         }
         Ok(questions.into_iter().map(Request).collect())
     }
@@ -233,15 +265,19 @@ impl Server {
         self.bell.ring();
     }
 
-    /// Ends the TFTP thread.
+    /// Ends the TFTP threads.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.control.stop();
-        let thread = self.lock(&self.thread).take();
-        match py.detach(|| thread.map(JoinHandle::join)) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => Err(errors::system("the TFTP thread")(error)),
-            Some(Err(_)) => Err(PyRuntimeError::new_err("the TFTP thread panicked")),
+        let threads = std::mem::take(&mut *self.lock(&self.threads));
+        let ended: Vec<_> = py.detach(|| threads.into_iter().map(JoinHandle::join).collect());
+        for end in ended {
+            match end {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(errors::system("a TFTP thread")(error)),
+                Err(_) => return Err(PyRuntimeError::new_err("a TFTP thread panicked")),
+            }
         }
+        Ok(())
     }
 }
 

@@ -10,17 +10,21 @@ use super::{check, length};
 pub enum Interest {
     /// There is something to read.
     Read,
-    /// There is something to read, or room to write.
-    ReadWrite,
+    /// Something to read has come since it was told last: for who reads on until nothing is left, or answers each time.
+    Arrivals,
+    /// The same, or there is room to write.
+    ArrivalsAndRoom,
 }
 
 impl Interest {
     fn events(self) -> u32 {
         let events = match self {
             Interest::Read => libc::EPOLLIN,
-            Interest::ReadWrite => libc::EPOLLIN | libc::EPOLLOUT,
+            Interest::Arrivals => libc::EPOLLIN | libc::EPOLLET,
+            Interest::ArrivalsAndRoom => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET,
         };
-        events.unsigned_abs()
+        // EPOLLET is the sign bit.
+        events as u32
     }
 }
 
@@ -40,6 +44,8 @@ pub struct Poll {
     epoll: OwnedFd,
     events: Vec<libc::epoll_event>,
     ready: usize,
+    /// The kernel waits to the microsecond.
+    exact: bool,
 }
 
 impl Poll {
@@ -50,7 +56,7 @@ impl Poll {
     pub fn new(capacity: usize) -> io::Result<Poll> {
         // SAFETY: no pointers are passed; the descriptor returned is ours alone.
         let epoll = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
-        Ok(Poll { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], ready: 0 })
+        Ok(Poll { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], ready: 0, exact: true })
     }
 
     /// Reports `descriptor` as `token` from now on. Closing the descriptor ends it.
@@ -84,19 +90,41 @@ impl Poll {
         Ok(())
     }
 
-    /// Waits until something is ready, `milliseconds` have passed (negative: no bound) or a signal came.
+    /// Waits until something is ready, so many microseconds have passed or a signal came.
     ///
     /// # Errors
     /// The system's own error, a signal (`Interrupted`) among them.
-    pub fn wait(&mut self, milliseconds: i32) -> io::Result<usize> {
+    pub fn wait(&mut self, microseconds: u64) -> io::Result<usize> {
         self.ready = 0;
-        let capacity = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
-        // SAFETY: the kernel writes at most `capacity` events into a buffer of that many.
-        let ready = check(unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), capacity, milliseconds)
-        })?;
-        self.ready = ready.unsigned_abs() as usize;
+        let ready = match self.wait_exactly(microseconds) {
+            Err(error) if self.exact && error.raw_os_error() == Some(libc::ENOSYS) => {
+                self.exact = false;
+                self.wait_exactly(microseconds)
+            }
+            ready => ready,
+        };
+        self.ready = ready?.unsigned_abs() as usize;
         Ok(self.ready)
+    }
+
+    /// Rounds up to milliseconds where the kernel knows no better (before Linux 5.11).
+    fn wait_exactly(&mut self, microseconds: u64) -> io::Result<libc::c_int> {
+        let capacity = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
+        let (epoll, events) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
+        if self.exact {
+            let seconds = libc::time_t::try_from(microseconds / 1_000_000).unwrap_or(libc::time_t::MAX);
+            let rest = libc::timespec { tv_sec: seconds, tv_nsec: (microseconds % 1_000_000 * 1_000) as libc::c_long };
+            let mask = std::ptr::null::<libc::sigset_t>();
+            // SAFETY: the kernel writes at most `capacity` events into a buffer of that many; `rest` lives through the
+            // call, and there is no signal mask.
+            let ready = unsafe {
+                libc::syscall(libc::SYS_epoll_pwait2, epoll, events, capacity, &raw const rest, mask, 0usize)
+            };
+            return check(libc::c_int::try_from(ready).unwrap_or(-1));
+        }
+        let milliseconds = libc::c_int::try_from(microseconds.div_ceil(1000)).unwrap_or(libc::c_int::MAX);
+        // SAFETY: the kernel writes at most `capacity` events into a buffer of that many.
+        check(unsafe { libc::epoll_wait(epoll, events, capacity, milliseconds) })
     }
 
     /// What the last wait found at `index`.
@@ -157,11 +185,21 @@ mod tests {
         assert_eq!(poll.wait(0).unwrap(), 0);
         bell.ring();
         bell.ring();
-        assert_eq!(poll.wait(1000).unwrap(), 1);
+        assert_eq!(poll.wait(1_000_000).unwrap(), 1);
         let ready = poll.ready(0).unwrap();
         assert!(ready.token == 7 && ready.readable && !ready.writable);
         assert!(poll.ready(1).is_none());
         bell.hush();
         assert_eq!(poll.wait(0).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_asked_for_with_a_kernel_of_either_kind() {
+        for exact in [true, false] {
+            let mut poll = Poll { exact, ..Poll::new(4).unwrap() };
+            let before = crate::sys::clock::now();
+            assert_eq!(poll.wait(1_500).unwrap(), 0);
+            assert!(crate::sys::clock::now() - before >= 1_500, "exact: {exact}");
+        }
     }
 }

@@ -107,6 +107,16 @@ class Server:
     @property
     def offload(self) -> bool:
         """Whether windows leave by UDP_SEGMENT where a block fits the path."""
+    @property
+    def workers(self) -> int:
+        """How many threads carry transfers."""
+    @property
+    def transferring(self) -> int:
+        """How many transfers run."""
+    def drain(self) -> None:
+        """Read no request from now on, on any door; transfers go on. What comes waits in the sockets for who shares them."""
+    def resume(self) -> None:
+        """Read requests again, after `drain`."""
     def publish(self, root: str | PathLike[str], files: list[tuple[str, str, int, bool]]) -> None:
         """Serve exactly these files from now on; transfers under way keep theirs.
 
@@ -195,7 +205,7 @@ class Server:
     def wake(self) -> None:
         """End a `wait` from another thread."""
     def stop(self) -> None:
-        """End the TFTP thread and its transfers, also those that wait at a gate.
+        """End the TFTP threads and their transfers, also those that wait at a gate.
 
         Raises what ended it before, if something did.
         """

@@ -1,0 +1,375 @@
+//! Port 69: who asks for what, whether it may have it, and when its turn comes. What a request begins runs in a worker.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use super::control::{Control, ToDoor, ToWorker};
+use super::dhcp::listen;
+use super::files::{Namespace, Source};
+use super::queue::Queue;
+use super::roots::{Found, Roots};
+use super::settings::{Network, Settings};
+use super::stats::{Counter, Stats};
+use super::transfers::{Begin, ACKNOWLEDGMENT};
+use crate::engine::deadline::Time;
+use crate::engine::limits::{Clients, Excess, Rate};
+use crate::engine::negotiate::{agree, Bounds, Path};
+use crate::sys::poll::{Interest, Poll};
+use crate::sys::udp::{Batch, Received, Socket, ToSend, WINDOW};
+use crate::wire::name::Name;
+use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
+
+/// The door's token where it is polled.
+pub(super) const DOOR: u64 = u64::MAX;
+/// Ports that no TFTP client sends from (safety T9).
+const LOWEST_CLIENT_PORT: u16 = 1024;
+const BOOT_SERVER: u16 = 4011;
+
+/// A datagram with a read request.
+pub(super) struct Asked {
+    pub received: Received,
+    bytes: Box<[u8]>,
+}
+
+impl Asked {
+    fn new(received: &Received, bytes: &[u8]) -> Asked {
+        Asked { received: *received, bytes: bytes.into() }
+    }
+
+    #[cfg(test)]
+    pub fn of(from: SocketAddrV4, bytes: &[u8]) -> Asked {
+        let local = Ipv4Addr::LOCALHOST;
+        let received = Received { len: bytes.len(), truncated: false, from, to: local, local, interface: 1 };
+        Asked::new(&received, bytes)
+    }
+
+    /// A hash of the whole request: its repeat has the same.
+    pub fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.bytes.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn request(&self) -> Option<Request<'_>> {
+        match Packet::parse(&self.bytes) {
+            Ok(Packet::Read(request)) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The file's name, as it was asked for.
+    pub fn name(&self) -> &[u8] {
+        self.request().map_or(&[], |request| request.filename)
+    }
+}
+
+/// Why a request begins nothing: the counter that moves, and what its client is told.
+type Refusal = (Option<Counter>, ErrorCode, &'static str);
+
+/// The door. It alone knows which address sees what and has how much; workers tell it what ended.
+pub(super) struct Door {
+    bounds: Bounds,
+    networks: Vec<Network>,
+    socket: Socket,
+    /// Refusals leave from here: a port that is no transfer's and not the well-known one (W-84).
+    refusals: Socket,
+    batch: Batch,
+    control: Arc<Control>,
+    stats: Arc<Stats>,
+    namespace: Option<Arc<Namespace>>,
+    roots: Roots,
+    clients: Clients,
+    /// All clients together.
+    rate: Rate,
+    /// Which worker has this peer's transfer.
+    peers: HashMap<SocketAddrV4, usize>,
+    queue: Queue,
+    /// Transfers that one worker has room for.
+    places: usize,
+}
+
+impl Door {
+    /// Opens port 69, or takes over the socket of who had it.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn open(
+        settings: &Settings,
+        given: Option<Socket>,
+        places: usize,
+        control: Arc<Control>,
+        stats: Arc<Stats>,
+    ) -> io::Result<Door> {
+        let socket = listen(settings.address, given)?;
+        let refusals = Socket::bind(SocketAddrV4::new(*socket.local()?.ip(), 0))?;
+        refusals.listen()?;
+        let limits = settings.limits;
+        Ok(Door {
+            socket,
+            refusals,
+            batch: Batch::default(),
+            namespace: None,
+            roots: Roots::new(limits.transfers.saturating_mul(16)),
+            clients: Clients::new(limits),
+            rate: Rate::new(settings.requests_per_second),
+            peers: HashMap::with_capacity(limits.transfers),
+            queue: Queue::new(settings.queue, settings.queue_patience),
+            places,
+            control,
+            stats,
+            bounds: settings.bounds,
+            networks: settings.networks.clone(),
+        })
+    }
+
+    /// Its socket, to be polled and to be shared with who takes over.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Does what was said. Comes before any request is read, so that a machine's root is known before its first request.
+    pub fn obey(&mut self, poll: &Poll, now: Time) {
+        for letter in self.control.door.take() {
+            match letter {
+                ToDoor::Publish(namespace) => self.namespace = Some(namespace),
+                ToDoor::Answered(address, shown) => self.roots.answered(address, shown, now),
+                ToDoor::Offered(session, shown) => self.roots.offered(session, shown, now),
+                ToDoor::Forget(address) => self.roots.forget(address),
+                // Who asked may have given up.
+                ToDoor::Seen(asker) => drop(asker.send(self.roots.seen())),
+                ToDoor::Adopt(all) => all.into_iter().for_each(|seen| self.roots.adopt(seen)),
+                ToDoor::Ended(peer) => {
+                    self.peers.remove(&peer);
+                    self.clients.release(*peer.ip());
+                }
+                ToDoor::Again(asked) => self.asked(asked, now),
+                ToDoor::Close => self.close(poll, now),
+                ToDoor::Open => self.reopen(poll),
+                // Who looks may have gone.
+                ToDoor::Look(sender) => drop(sender.send(self.queue.all(now))),
+            }
+        }
+        self.advance(now);
+    }
+
+    /// When the queue moves by itself: at the next request that the rate allows, or when its oldest has given up.
+    pub fn deadline(&self) -> Option<Time> {
+        let room = self.place().is_some();
+        (room && self.queue.len() > 0).then(|| self.rate.next())
+    }
+
+    /// Reads requests.
+    pub fn requests(&mut self, now: Time) {
+        let mut batch = std::mem::take(&mut self.batch);
+        match self.socket.receive(&mut batch) {
+            Ok(_) => batch.iter().for_each(|(received, bytes)| self.datagram(received, bytes, now)),
+            Err(_) => self.stats.count(Counter::ReceiveFailed),
+        }
+        self.batch = batch;
+    }
+
+    fn datagram(&mut self, received: &Received, bytes: &[u8], now: Time) {
+        self.stats.count(Counter::TftpReceived);
+        let port = received.from.port();
+        if port < LOWEST_CLIENT_PORT || port == BOOT_SERVER {
+            self.stats.count(Counter::TftpSourcePort);
+        } else if received.to != received.local {
+            self.stats.count(Counter::TftpBroadcast);
+        } else if received.truncated {
+            self.stats.count(Counter::TftpTooLong);
+        } else if !self.admits(*received.from.ip()) {
+            self.stats.count(Counter::TftpSourceNetwork);
+        } else {
+            match Packet::parse(bytes) {
+                Ok(Packet::Read(_)) => self.asked(Box::new(Asked::new(received, bytes)), now),
+                Ok(Packet::Write(_)) => {
+                    self.stats.count(Counter::TftpWrite);
+                    self.refuse(received, ErrorCode::AccessViolation, "this server is read only");
+                }
+                // Nothing else that comes to port 69 is ever answered: no loop can begin here (T9).
+                Ok(Packet::Data { .. } | Packet::Ack { .. } | Packet::Error { .. } | Packet::Oack(_)) => {
+                    self.stats.count(Counter::TftpNoRequest);
+                }
+                Err(error) => self.stats.tftp_malformed(error.what),
+            }
+        }
+    }
+
+    fn admits(&self, address: Ipv4Addr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// A read request, new, repeated or handed back by a worker.
+    fn asked(&mut self, mut asked: Box<Asked>, now: Time) {
+        let peer = asked.received.from;
+        if let Some(&worker) = self.peers.get(&peer) {
+            return self.control.tell_worker(worker, ToWorker::Again(asked));
+        }
+        if self.queue.repeated(&mut asked, now) {
+            return self.stats.count(Counter::TftpRepeated);
+        }
+        let found = match self.find(&asked, now) {
+            Ok(found) => found,
+            Err(refusal) => return self.refused(&asked, refusal),
+        };
+        match self.clients.admit(*peer.ip(), now) {
+            Ok(()) => {}
+            Err(Excess::Transfers) => return self.stats.count(Counter::TftpClientTransfers),
+            Err(Excess::Rate) => return self.stats.count(Counter::TftpClientRate),
+        }
+        match self.place().filter(|_| self.queue.len() == 0 && self.rate.take(now)) {
+            Some(worker) => self.begin(&asked, found, worker, now),
+            None => self.wait(asked, now),
+        }
+    }
+
+    fn wait(&mut self, asked: Box<Asked>, now: Time) {
+        self.stats.count(Counter::TftpQueued);
+        if let Some(oldest) = self.queue.put(asked, now) {
+            self.stats.count(Counter::TftpQueueFull);
+            self.clients.release(*oldest.received.from.ip());
+        }
+    }
+
+    /// Lets the queue move as far as there is room.
+    fn advance(&mut self, now: Time) {
+        while self.queue.len() > 0 {
+            let Some(worker) = self.place() else { return };
+            if !self.rate.take(now) {
+                return;
+            }
+            match self.queue.next(now) {
+                Some(Ok(asked)) => match self.find(&asked, now) {
+                    Ok(found) => self.begin(&asked, found, worker, now),
+                    Err(refusal) => {
+                        self.clients.release(*asked.received.from.ip());
+                        self.refused(&asked, refusal);
+                    }
+                },
+                Some(Err(gone)) => {
+                    self.stats.count(Counter::TftpQueueGivenUp);
+                    self.clients.release(*gone.received.from.ip());
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// The worker with the most room; where all are full, one in which a half-open transfer can give way (safety T11).
+    fn place(&self) -> Option<usize> {
+        let workers = || self.control.workers.iter().enumerate();
+        let (least, member) = workers().min_by_key(|(_, member)| member.transfers.load(Ordering::Relaxed))?;
+        if member.transfers.load(Ordering::Relaxed) < self.places {
+            return Some(least);
+        }
+        workers().find(|(_, member)| member.half_open.load(Ordering::Relaxed) > 0).map(|(worker, _)| worker)
+    }
+
+    /// The file that is asked for, opened.
+    fn find(&mut self, asked: &Asked, now: Time) -> Result<(Found, Source), Refusal> {
+        let missing = (Some(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
+        let request = asked.request().ok_or(missing)?;
+        match request.mode {
+            Mode::Octet | Mode::NetAscii => {}
+            Mode::Mail | Mode::Other => {
+                return Err((Some(Counter::TftpMode), ErrorCode::IllegalOperation, "only mode octet is served"));
+            }
+        }
+        let name = Name::fold(request.filename).map_err(|why| {
+            self.stats.bad_name(why);
+            (None, ErrorCode::AccessViolation, "no file can have this name")
+        })?;
+        let namespace = self.namespace.as_ref().ok_or(missing)?;
+        let found = self.roots.find(namespace, *asked.received.from.ip(), &name, now).ok_or(missing)?;
+        let source = namespace.open(&found.published).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing,
+            io::ErrorKind::PermissionDenied => {
+                (Some(Counter::TftpUnreadable), ErrorCode::AccessViolation, "the server may not read this file")
+            }
+            _ => (Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"),
+        })?;
+        Ok((found, source))
+    }
+
+    fn begin(&mut self, asked: &Asked, found: (Found, Source), worker: usize, now: Time) {
+        let peer = asked.received.from;
+        match self.agreed(asked, found, now) {
+            Ok(begin) => {
+                self.peers.insert(peer, worker);
+                if let Some(member) = self.control.workers.get(worker) {
+                    member.transfers.fetch_add(1, Ordering::Relaxed);
+                }
+                self.control.tell_worker(worker, ToWorker::Begin(Box::new(begin)));
+            }
+            Err(_) => {
+                self.clients.release(*peer.ip());
+                self.stats.count(Counter::TftpNoSocket);
+            }
+        }
+    }
+
+    /// A socket of its own for the transfer, and what holds on its way.
+    fn agreed(&self, asked: &Asked, (found, source): (Found, Source), now: Time) -> io::Result<Begin> {
+        let Received { from, local, .. } = asked.received;
+        let Found { published, session, block, window } = found;
+        let socket = Socket::bind(SocketAddrV4::new(local, 0))?;
+        socket.connect(from)?;
+        let mtu = socket.path_mtu()?;
+        let request = asked.request().ok_or(io::ErrorKind::InvalidData)?;
+        let (agreed, granted) =
+            agree(request.options, source.size, &self.bounds.within(window), Path { mtu, told: block });
+        let mut acknowledgment = [0; ACKNOWLEDGMENT];
+        let length = tftp::emit_oack(&mut acknowledgment, granted.iter()).map_err(|_| io::ErrorKind::InvalidData)?;
+        let acknowledgment = (!granted.is_empty()).then_some((acknowledgment, length));
+        // A longer window goes out as the socket empties: what waits there is memory that many transfers share.
+        let whole = usize::from(agreed.largest_window()).min(WINDOW);
+        socket.set_send_buffer(2 * whole as i32 * (i32::from(agreed.block.min(16_384)) + 256));
+        Ok(Begin {
+            peer: from,
+            request: asked.key(),
+            agreed,
+            acknowledgment,
+            published,
+            session,
+            source,
+            socket,
+            mtu,
+            asked: now,
+        })
+    }
+
+    /// Requests are read again.
+    fn reopen(&self, poll: &Poll) {
+        let _ = poll.add(&self.socket, DOOR, Interest::Read);
+    }
+
+    /// No request is read from now on; who waits will ask whoever has the socket then.
+    fn close(&mut self, poll: &Poll, now: Time) {
+        let _ = poll.remove(&self.socket);
+        while let Some(Ok(asked) | Err(asked)) = self.queue.next(now) {
+            self.clients.release(*asked.received.from.ip());
+        }
+    }
+
+    fn refused(&self, asked: &Asked, (counter, code, words): Refusal) {
+        if let Some(counter) = counter {
+            self.stats.count(counter);
+        }
+        self.refuse(&asked.received, code, words);
+    }
+
+    fn refuse(&self, received: &Received, code: ErrorCode, words: &str) {
+        let mut buffer = [0; 64];
+        let length = tftp::emit_error(&mut buffer, code, words).unwrap_or(0);
+        let bytes = buffer.get(..length).unwrap_or(&[]);
+        let datagram = ToSend { bytes, to: received.from, from: received.local, interface: 0 };
+        if self.refusals.send_from(&datagram).is_err() {
+            self.stats.count(Counter::TftpSendFailed);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Transfers: each worker has its own, in one loop on one thread, with no lock and no allocation while blocks flow.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use super::control::{Control, Live, Member, ToDoor, ToWorker};
+use super::door::{Asked, Door, DOOR};
+use super::gate::{TransferId, Verdict};
+use super::slots::{Place, Slots};
+use super::stats::Counter;
+use super::transfers::{Begin, Running, Shared};
+use crate::engine::deadline::Time;
+use crate::engine::transfer::{Event, Outcome};
+use crate::sys::clock;
+use crate::sys::poll::{Interest, Poll};
+
+const BELL: u64 = u64::MAX - 1;
+const EVENTS: usize = 256;
+/// The longest wait, in microseconds.
+const QUIET: Time = 60_000_000;
+
+/// One worker. [`Worker::run`] is its thread's whole life; the first worker's thread keeps the door as well.
+pub struct Worker {
+    index: usize,
+    control: Arc<Control>,
+    door: Option<Door>,
+    shared: Shared,
+    slots: Slots,
+    retransmit: Time,
+}
+
+impl Worker {
+    /// A worker with so many places, and the door where it shall keep it.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub(super) fn new(
+        index: usize,
+        places: usize,
+        retransmit: Time,
+        shared: Shared,
+        door: Option<Door>,
+    ) -> io::Result<Worker> {
+        let control = Arc::clone(&shared.control);
+        if let Some(member) = control.workers.get(index) {
+            shared.poll.add(&member.bell, BELL, Interest::Read)?;
+        }
+        if let Some(door) = &door {
+            shared.poll.add(door.socket(), DOOR, Interest::Read)?;
+        }
+        Ok(Worker { index, control, door, shared, slots: Slots::new(places), retransmit })
+    }
+
+    /// Events that one wait may bring.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub(super) fn poll() -> io::Result<Poll> {
+        Poll::new(EVENTS)
+    }
+
+    /// Serves until told to stop.
+    ///
+    /// # Errors
+    /// The system's own error of the wait itself; nothing that a packet brings ends the loop.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let count = match self.shared.poll.wait(self.patience()) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) => return Err(error),
+            };
+            let now = clock::now();
+            if self.obey(now) {
+                return Ok(());
+            }
+            for index in 0..count {
+                let Some(ready) = self.shared.poll.ready(index) else { continue };
+                match ready.token {
+                    DOOR => {
+                        if let Some(door) = &mut self.door {
+                            door.requests(now);
+                        }
+                    }
+                    // Obeyed again once it is silent: a letter put in between has rung in vain.
+                    BELL => {
+                        if let Some(member) = self.control.workers.get(self.index) {
+                            member.bell.hush();
+                        }
+                        if self.obey(now) {
+                            return Ok(());
+                        }
+                    }
+                    token => self.event(token, ready.readable, ready.writable, now),
+                }
+            }
+            while let Some(slot) = self.slots.expired(now) {
+                self.with(slot, |running, shared| running.due(shared, now));
+                self.settle(slot, now);
+            }
+            self.shared.tell_counts();
+        }
+    }
+
+    /// Does what was said, to the door first; true when that was to stop.
+    fn obey(&mut self, now: Time) -> bool {
+        if let Some(door) = &mut self.door {
+            door.obey(&self.shared.poll, now);
+        }
+        let control = Arc::clone(&self.control);
+        let Some(member) = control.workers.get(self.index) else { return true };
+        for letter in member.mail.take() {
+            match letter {
+                ToWorker::Begin(begin) => self.begin(*begin, member, now),
+                ToWorker::Again(asked) => self.again(asked, now),
+                ToWorker::Gate(transfer, verdict) => self.answered(transfer, &verdict, now),
+                // Who looks may have gone.
+                ToWorker::Look(sender) => drop(sender.send(self.live(now))),
+                ToWorker::Stop => return true,
+            }
+        }
+        false
+    }
+
+    /// Microseconds until something is due.
+    fn patience(&self) -> Time {
+        let door = self.door.as_ref().and_then(Door::deadline);
+        let due = self.slots.next_deadline().into_iter().chain(door).min();
+        due.map_or(QUIET, |due| due.saturating_sub(clock::now()).min(QUIET))
+    }
+
+    fn begin(&mut self, begin: Begin, member: &Member, now: Time) {
+        if let Some(oldest) = self.slots.crowded() {
+            self.end(oldest, Outcome::Displaced, now);
+        }
+        let peer = begin.peer;
+        let begun = self.slots.vacant().ok_or(Counter::TftpFull).and_then(|place| {
+            let id = TransferId { worker: member.id, token: place.token() };
+            let running = Running::begin(begin, id, self.retransmit, &mut self.shared, now)?;
+            Ok((place, running))
+        });
+        match begun {
+            Ok((place, running)) => {
+                member.half_open.fetch_add(1, Ordering::Relaxed);
+                self.slots.fill(place, running);
+                self.shared.stats.count(Counter::TftpStarted);
+                self.settle(place.slot, now);
+            }
+            Err(counter) => {
+                self.shared.stats.count(counter);
+                member.transfers.fetch_sub(1, Ordering::Relaxed);
+                self.control.tell_door(ToDoor::Ended(peer));
+            }
+        }
+    }
+
+    /// A peer asks while it has a transfer: a repeat is answered again, anything else takes its place (W-98).
+    fn again(&mut self, asked: Box<Asked>, now: Time) {
+        let Some(slot) = self.slots.of_peer(asked.received.from) else {
+            return self.control.tell_door(ToDoor::Again(asked));
+        };
+        // What it told its transfer came before: an ERROR ended the probe that is now asked for again (W-97).
+        self.with(slot, |running, shared| running.readable(shared, now));
+        self.settle(slot, now);
+        match self.slots.get(slot) {
+            Some(running) if running.request == asked.key() && running.transfer.awaits_first_ack() => {
+                self.shared.stats.count(Counter::TftpRepeated);
+                self.with(slot, |running, shared| {
+                    running.take(Event::Repeated, shared, now);
+                });
+                self.settle(slot, now);
+            }
+            found => {
+                if found.is_some() {
+                    self.end(slot, Outcome::Displaced, now);
+                }
+                self.control.tell_door(ToDoor::Again(asked));
+            }
+        }
+    }
+
+    /// Brings the answer of a gate to the transfer that asked for it, and to no other (I3).
+    fn answered(&mut self, transfer: TransferId, verdict: &Verdict, now: Time) {
+        let mut met = false;
+        if let Some(slot) = self.slots.living(Place::of(transfer.token)) {
+            self.with(slot, |running, shared| met = running.answered(verdict, shared, now));
+            self.settle(slot, now);
+        }
+        if !met {
+            self.shared.stats.count(Counter::TftpGatesLate);
+        }
+    }
+
+    fn event(&mut self, token: u64, readable: bool, writable: bool, now: Time) {
+        let Some(slot) = self.slots.living(Place::of(token)) else { return };
+        self.with(slot, |running, shared| {
+            if writable {
+                running.writable(shared, now);
+            }
+            if readable {
+                running.readable(shared, now);
+            }
+        });
+        self.settle(slot, now);
+    }
+
+    fn with(&mut self, slot: u32, act: impl FnOnce(&mut Running, &mut Shared)) {
+        if let Some(running) = self.slots.get(slot) {
+            act(running, &mut self.shared);
+        }
+    }
+
+    /// After an event: the next deadline, or the end.
+    fn settle(&mut self, slot: u32, now: Time) {
+        let Some(running) = self.slots.get(slot) else { return };
+        if running.half_open && !running.transfer.is_half_open() {
+            running.half_open = false;
+            if let Some(member) = self.control.workers.get(self.index) {
+                member.half_open.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        match running.transfer.outcome() {
+            None => {
+                let deadline = running.deadline();
+                self.slots.due(slot, deadline);
+            }
+            Some(outcome) => self.end(slot, outcome, now),
+        }
+    }
+
+    fn end(&mut self, slot: u32, outcome: Outcome, now: Time) {
+        let Some(running) = self.slots.clear(slot) else { return };
+        if let Some(member) = self.control.workers.get(self.index) {
+            member.transfers.fetch_sub(1, Ordering::Relaxed);
+            member.half_open.fetch_sub(usize::from(running.half_open), Ordering::Relaxed);
+        }
+        if let Some(gate) = &running.gate {
+            self.control.withdraw(gate.transfer);
+        }
+        let stats = &self.shared.stats;
+        stats.ended(outcome);
+        stats.add(Counter::TftpResent, u64::from(running.transfer.resent()));
+        stats.add(Counter::TftpIgnored, u64::from(running.transfer.ignored()));
+        let report = running.report(outcome, now);
+        stats.measured(&report);
+        if !self.control.report(report) {
+            self.shared.stats.count(Counter::ReportsLost);
+        }
+        self.control.tell_door(ToDoor::Ended(running.peer));
+    }
+
+    fn live(&self, now: Time) -> Vec<Live> {
+        self.slots.all().map(|running| running.live(self.index, now)).collect()
+    }
+}
