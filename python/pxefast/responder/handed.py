@@ -20,7 +20,8 @@ class Handed(NamedTuple):
     """The newest answer that went to an address.
 
     `prompt`: of an available deployment, which needs no ledger; else `session` is the ledger's. `peer` is
-    that address, None where it was not known. `stem` is what the names of the session's files begin with.
+    that address, None where it was not known. `stem` is what the names of the session's files begin with. `model`
+    is what its TFTP window is learned for, `window` the largest that it is granted, in blocks; 0: any.
     """
 
     prompt: bool
@@ -32,6 +33,8 @@ class Handed(NamedTuple):
     mac: str
     peer: str | None = None
     stem: str = ""
+    model: str | None = None
+    window: int = 0
 
 
 class Memory:

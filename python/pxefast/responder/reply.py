@@ -18,6 +18,7 @@ from pxefast.responder.cases import Answer, Case, peer_of, request_of
 from pxefast.responder.handed import Handed, Memory
 from pxefast.responder.sessions import Handout, ask_of, handout, new_stem, ramdisk_reason, waiting
 from pxefast.responder.shape import finished, launch_name, named, names_program, refused, relay_refused
+from pxefast.responder.tuning import limit_of
 from pxefast.responder.view import Sight, View
 from pxefast.site.ledger import Claim, ClaimResult
 from pxefast.site.session_facts import Ask
@@ -206,6 +207,9 @@ class Answers:
         before = self._memory.find(case.session, "")
         stem = before.stem if before is not None else new_stem(next(self._numbers))
         handed_out = self._handout(case, stem)
+        limit = limit_of(case.request, self._view.site)
+        if limit.blocks:
+            case.decision = replace(decision, reasons=(*decision.reasons, *limit.reasons))
         handed = Handed(
             decision.action == "prompt",
             case.session,
@@ -216,16 +220,20 @@ class Answers:
             case.request.mac,
             case.peer,
             stem,
+            limit.model,
+            limit.blocks,
         )
         self._memory.note((case.peer, case.session), handed)
         if handed.prompt:
             self._remember(case)
         if handed_out is None:
-            return self._server.answer(case.question, boot_file, image=decision.boot_image)
+            return self._server.answer(
+                case.question, boot_file, image=decision.boot_image, window_size=limit.blocks
+            )
         case.handout = handed_out
         if case.decision.kind == "windows-pe" and case.facts is not None:
             sizes = ramdisk_reason(case.facts)
-            case.decision = replace(decision, reasons=(*decision.reasons, sizes))
+            case.decision = replace(case.decision, reasons=(*case.decision.reasons, sizes))
         return self._server.answer(
             case.question,
             boot_file,
@@ -233,6 +241,7 @@ class Answers:
             files=handed_out.files,
             options=handed_out.options,
             block_size=handed_out.block_size,
+            window_size=limit.blocks,
         )
 
     def _handout(self, case: Case, stem: str) -> Handout | None:
@@ -249,7 +258,10 @@ class Answers:
         decision = case.decision
         if decision.boot_program is not None:
             session = None if case.peer is not None else self._session(case)
-            return self._server.answer(case.question, named(decision, session), image=decision.boot_image)
+            limit = limit_of(case.request, self._view.site)
+            return self._server.answer(
+                case.question, named(decision, session), image=decision.boot_image, window_size=limit.blocks
+            )
         return self._server.answer(
             case.question, options=waiting(decision, case.request, self._view.site.policy)
         )
