@@ -2,7 +2,7 @@
 
 use super::deadline::Time;
 use super::negotiate::Agreed;
-use super::sim::{run_gated, Habit, Quality, Random};
+use super::sim::{first_window, pieces, run_gated, Habit, Quality, Random, TIMING};
 use super::transfer::{Event, Outcome, Send, Terms, Transfer};
 use crate::wire::tftp::ErrorCode;
 
@@ -14,7 +14,7 @@ fn agreed(window: u16) -> Agreed {
 
 /// A gated transfer that began with an option acknowledgment.
 fn start(window: u16, size: u64) -> Transfer {
-    let terms = Terms { agreed: agreed(window), size, acknowledge: true, gated: true, retransmit: 500_000 };
+    let terms = Terms { agreed: agreed(window), size, acknowledge: true, gated: true, timing: TIMING };
     let (transfer, send) = Transfer::start(terms, 0);
     assert_eq!(send, Send::Acknowledgment);
     transfer
@@ -23,7 +23,7 @@ fn start(window: u16, size: u64) -> Transfer {
 /// A gated transfer without options: nothing is sent of a file of one block.
 fn start_plain(size: u64) -> (Transfer, Send) {
     let agreed = Agreed { block: 1000, ..Agreed::default() };
-    Transfer::start(Terms { agreed, size, acknowledge: false, gated: true, retransmit: 500_000 }, 0)
+    Transfer::start(Terms { agreed, size, acknowledge: false, gated: true, timing: TIMING }, 0)
 }
 
 /// Whether these blocks hold the file's final byte; an empty file's is its one, empty block.
@@ -49,7 +49,7 @@ fn torment(seed: u64) -> Luck {
     let variable = random.below(2) == 0;
     let agreed = Agreed { block, window, variable, size_asked: random.below(2) == 0, ..Agreed::default() };
     let acknowledge = random.below(4) > 0;
-    let terms = Terms { agreed, size, acknowledge, gated: true, retransmit: 500_000 };
+    let terms = Terms { agreed, size, acknowledge, gated: true, timing: TIMING };
     let (mut transfer, mut send) = Transfer::start(terms, 0);
     let (mut now, mut top) = (0, 0);
     let mut luck = Luck { asked: false, opened: false, sent_all: false };
@@ -61,7 +61,7 @@ fn torment(seed: u64) -> Luck {
                 luck.sent_all |= all;
                 top = top.max(first + u64::from(count) - 1);
                 if random.below(20) == 0 {
-                    transfer.held_back(first + random.below(u64::from(count) + 1));
+                    transfer.held_back(first + random.below(u64::from(count) + 1), now);
                 }
             }
             Send::Ask => {
@@ -118,7 +118,7 @@ fn every_receiver_gets_every_byte_of_a_gated_file_over_a_bad_link() {
     for seed in 1..=84 {
         let habit = Habit::ALL[seed as usize % Habit::ALL.len()];
         for (size, answer) in [(0, 0), (1, 2_000), (64_000, 300_000), (90_500, 9 * SECOND), (128_000, 2_000)] {
-            let quality = Quality { loss: 5, duplicate: 10, reorder: 10, delay: 200 };
+            let quality = Quality { loss: 50, duplicate: 100, reorder: 100, delay: 200 };
             let run = run_gated(habit.agreed(seed), size, habit, quality, seed, answer);
             let told = format!("seed {seed} {habit:?} size {size} answer {answer}: {:?}", run.outcome);
             assert!(run.receiver.done, "{told}");
@@ -144,7 +144,7 @@ fn on_a_clean_link_a_gate_that_opens_at_once_costs_no_block() {
 fn the_window_with_the_final_byte_waits_whole_and_the_empty_closing_block_does_not_count() {
     // 8 blocks of data and an empty ninth.
     let mut transfer = start(4, 8_000);
-    assert_eq!(transfer.handle(Event::Ack(0, 0), 1), Send::Blocks { first: 1, count: 4 });
+    first_window(&mut transfer, 0, 4);
     assert_eq!(transfer.handle(Event::Ack(4, 0), 2), Send::Ask);
     assert_eq!(transfer.handle(Event::Opened, 3), Send::Blocks { first: 5, count: 4 });
     assert_eq!(transfer.handle(Event::Ack(8, 0), 4), Send::Blocks { first: 9, count: 1 });
@@ -174,7 +174,7 @@ fn who_only_wants_the_size_asks_for_nothing() {
 #[test]
 fn while_it_waits_the_client_may_repeat_itself_for_ten_seconds_and_is_sent_nothing() {
     let mut transfer = start(4, 6_000);
-    transfer.handle(Event::Ack(0, 0), 1);
+    first_window(&mut transfer, 0, 4);
     assert_eq!(transfer.handle(Event::Ack(4, 0), SECOND), Send::Ask);
     for (place, event) in [Event::Ack(4, 0), Event::Ack(3, 0), Event::Repeated, Event::Writable].into_iter().enumerate()
     {
@@ -214,7 +214,7 @@ fn a_client_that_leaves_while_it_waits_ends_it_at_once() {
 fn an_answer_that_nobody_asked_for_opens_nothing() {
     let mut transfer = start(4, 6_000);
     assert_eq!(transfer.handle(Event::Opened, 1), Send::Nothing);
-    assert_eq!(transfer.handle(Event::Ack(0, 0), 2), Send::Blocks { first: 1, count: 4 });
+    first_window(&mut transfer, 0, 4);
     assert_eq!(transfer.handle(Event::Opened, 3), Send::Nothing);
     assert_eq!(transfer.handle(Event::Denied, 4), Send::Nothing);
     assert_eq!(transfer.handle(Event::Ack(4, 0), 5), Send::Ask);
@@ -224,7 +224,7 @@ fn an_answer_that_nobody_asked_for_opens_nothing() {
 fn what_the_client_has_while_it_waits_is_not_sent_again() {
     // A gap, told twice while the window that would fill it waits: the later word counts.
     let mut transfer = start(4, 6_000);
-    transfer.handle(Event::Ack(0, 0), 1);
+    first_window(&mut transfer, 0, 4);
     assert_eq!(transfer.handle(Event::Ack(2, 0), 2), Send::Ask);
     assert_eq!(transfer.handle(Event::Ack(3, 0), 3), Send::Nothing);
     assert_eq!(transfer.handle(Event::Opened, 4), Send::Blocks { first: 4, count: 4 });
@@ -234,9 +234,10 @@ fn what_the_client_has_while_it_waits_is_not_sent_again() {
 fn an_opened_transfer_sends_its_final_window_again_as_ever() {
     let mut transfer = start(4, 4_000);
     assert_eq!(transfer.handle(Event::Ack(0, 0), 1), Send::Ask);
-    assert_eq!(transfer.handle(Event::Opened, 2), Send::Blocks { first: 1, count: 4 });
-    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 1, count: 1 });
+    let opened = transfer.handle(Event::Opened, 2);
+    pieces(&mut transfer, opened, 4);
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 4, count: 1 });
     let now = transfer.deadline();
     assert_eq!(transfer.handle(Event::Ack(2, 0), now), Send::Blocks { first: 3, count: 3 });
-    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 3, count: 1 });
+    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), Send::Blocks { first: 5, count: 1 });
 }

@@ -5,14 +5,23 @@ pub mod answer;
 pub mod deadline;
 pub mod destination;
 pub mod download;
+mod event;
 pub mod limits;
+pub mod measure;
 pub mod negotiate;
 pub mod pace;
 pub mod seq;
+pub mod timer;
 pub mod transfer;
+mod watch;
+mod window;
 
 #[cfg(test)]
 mod gate_tests;
+#[cfg(test)]
+mod habits;
+#[cfg(test)]
+mod loss_tests;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]

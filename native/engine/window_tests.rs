@@ -1,7 +1,7 @@
 //! `msftwindow` (W-106..W-108): the client says in each ACK how many blocks it wants next.
 
 use super::negotiate::Agreed;
-use super::sim::{run, run_gated, Habit, Quality};
+use super::sim::{first_window, run, run_gated, Habit, Quality, TIMING};
 use super::transfer::{Event, Outcome, Send, Terms, Transfer};
 
 const LAN: Quality = Quality { loss: 0, duplicate: 0, reorder: 0, delay: 100 };
@@ -13,7 +13,7 @@ fn agreed(window: u16) -> Agreed {
 /// A transfer of so many full blocks and a short one, whose options were just acknowledged.
 fn start(agreed: Agreed, blocks: u64, gated: bool) -> Transfer {
     let size = blocks * u64::from(agreed.block) + 368;
-    let terms = Terms { agreed, size, acknowledge: true, gated, retransmit: 500_000 };
+    let terms = Terms { agreed, size, acknowledge: true, gated, timing: TIMING };
     let (transfer, send) = Transfer::start(terms, 0);
     assert_eq!(send, Send::Acknowledgment);
     transfer
@@ -26,7 +26,7 @@ fn blocks(first: u64, count: u16) -> Send {
 #[test]
 fn the_boot_managers_transfer_goes_as_in_example_e9a() {
     let mut transfer = start(agreed(4), 11, false);
-    assert_eq!(transfer.handle(Event::Ack(0, 4), 1), blocks(1, 4));
+    first_window(&mut transfer, 4, 4);
     assert_eq!(transfer.handle(Event::Ack(4, 8), 2), blocks(5, 8));
     assert_eq!(transfer.handle(Event::Ack(6, 4), 3), blocks(7, 4));
     assert_eq!(transfer.handle(Event::Ack(10, 4), 4), blocks(11, 2));
@@ -36,14 +36,14 @@ fn the_boot_managers_transfer_goes_as_in_example_e9a() {
 
 #[test]
 fn the_first_window_is_the_one_that_the_first_ack_wants() {
-    assert_eq!(start(agreed(4), 99, false).handle(Event::Ack(0, 16), 1), blocks(1, 16));
-    assert_eq!(start(agreed(16), 99, false).handle(Event::Ack(0, 1), 1), blocks(1, 1));
+    first_window(&mut start(agreed(4), 99, false), 16, 16);
+    first_window(&mut start(agreed(16), 99, false), 1, 1);
 }
 
 #[test]
 fn an_ack_that_wants_nothing_keeps_the_window_and_any_other_wish_is_granted_whole() {
     let mut transfer = start(agreed(4), 999, false);
-    assert_eq!(transfer.handle(Event::Ack(0, 0), 1), blocks(1, 4));
+    first_window(&mut transfer, 0, 4);
     assert_eq!(transfer.handle(Event::Ack(4, 6), 2), blocks(5, 6));
     assert_eq!(transfer.handle(Event::Ack(10, 0), 3), blocks(11, 6));
     assert_eq!(transfer.handle(Event::Ack(16, 255), 4), blocks(17, 255));
@@ -53,7 +53,7 @@ fn an_ack_that_wants_nothing_keeps_the_window_and_any_other_wish_is_granted_whol
 fn a_client_without_the_option_cannot_vary_its_window() {
     let fixed = Agreed { variable: false, ..agreed(4) };
     let mut transfer = start(fixed, 99, false);
-    assert_eq!(transfer.handle(Event::Ack(0, 64), 1), blocks(1, 4));
+    first_window(&mut transfer, 64, 4);
     assert_eq!(transfer.handle(Event::Ack(4, 1), 2), blocks(5, 4));
     assert_eq!(transfer.largest_window(), 4);
 }
@@ -61,19 +61,22 @@ fn a_client_without_the_option_cannot_vary_its_window() {
 #[test]
 fn a_repeated_ack_is_not_answered_but_the_window_that_the_timer_sends_is_the_one_it_wants() {
     let mut transfer = start(agreed(8), 99, false);
-    assert_eq!(transfer.handle(Event::Ack(0, 8), 1), blocks(1, 8));
+    first_window(&mut transfer, 8, 8);
     for _ in 0..3 {
         assert_eq!(transfer.handle(Event::Ack(0, 4), 2), Send::Nothing);
     }
-    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(1, 1));
-    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(1, 1));
-    assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(1, 4));
+    for _ in 0..2 {
+        assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(8, 1));
+    }
+    for count in [2, 2] {
+        assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(1, count));
+    }
 }
 
 #[test]
 fn stale_and_impossible_acks_do_not_touch_the_window() {
     let mut transfer = start(agreed(4), 999, false);
-    transfer.handle(Event::Ack(0, 4), 1);
+    first_window(&mut transfer, 4, 4);
     transfer.handle(Event::Ack(4, 4), 2);
     for number in [0, 3, 9, 40_000, 65_535] {
         assert_eq!(transfer.handle(Event::Ack(number, 64), 3), Send::Nothing, "ACK {number}");
@@ -84,7 +87,7 @@ fn stale_and_impossible_acks_do_not_touch_the_window() {
 #[test]
 fn a_window_that_shrinks_below_what_is_under_way_waits_for_it() {
     let mut transfer = start(agreed(8), 99, false);
-    transfer.handle(Event::Ack(0, 8), 1);
+    first_window(&mut transfer, 8, 8);
     transfer.handle(Event::Ack(0, 2), 2);
     assert_eq!(transfer.handle(Event::Writable, 3), Send::Nothing);
     assert_eq!(transfer.handle(Event::Ack(8, 2), 4), blocks(9, 2));
@@ -94,7 +97,7 @@ fn a_window_that_shrinks_below_what_is_under_way_waits_for_it() {
 fn the_gate_holds_the_final_byte_however_the_window_moves() {
     // 12 blocks, the last with the final byte.
     let mut transfer = start(agreed(4), 11, true);
-    assert_eq!(transfer.handle(Event::Ack(0, 4), 1), blocks(1, 4));
+    first_window(&mut transfer, 4, 4);
     assert_eq!(transfer.handle(Event::Ack(4, 8), 2), Send::Ask);
     for (number, wanted) in [(4, 2), (4, 1), (4, 64)] {
         assert_eq!(transfer.handle(Event::Ack(number, wanted), 3), Send::Nothing, "nothing leaves while it waits");
@@ -108,7 +111,7 @@ fn the_gate_holds_the_final_byte_however_the_window_moves() {
 #[test]
 fn a_client_that_wants_less_gets_what_lies_before_the_gate() {
     let mut transfer = start(agreed(64), 11, true);
-    assert_eq!(transfer.handle(Event::Ack(0, 11), 1), blocks(1, 11));
+    first_window(&mut transfer, 11, 11);
     assert_eq!(transfer.handle(Event::Ack(11, 1), 2), Send::Ask);
 }
 
@@ -150,7 +153,7 @@ fn block_numbers_roll_over_while_the_window_varies() {
 #[test]
 fn a_gated_file_arrives_whole_over_a_bad_link_while_the_window_varies() {
     for seed in 1..=40 {
-        let quality = Quality { loss: 5, duplicate: 5, reorder: 10, delay: 200 };
+        let quality = Quality { loss: 50, duplicate: 50, reorder: 100, delay: 200 };
         for habit in [Habit::Bootmgr, Habit::Moody] {
             let run = run_gated(agreed(4), 100 * 1456 + 368, habit, quality, seed, 3_000);
             assert!(run.receiver.done && run.asked == 1, "seed {seed} {habit:?}: {:?}", run.outcome);

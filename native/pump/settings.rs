@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::engine::deadline::Time;
 use crate::engine::limits::Limits;
 use crate::engine::negotiate::Bounds;
+use crate::engine::timer::Timing;
 
 /// How a TFTP service is set up.
 #[derive(Clone, Debug)]
@@ -24,10 +25,8 @@ pub struct Settings {
     pub queue: usize,
     /// Who waits and has not asked again for so long is forgotten, in microseconds.
     pub queue_patience: Time,
-    /// The first retransmission timeout, in microseconds.
-    pub retransmit: Time,
-    /// The least retransmission timeout, in microseconds.
-    pub min_retransmit: Time,
+    /// The retransmission timer's bounds.
+    pub timing: Timing,
     /// Who may be sent how much.
     pub caps: Caps,
     /// Where requests are taken from; empty: from everywhere.

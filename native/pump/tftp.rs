@@ -43,7 +43,7 @@ impl Pump {
         let mut keeper = Some(door);
         let worker = |index| {
             let shared = Shared::new(Worker::poll()?, Arc::clone(&control), Arc::clone(stats), offload);
-            Worker::new(index, places, settings.retransmit, shared, keeper.take())
+            Worker::new(index, places, settings.timing, shared, keeper.take())
         };
         let workers = (0..count).map(worker).collect::<io::Result<_>>()?;
         Ok(Pump { control, workers, bound, descriptor, offload })

@@ -11,6 +11,7 @@ use super::stats::{Counter, Stats};
 use crate::engine::deadline::Time;
 use crate::engine::negotiate::Agreed;
 use crate::engine::seq;
+use crate::engine::timer::Timing;
 use crate::engine::transfer::{Event, Outcome, Send, Terms, Transfer};
 use crate::sys::poll::{Interest, Poll};
 use crate::sys::udp::{Socket, WINDOW};
@@ -99,14 +100,14 @@ impl Running {
     pub fn begin(
         begin: Begin,
         id: TransferId,
-        retransmit: Time,
+        timing: Timing,
         shared: &mut Shared,
         now: Time,
     ) -> Result<Running, Counter> {
         let Begin { peer, request, agreed, acknowledgment, published, session, source, socket, mtu, asked } = begin;
         shared.poll.add(&socket, id.token, Interest::Arrivals).map_err(|_| Counter::TftpNoSocket)?;
         let (acknowledge, gated) = (acknowledgment.is_some(), published.gated);
-        let terms = Terms { agreed, size: source.size, acknowledge, gated, retransmit };
+        let terms = Terms { agreed, size: source.size, acknowledge, gated, timing };
         let (transfer, send) = Transfer::start(terms, now);
         let gate = gated.then(|| Gate { transfer: id, published: Arc::clone(&published), peer, session });
         let mut running = Running {
@@ -287,7 +288,7 @@ impl Running {
             sent += left;
             if left < piece {
                 shared.stats.count(Counter::TftpHeldBack);
-                self.transfer.held_back(first + sent as u64);
+                self.transfer.held_back(first + sent as u64, now);
                 self.wants_room = shared.poll.change(&self.socket, self.token, Interest::ArrivalsAndRoom).is_ok();
                 return;
             }

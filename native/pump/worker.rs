@@ -11,6 +11,7 @@ use super::slots::{Place, Slots};
 use super::stats::Counter;
 use super::transfers::{Begin, Running, Shared};
 use crate::engine::deadline::Time;
+use crate::engine::timer::Timing;
 use crate::engine::transfer::{Event, Outcome};
 use crate::sys::clock;
 use crate::sys::poll::{Interest, Poll};
@@ -27,7 +28,7 @@ pub struct Worker {
     door: Option<Door>,
     shared: Shared,
     slots: Slots,
-    retransmit: Time,
+    timing: Timing,
 }
 
 impl Worker {
@@ -38,7 +39,7 @@ impl Worker {
     pub(super) fn new(
         index: usize,
         places: usize,
-        retransmit: Time,
+        timing: Timing,
         shared: Shared,
         door: Option<Door>,
     ) -> io::Result<Worker> {
@@ -49,7 +50,7 @@ impl Worker {
         if let Some(door) = &door {
             shared.poll.add(door.socket(), DOOR, Interest::Read)?;
         }
-        Ok(Worker { index, control, door, shared, slots: Slots::new(places), retransmit })
+        Ok(Worker { index, control, door, shared, slots: Slots::new(places), timing })
     }
 
     /// Events that one wait may bring.
@@ -137,7 +138,7 @@ impl Worker {
         let peer = begin.peer;
         let begun = self.slots.vacant().ok_or(Counter::TftpFull).and_then(|place| {
             let id = TransferId { worker: member.id, token: place.token() };
-            let running = Running::begin(begin, id, self.retransmit, &mut self.shared, now)?;
+            let running = Running::begin(begin, id, self.timing, &mut self.shared, now)?;
             Ok((place, running))
         });
         match begun {

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::errors;
 use crate::engine::limits::Limits;
 use crate::engine::negotiate::Bounds;
+use crate::engine::timer::Timing;
 use crate::pump::settings::{workers as as_many, Caps, Network, Settings};
 use crate::wire::pxe::Door;
 
@@ -69,8 +70,10 @@ impl ServerSettings {
             requests_per_second,
             queue: queue as usize,
             queue_patience: u64::from(queue_seconds) * 1_000_000,
-            retransmit: u64::from(retransmit_milliseconds) * 1000,
-            min_retransmit: u64::from(min_retransmit_milliseconds) * 1000,
+            timing: Timing {
+                first: u64::from(retransmit_milliseconds) * 1000,
+                floor: u64::from(min_retransmit_milliseconds) * 1000,
+            },
             caps: Caps {
                 point: bits(kilobits_per_second),
                 transfer: bits(kilobits_per_second_per_transfer),

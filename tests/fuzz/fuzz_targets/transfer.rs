@@ -4,11 +4,13 @@
 #![no_main]
 
 use _native::engine::negotiate::Agreed;
+use _native::engine::timer::Timing;
 use _native::engine::transfer::{Event, Send, Terms, Transfer};
 use _native::wire::tftp::Packet;
 use libfuzzer_sys::fuzz_target;
 
 const BLOCK: u16 = 8;
+const TIMING: Timing = Timing { first: 500_000, floor: 50_000 };
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&[shape, window, blocks, over], events)) = bytes.split_first_chunk::<4>() else { return };
@@ -16,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let window = u16::from(window % 64) + 1;
     let agreed = Agreed { block: BLOCK, window, variable, ..Agreed::default() };
     let size = u64::from(blocks) * u64::from(BLOCK) * if shape & 8 != 0 { 300 } else { 1 } + u64::from(over % 8);
-    let terms = Terms { agreed, size, acknowledge: shape & 2 != 0, gated: shape & 4 != 0, retransmit: 500_000 };
+    let terms = Terms { agreed, size, acknowledge: shape & 2 != 0, gated: shape & 4 != 0, timing: TIMING };
     let (transfer, send) = Transfer::start(terms, 0);
     let mut watch = Watch { terms, opened: false, asked: false };
     watch.sent(send);
@@ -66,8 +68,12 @@ fn play(mut transfer: Transfer, events: &[u8], mut watch: Watch) {
             7 => Event::Repeated,
             8 => Event::Writable,
             9 => Event::Opened,
+            10 if high & 1 == 0 => {
+                transfer.held_back(transfer.acknowledged_blocks() + u64::from(low), now);
+                continue;
+            }
             10 => {
-                transfer.held_back(transfer.acknowledged_blocks() + u64::from(low));
+                transfer.hold(transfer.acknowledged_blocks() + u64::from(low), now + u64::from(high) * 1_000, now);
                 continue;
             }
             _ if high == 255 => Event::Denied,
@@ -78,9 +84,13 @@ fn play(mut transfer: Transfer, events: &[u8], mut watch: Watch) {
             now = now.max(transfer.deadline());
         }
         watch.opened |= event == Event::Opened && transfer.is_asking();
-        watch.sent(transfer.handle(event, now));
+        let held = transfer.is_held();
+        let send = transfer.handle(event, now);
+        assert!(!held || !transfer.is_held() || !matches!(send, Send::Blocks { .. }));
+        watch.sent(send);
         assert!(transfer.acknowledged_blocks() <= watch.terms.size / u64::from(BLOCK) + 1);
         assert!(transfer.outcome().is_some() || transfer.deadline() <= now + 10_000_000);
+        assert!(transfer.outcome().is_some() || event != Event::Timeout || transfer.deadline() > now);
     }
 }
 
