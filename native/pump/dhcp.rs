@@ -48,7 +48,7 @@ pub struct Dhcp {
     stats: Arc<Stats>,
 }
 
-const BELL: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;
 /// Receive buffer of each port: a thousand machines that start at once.
 const BUFFER: i32 = 2 << 20;
 
@@ -114,7 +114,7 @@ impl Dhcp {
     pub fn wait(&mut self, milliseconds: u32) -> io::Result<Vec<Question>> {
         self.heed()?;
         let began = clock::now();
-        let count = match self.poll.wait(u64::from(milliseconds) * 1000) {
+        let count = match self.poll.wait(Some(began + u64::from(milliseconds) * 1000)) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),

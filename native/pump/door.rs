@@ -25,7 +25,7 @@ use crate::wire::name::Name;
 use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
 
 /// The door's token where it is polled.
-pub(super) const DOOR: u64 = u64::MAX;
+pub(super) const DOOR: u64 = u64::MAX - 1;
 /// Ports that no TFTP client sends from (safety T9).
 const LOWEST_CLIENT_PORT: u16 = 1024;
 const BOOT_SERVER: u16 = 4011;

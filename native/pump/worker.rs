@@ -16,10 +16,8 @@ use crate::engine::transfer::{Event, Outcome};
 use crate::sys::clock;
 use crate::sys::poll::{Interest, Poll};
 
-const BELL: u64 = u64::MAX - 1;
+const BELL: u64 = u64::MAX - 2;
 const EVENTS: usize = 256;
-/// The longest wait, in microseconds.
-const QUIET: Time = 60_000_000;
 
 /// One worker. [`Worker::run`] is its thread's whole life; the first worker's thread keeps the door as well.
 pub struct Worker {
@@ -67,7 +65,7 @@ impl Worker {
     /// The system's own error of the wait itself; nothing that a packet brings ends the loop.
     pub fn run(mut self) -> io::Result<()> {
         loop {
-            let count = match self.shared.poll.wait(self.patience()) {
+            let count = match self.shared.poll.wait(self.next_deadline()) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
                 Err(error) => return Err(error),
@@ -124,11 +122,10 @@ impl Worker {
         false
     }
 
-    /// Microseconds until something is due.
-    fn patience(&self) -> Time {
+    /// When something is due.
+    fn next_deadline(&self) -> Option<Time> {
         let door = self.door.as_ref().and_then(Door::deadline);
-        let due = self.slots.next_deadline().into_iter().chain(door).min();
-        due.map_or(QUIET, |due| due.saturating_sub(clock::now()).min(QUIET))
+        self.slots.next_deadline().into_iter().chain(door).min()
     }
 
     fn begin(&mut self, begin: Begin, member: &Member, now: Time) {

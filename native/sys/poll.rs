@@ -1,4 +1,4 @@
-//! Readiness (epoll) and a bell that one thread rings for another (eventfd).
+//! Readiness (epoll) up to a deadline (timerfd), and a bell that one thread rings for another (eventfd).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -8,9 +8,9 @@ use super::{check, length};
 /// What to wait for on a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
-    /// There is something to read.
+    /// There is something to read: told at each wait, as long as there is.
     Read,
-    /// Something to read has come since it was told last: for who reads on until nothing is left, or answers each time.
+    /// Something to read has come: told once, however much of it is left unread.
     Arrivals,
     /// The same, or there is room to write.
     ArrivalsAndRoom,
@@ -23,7 +23,7 @@ impl Interest {
             Interest::Arrivals => libc::EPOLLIN | libc::EPOLLET,
             Interest::ArrivalsAndRoom => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET,
         };
-        // EPOLLET is the sign bit.
+        // Bits; EPOLLET is the sign's.
         events as u32
     }
 }
@@ -40,13 +40,22 @@ pub struct Ready {
 }
 
 /// An epoll instance with room for a fixed number of events a wait.
+///
+/// Its deadline is a timer of its own that moves only when an earlier one is asked for: a wait with a timeout makes the
+/// kernel set and clear one each time that the thread sleeps, and its caller read the clock.
 pub struct Poll {
     epoll: OwnedFd,
+    timer: OwnedFd,
+    /// When the timer rings; [`NEVER`] when it does not.
+    rings: u64,
     events: Vec<libc::epoll_event>,
     ready: usize,
-    /// The kernel waits to the microsecond.
-    exact: bool,
 }
+
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+/// The timer's token; what is polled has others.
+const TIMER: u64 = u64::MAX;
 
 impl Poll {
     /// A poll that reports at most `capacity` descriptors a wait.
@@ -56,10 +65,17 @@ impl Poll {
     pub fn new(capacity: usize) -> io::Result<Poll> {
         // SAFETY: no pointers are passed; the descriptor returned is ours alone.
         let epoll = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
-        Ok(Poll { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; capacity], ready: 0, exact: true })
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: as above.
+        let timer = unsafe { OwnedFd::from_raw_fd(check(libc::timerfd_create(libc::CLOCK_BOOTTIME, flags))?) };
+        let events = vec![libc::epoll_event { events: 0, u64: 0 }; capacity];
+        let poll = Poll { epoll, timer, rings: NEVER, events, ready: 0 };
+        // What rang is never read: it rings anew once it is set anew.
+        poll.add(&poll.timer, TIMER, Interest::Arrivals)?;
+        Ok(poll)
     }
 
-    /// Reports `descriptor` as `token` from now on. Closing the descriptor ends it.
+    /// Reports `descriptor` as `token`, any number but the largest, from now on. Closing the descriptor ends it.
     ///
     /// # Errors
     /// The system's own error.
@@ -90,41 +106,52 @@ impl Poll {
         Ok(())
     }
 
-    /// Waits until something is ready, so many microseconds have passed or a signal came.
+    /// Waits until something is ready, [`super::clock::now`] has reached `until` (`None`: no bound), or a signal came.
     ///
     /// # Errors
     /// The system's own error, a signal (`Interrupted`) among them.
-    pub fn wait(&mut self, microseconds: u64) -> io::Result<usize> {
-        self.ready = 0;
-        let ready = match self.wait_exactly(microseconds) {
-            Err(error) if self.exact && error.raw_os_error() == Some(libc::ENOSYS) => {
-                self.exact = false;
-                self.wait_exactly(microseconds)
+    pub fn wait(&mut self, until: Option<u64>) -> io::Result<usize> {
+        let until = until.unwrap_or(NEVER);
+        loop {
+            self.ready = 0;
+            if until < self.rings {
+                self.set_timer(until)?;
             }
-            ready => ready,
-        };
-        self.ready = ready?.unsigned_abs() as usize;
-        Ok(self.ready)
+            let capacity = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
+            // SAFETY: the kernel writes at most `capacity` events into a buffer of that many.
+            let ready =
+                check(unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), capacity, -1) })?;
+            self.ready = ready.unsigned_abs() as usize;
+            let rang = self.take_timer();
+            if self.ready > 0 || rang.is_some_and(|at| at >= until) {
+                return Ok(self.ready);
+            }
+        }
     }
 
-    /// Rounds up to milliseconds where the kernel knows no better (before Linux 5.11).
-    fn wait_exactly(&mut self, microseconds: u64) -> io::Result<libc::c_int> {
-        let capacity = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
-        let (epoll, events) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
-        if self.exact {
-            let seconds = libc::time_t::try_from(microseconds / 1_000_000).unwrap_or(libc::time_t::MAX);
-            let rest = libc::timespec { tv_sec: seconds, tv_nsec: (microseconds % 1_000_000 * 1_000) as libc::c_long };
-            let mask = std::ptr::null::<libc::sigset_t>();
-            // SAFETY: the kernel writes at most `capacity` events into a buffer of that many; `rest` lives through the
-            // call, and there is no signal mask.
-            let ready = unsafe {
-                libc::syscall(libc::SYS_epoll_pwait2, epoll, events, capacity, &raw const rest, mask, 0usize)
-            };
-            return check(libc::c_int::try_from(ready).unwrap_or(-1));
-        }
-        let milliseconds = libc::c_int::try_from(microseconds.div_ceil(1000)).unwrap_or(libc::c_int::MAX);
-        // SAFETY: the kernel writes at most `capacity` events into a buffer of that many.
-        check(unsafe { libc::epoll_wait(epoll, events, capacity, milliseconds) })
+    /// Sets the timer to `time`.
+    fn set_timer(&mut self, time: u64) -> io::Result<()> {
+        // All zeros would stop it.
+        let at = time.max(1);
+        let value = libc::timespec {
+            tv_sec: libc::time_t::try_from(at / 1_000_000).unwrap_or(libc::time_t::MAX),
+            tv_nsec: (at % 1_000_000 * 1_000) as libc::c_long,
+        };
+        let once = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        let (timer, flags) = (self.timer.as_raw_fd(), libc::TFD_TIMER_ABSTIME);
+        // SAFETY: `once` lives through the call; the kernel only reads it, and writes nothing to a null pointer.
+        check(unsafe { libc::timerfd_settime(timer, flags, &once, std::ptr::null_mut()) })?;
+        self.rings = time;
+        Ok(())
+    }
+
+    /// Takes the timer out of what is ready: the time that it rang for, where it did.
+    fn take_timer(&mut self) -> Option<u64> {
+        let found = self.events.get(..self.ready)?;
+        let index = found.iter().position(|event| event.u64 == TIMER)?;
+        self.ready -= 1;
+        self.events.swap(index, self.ready);
+        Some(std::mem::replace(&mut self.rings, NEVER))
     }
 
     /// What the last wait found at `index`.
@@ -176,30 +203,60 @@ impl AsRawFd for Bell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::clock::now;
+
+    /// A time that has been.
+    const PAST: Option<u64> = Some(0);
+
+    fn in_milliseconds(some: u64) -> Option<u64> {
+        Some(now() + some * 1_000)
+    }
 
     #[test]
     fn a_rung_bell_wakes_the_poll_until_it_is_hushed() {
         let bell = Bell::new().unwrap();
         let mut poll = Poll::new(4).unwrap();
         poll.add(&bell, 7, Interest::Read).unwrap();
-        assert_eq!(poll.wait(0).unwrap(), 0);
+        assert_eq!(poll.wait(PAST).unwrap(), 0);
         bell.ring();
         bell.ring();
-        assert_eq!(poll.wait(1_000_000).unwrap(), 1);
+        assert_eq!(poll.wait(None).unwrap(), 1);
         let ready = poll.ready(0).unwrap();
         assert!(ready.token == 7 && ready.readable && !ready.writable);
         assert!(poll.ready(1).is_none());
         bell.hush();
-        assert_eq!(poll.wait(0).unwrap(), 0);
+        assert_eq!(poll.wait(PAST).unwrap(), 0);
     }
 
     #[test]
-    fn a_wait_is_as_long_as_asked_for_with_a_kernel_of_either_kind() {
-        for exact in [true, false] {
-            let mut poll = Poll { exact, ..Poll::new(4).unwrap() };
-            let before = crate::sys::clock::now();
-            assert_eq!(poll.wait(1_500).unwrap(), 0);
-            assert!(crate::sys::clock::now() - before >= 1_500, "exact: {exact}");
+    fn a_wait_ends_at_its_deadline_whatever_was_waited_for_before() {
+        let bell = Bell::new().unwrap();
+        let mut poll = Poll::new(4).unwrap();
+        poll.add(&bell, 7, Interest::Arrivals).unwrap();
+        let (early, late) = (in_milliseconds(10), in_milliseconds(30));
+        bell.ring();
+        assert_eq!(poll.wait(early).unwrap(), 1);
+        // The timer still stands at the earlier one; what came is not told twice.
+        assert_eq!(poll.wait(late).unwrap(), 0);
+        assert!(Some(now()) >= late);
+        assert_eq!(poll.wait(in_milliseconds(1)).unwrap(), 0);
+        bell.ring();
+        assert_eq!(poll.wait(None).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_ready_is_told_with_the_deadline_and_after_it() {
+        let bells = [Bell::new().unwrap(), Bell::new().unwrap()];
+        let mut poll = Poll::new(4).unwrap();
+        for (bell, token) in bells.iter().zip(0..) {
+            poll.add(bell, token, Interest::Read).unwrap();
+            bell.ring();
+        }
+        for until in [PAST, in_milliseconds(0), None] {
+            assert_eq!(poll.wait(until).unwrap(), 2);
+            let mut tokens = [0, 1].map(|index| poll.ready(index).unwrap().token);
+            tokens.sort_unstable();
+            assert_eq!(tokens, [0, 1]);
         }
     }
 }
