@@ -18,6 +18,8 @@ pub struct Measures {
     pub gap_windows: u32,
     /// The fewest blocks that arrived of such a window in front of the gap; 0: no block ever arrived before one.
     pub gap_at: u16,
+    /// The blocks that arrived of such windows in front of their gaps, all together.
+    pub gap_blocks: u64,
     /// Times that the peer was silent until the timer had to speak.
     pub timeouts: u32,
     /// Windows that were begun again because the client told of a gap.
@@ -90,6 +92,7 @@ impl Measures {
     pub(super) fn gap(&mut self, arrived: u16) {
         self.rewinds = self.rewinds.saturating_add(1);
         self.gap_windows = self.gap_windows.saturating_add(1);
+        self.gap_blocks = self.gap_blocks.saturating_add(arrived.into());
         if arrived > 0 && (self.gap_at == 0 || arrived < self.gap_at) {
             self.gap_at = arrived;
         }
@@ -146,6 +149,6 @@ mod tests {
         for arrived in [0, 37, 32, 40] {
             measures.gap(arrived);
         }
-        assert_eq!((measures.gap_windows, measures.gap_at), (4, 32));
+        assert_eq!((measures.gap_windows, measures.gap_at, measures.gap_blocks), (4, 32, 109));
     }
 }
