@@ -45,9 +45,6 @@ impl Worker {
         if let Some(member) = control.workers.get(index) {
             shared.poll.add(&member.bell, BELL, Interest::Read)?;
         }
-        if let Some(door) = &door {
-            shared.poll.add(door.socket(), DOOR, Interest::Read)?;
-        }
         Ok(Worker { index, control, door, shared, slots: Slots::new(places), timing })
     }
 

@@ -118,7 +118,7 @@ class Server:
     def resume(self) -> None:
         """Read requests again, after `drain`."""
     def publish(self, root: str | PathLike[str], files: list[tuple[str, str, int, bool]]) -> None:
-        """Serve exactly these files from now on; transfers under way keep theirs.
+        """Serve exactly these files from now on; transfers under way keep theirs. Before the first no request is read.
 
         A file is (full name `SMSImages/<image>/<name>`, path below the folder `root`, size in bytes, gated). Opened
         at first use, without following links (T6, T7). The window with a gated file's final byte leaves only after
