@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Generator, Iterator
 
 import pytest
 
+from .firmware.net import Namespace
 from .loopback.lan import Lan, lan_or_skip
 from .loopback.point import FILES, Point
 from .postgres import Postgres, binaries
+
+# The rooms where a test takes seconds. Run side by side they begin first, so that no long one is left for the end.
+SLOW = ("chaos", "firmware", "content", "bootmgr", "responder", "pump")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for a run. Of several processes each has a network of its own, so that no port meets another's."""
+    if not os.environ.get("PXEFAST_SEED"):
+        os.environ["PXEFAST_SEED"] = str(random.randrange(2**32))
+    if hasattr(config, "workerinput"):
+        # Who may not make a network shares the host's: what needs a port of its own there is skipped.
+        with contextlib.suppress(OSError):
+            Namespace().__enter__()
+
+
+def pytest_report_header() -> str:
+    return f"PXEFAST_SEED={os.environ['PXEFAST_SEED']}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        room = item.path.parent.name
+        return SLOW.index(room) if room in SLOW else len(SLOW)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -25,10 +52,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def seed() -> int:
-    """Of every random choice; PXEFAST_SEED repeats a run."""
-    number = int(os.environ.get("PXEFAST_SEED") or random.randrange(2**32))
-    print(f"PXEFAST_SEED={number}")
-    return number
+    """Of every random choice; PXEFAST_SEED, which the head of a run says, repeats it."""
+    return int(os.environ["PXEFAST_SEED"])
 
 
 @pytest.fixture(scope="session")
