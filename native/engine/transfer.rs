@@ -49,6 +49,8 @@ const UNKNOWN: u64 = 2;
 const PATIENCE: (Time, u8) = (45_000_000, 7);
 /// An asked gate is waited for no longer; what asks for a launch must know soon whether it has one.
 const ANSWER: Time = 10_000_000;
+/// A copy of the request that comes within this time of the last progress was late on its way (W-98).
+const LATE: Time = 1_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -457,6 +459,12 @@ impl Transfer {
     /// A repeat of the request still means this transfer: ACK 0 or ACK 1 is awaited (W-98).
     pub fn awaits_first_ack(&self) -> bool {
         self.outcome().is_none() && self.window.base() == 1
+    }
+
+    /// A repeat of the request is a copy that was late on its way or in a queue: the peer goes on with this transfer.
+    /// A peer that really began anew repeats it until that is no longer so.
+    pub fn is_lively(&self, now: Time) -> bool {
+        self.outcome().is_none() && now.saturating_sub(self.progress_at) < LATE
     }
 
     /// Blocks sent more than once.

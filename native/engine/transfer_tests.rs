@@ -170,6 +170,16 @@ fn a_repeated_request_gets_the_pending_answer_again() {
 }
 
 #[test]
+fn a_late_copy_of_the_request_is_told_from_a_peer_that_begins_anew() {
+    let mut transfer = start(4, 100_000);
+    transfer.handle(Event::Ack(4, 0), 5_000_000);
+    assert!(!transfer.awaits_first_ack() && transfer.is_lively(5_900_000));
+    assert!(!transfer.is_lively(6_000_000), "it has been silent for a second");
+    transfer.handle(Event::PeerError(0), 5_000_001);
+    assert!(!transfer.is_lively(5_000_002), "it has said that it ends");
+}
+
+#[test]
 fn a_lost_final_ack_ends_quietly_after_three_resends() {
     let mut transfer = start(4, 1_500);
     for _ in 0..2 {

@@ -166,6 +166,9 @@ impl Worker {
                 });
                 self.settle(slot, now);
             }
+            Some(running) if running.request == asked.key() && running.transfer.is_lively(now) => {
+                self.shared.stats.count(Counter::TftpRepeated);
+            }
             found => {
                 if found.is_some() {
                     self.end(slot, Outcome::Displaced, now);

@@ -83,6 +83,26 @@ def test_a_forged_request_for_a_host_that_answers_by_icmp_costs_it_one_packet(
     assert {report.outcome for report in server.transfers()} == {"refused", "complete"}
 
 
+def test_a_client_that_is_gone_when_its_first_window_comes_gets_one_packet_of_it(
+    lan: Lan, server: TftpServer, content: bytes, forger: Forger
+) -> None:
+    """R-22: the first window begins with one block, so that ICMP ends it before it is half out."""
+    wire = Wire(lan)
+    with wire.socket:
+        with lan.client:
+            peer = Peer(DOOR, OTHER, SERVER)
+        with peer:
+            assert peer.ask("file", FULL).opcode == OACK
+            assert peer.server is not None
+            gone = peer.socket.getsockname()
+        forger.send(gone, peer.server, struct.pack("!HH", ACK, 0))
+        good_client(lan, content)
+        sent = sent_to(wire, gone)
+    assert opcodes(sent)[:2] == [OACK, DATA]
+    assert sum(len(packet[UDP].payload) for packet in sent[1:]) <= 2 * (4 + 1456), "one, and one on its way"
+    assert {report.outcome for report in server.transfers()} == {"refused", "complete"}
+
+
 @pytest.mark.parametrize("options", [[], FULL])
 def test_who_cannot_see_the_port_gets_nothing_sent_by_acknowledging_at_random(
     lan: Lan, server: TftpServer, content: bytes, forger: Forger, seed: int, options: list[Option]

@@ -190,8 +190,7 @@ def test_an_opened_transfer_sends_its_final_window_until_the_client_has_it(
     come_to_the_gate(peer, f"{IMAGE}/1024.bin", 1024, [("windowsize", 2)])
     native.server.open(native.gate())
     lost = [peer.receive(), peer.receive()]
-    again = peer.receive()
-    assert (again.number, again.rest) == (1, lost[0].rest), "the timer's"
+    assert peer.receive() in lost, "the timer's, of either"
     peer.ack(1)
     second = peer.receive()
     while second.number != 2:

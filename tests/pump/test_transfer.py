@@ -130,6 +130,25 @@ def test_a_request_after_its_own_abortion_is_a_new_transfer_also_where_both_are_
     assert peer.rest(peer.receive(), 1468, 1) == files["sized/1427.bin"]
 
 
+def test_a_copy_of_the_request_that_comes_late_does_not_end_the_transfer(
+    point: Point, peer: Peer, files: dict[str, bytes]
+) -> None:
+    """R-41: a network or a queue may bring it when blocks already flow."""
+    options: list[Option] = [("blksize", BLOCK), ("windowsize", 4)]
+    asked = request(point.name(LARGE), options)
+    first = peer.ask(point.name(LARGE), options)
+    peer.ack(0)
+    window = [peer.receive() for _ in range(4)]
+    peer.ack(4)
+    block = peer.receive()
+    peer.tell(asked)
+    with Peer(point.service.ports["tftp"]) as other:
+        assert other.ask("nothing").opcode == ERROR, "the copy was dealt with"
+    assert b"".join(packet.rest for packet in window) + peer.rest(block, BLOCK, 4, 5) == files[LARGE]
+    assert peer.server == first.source
+    assert ended(point, peer)["outcome"] == "complete"
+
+
 def test_the_same_request_again_after_the_end_is_a_new_transfer(
     point: Point, peer: Peer, files: dict[str, bytes]
 ) -> None:
