@@ -25,4 +25,6 @@ mod loss_tests;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
+mod timing_tests;
+#[cfg(test)]
 mod window_tests;
