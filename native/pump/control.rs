@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::door::Asked;
+use super::door::{Asked, Refused};
 use super::files::{Namespace, Published};
 use super::gate::{Gate, Session, TransferId, Verdict};
 use super::handover::Seen;
@@ -123,12 +123,15 @@ pub struct Control {
     /// Wakes who answers gates.
     listener: Arc<Bell>,
     reports: Mutex<VecDeque<Report>>,
+    refused: Mutex<Vec<Refused>>,
 }
 
 /// How long the pump's loops may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Reports kept for the log.
 const REPORTS: usize = 4096;
+/// Refused requests kept for the log: a flood of them is told by its counters.
+const REFUSALS: usize = 64;
 
 impl Control {
     pub(super) fn new(workers: usize, listener: Arc<Bell>) -> io::Result<Control> {
@@ -147,6 +150,7 @@ impl Control {
             gates: Mutex::default(),
             listener,
             reports: Mutex::new(VecDeque::with_capacity(REPORTS)),
+            refused: Mutex::default(),
         })
     }
 
@@ -189,7 +193,9 @@ impl Control {
     pub fn live(&self) -> Vec<Live> {
         let (sender, receiver) = channel();
         (0..self.workers.len()).for_each(|worker| self.tell_worker(worker, ToWorker::Look(sender.clone())));
-        (0..self.workers.len()).filter_map(|_| receiver.recv_timeout(PATIENCE).ok()).flatten().collect()
+        let end = Instant::now() + PATIENCE;
+        let left = || end.saturating_duration_since(Instant::now());
+        (0..self.workers.len()).map_while(|_| receiver.recv_timeout(left()).ok()).flatten().collect()
     }
 
     /// Who waits for a place, the oldest first; nobody where the door does not answer within [`PATIENCE`].
@@ -235,18 +241,33 @@ impl Control {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
+    /// The requests that were refused since the last call; at most the first [`REFUSALS`].
+    pub fn refused(&self) -> Vec<Refused> {
+        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps a refused request until it is fetched; false where there is no room.
+    pub(super) fn refuse(&self, refused: impl FnOnce() -> Refused) -> bool {
+        let mut kept = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = kept.len() < REFUSALS;
+        if room {
+            kept.push(refused());
+        }
+        room
+    }
+
     pub(super) fn tell_door(&self, letter: ToDoor) {
-        self.door.put(letter);
         // The door is in the first worker's thread.
-        if let Some(first) = self.workers.first() {
+        if let (true, Some(first)) = (self.door.put(letter), self.workers.first()) {
             first.bell.ring();
         }
     }
 
     pub(super) fn tell_worker(&self, worker: usize, letter: ToWorker) {
         if let Some(member) = self.workers.get(worker) {
-            member.mail.put(letter);
-            member.bell.ring();
+            if member.mail.put(letter) {
+                member.bell.ring();
+            }
         }
     }
 

@@ -8,12 +8,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use super::caps::Caps;
 use super::control::{Control, ToDoor, ToWorker};
 use super::dhcp::listen;
 use super::files::{Namespace, Source};
 use super::queue::Queue;
 use super::roots::{Found, Roots};
 use super::settings::{Network, Settings};
+use super::slots::half_open_share;
 use super::stats::{Counter, Stats};
 use super::transfers::{Begin, ACKNOWLEDGMENT};
 use crate::engine::deadline::Time;
@@ -21,7 +23,7 @@ use crate::engine::limits::{Clients, Excess, Rate};
 use crate::engine::negotiate::{agree, Bounds, Path};
 use crate::sys::poll::{Interest, Poll};
 use crate::sys::udp::{Batch, Received, Socket, ToSend, WINDOW};
-use crate::wire::name::Name;
+use crate::wire::name::{BadName, Name};
 use crate::wire::tftp::{self, ErrorCode, Mode, Packet, Request};
 
 /// The door's token where it is polled.
@@ -68,13 +70,32 @@ impl Asked {
     }
 }
 
-/// Why a request begins nothing: the counter that moves, and what its client is told.
-type Refusal = (Option<Counter>, ErrorCode, &'static str);
+/// A request that was answered with an error.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Who asked.
+    pub peer: SocketAddrV4,
+    /// What for, as it was asked.
+    pub name: Box<[u8]>,
+    /// Why not: the last word of its counter's name.
+    pub reason: &'static str,
+}
+
+/// Why a request begins nothing, and what its client is told.
+type Refusal = (Why, ErrorCode, &'static str);
+
+enum Why {
+    Counted(Counter),
+    Name(BadName),
+}
+
+const MISSING: Refusal = (Why::Counted(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
 
 /// The door. It alone knows which address sees what and has how much; workers tell it what ended.
 pub(super) struct Door {
     bounds: Bounds,
     networks: Vec<Network>,
+    caps: Caps,
     socket: Socket,
     /// Refusals leave from here: a port that is no transfer's and not the well-known one (W-84).
     refusals: Socket,
@@ -91,6 +112,9 @@ pub(super) struct Door {
     queue: Queue,
     /// Transfers that one worker has room for.
     places: usize,
+    /// Its socket is polled; and somebody said that it shall not be.
+    reads: bool,
+    closed: bool,
 }
 
 impl Door {
@@ -120,14 +144,17 @@ impl Door {
             peers: HashMap::with_capacity(limits.transfers),
             queue: Queue::new(settings.queue, settings.queue_patience),
             places,
+            reads: false,
+            closed: false,
             control,
             stats,
             bounds: settings.bounds,
             networks: settings.networks.clone(),
+            caps: Caps::new(&settings.caps),
         })
     }
 
-    /// Its socket, to be polled and to be shared with who takes over.
+    /// Its socket.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -153,25 +180,38 @@ impl Door {
                     self.clients.release(*peer.ip());
                 }
                 ToDoor::Again(asked) => self.asked(asked, now),
-                ToDoor::Close => self.close(poll, now),
-                ToDoor::Open => self.reopen(poll),
+                ToDoor::Close => self.close(),
+                ToDoor::Open => self.closed = false,
                 // Who looks may have gone.
                 ToDoor::Look(sender) => drop(sender.send(self.queue.all(now))),
             }
         }
+        self.attend(poll);
         self.advance(now);
     }
 
-    /// When the queue moves by itself: at the next request that the rate allows, or when its oldest has given up.
+    /// Has its socket polled, or not: what comes before there is anything to serve, or after it was closed, waits there.
+    fn attend(&mut self, poll: &Poll) {
+        let reads = self.namespace.is_some() && !self.closed;
+        if reads != self.reads {
+            let done = if reads { poll.add(&self.socket, DOOR, Interest::Read) } else { poll.remove(&self.socket) };
+            self.reads = reads == done.is_ok();
+        }
+    }
+
+    /// When the queue moves by itself: at the next request that the rate allows, or when somebody in it gives up.
     pub fn deadline(&self) -> Option<Time> {
-        let room = self.place().is_some();
-        (room && self.queue.len() > 0).then(|| self.rate.next())
+        let patience = self.queue.deadline()?;
+        Some(if self.place().is_some() { patience.min(self.rate.next()) } else { patience })
     }
 
     /// Reads requests.
-    pub fn requests(&mut self, now: Time) {
+    pub fn requests(&mut self, poll: &Poll, now: Time) {
         let mut batch = std::mem::take(&mut self.batch);
-        match self.socket.receive(&mut batch) {
+        let received = self.socket.receive(&mut batch);
+        // What was said before a request came counts for it: nobody asks before its answer has left.
+        self.obey(poll, now);
+        match received {
             Ok(_) => batch.iter().for_each(|(received, bytes)| self.datagram(received, bytes, now)),
             Err(_) => self.stats.count(Counter::ReceiveFailed),
         }
@@ -192,9 +232,10 @@ impl Door {
         } else {
             match Packet::parse(bytes) {
                 Ok(Packet::Read(_)) => self.asked(Box::new(Asked::new(received, bytes)), now),
-                Ok(Packet::Write(_)) => {
-                    self.stats.count(Counter::TftpWrite);
-                    self.refuse(received, ErrorCode::AccessViolation, "this server is read only");
+                Ok(Packet::Write(request)) => {
+                    let why = Why::Counted(Counter::TftpWrite);
+                    let words = "this server is read only";
+                    self.refuse(received, request.filename, (why, ErrorCode::AccessViolation, words));
                 }
                 // Nothing else that comes to port 69 is ever answered: no loop can begin here (T9).
                 Ok(Packet::Data { .. } | Packet::Ack { .. } | Packet::Error { .. } | Packet::Oack(_)) => {
@@ -220,7 +261,7 @@ impl Door {
         }
         let found = match self.find(&asked, now) {
             Ok(found) => found,
-            Err(refusal) => return self.refused(&asked, refusal),
+            Err(refusal) => return self.refuse(&asked.received, asked.name(), refusal),
         };
         match self.clients.admit(*peer.ip(), now) {
             Ok(()) => {}
@@ -243,60 +284,59 @@ impl Door {
 
     /// Lets the queue move as far as there is room.
     fn advance(&mut self, now: Time) {
+        if self.queue.len() == 0 {
+            return;
+        }
+        for gone in self.queue.given_up(now) {
+            self.stats.count(Counter::TftpQueueGivenUp);
+            self.clients.release(*gone.ip());
+        }
         while self.queue.len() > 0 {
-            let Some(worker) = self.place() else { return };
-            if !self.rate.take(now) {
-                return;
-            }
-            match self.queue.next(now) {
-                Some(Ok(asked)) => match self.find(&asked, now) {
-                    Ok(found) => self.begin(&asked, found, worker, now),
-                    Err(refusal) => {
-                        self.clients.release(*asked.received.from.ip());
-                        self.refused(&asked, refusal);
-                    }
-                },
-                Some(Err(gone)) => {
-                    self.stats.count(Counter::TftpQueueGivenUp);
-                    self.clients.release(*gone.received.from.ip());
+            let Some(worker) = self.place().filter(|_| self.rate.take(now)) else { return };
+            let Some(asked) = self.queue.next() else { return };
+            match self.find(&asked, now) {
+                Ok(found) => self.begin(&asked, found, worker, now),
+                Err(refusal) => {
+                    self.clients.release(*asked.received.from.ip());
+                    self.refuse(&asked.received, asked.name(), refusal);
                 }
-                None => return,
             }
         }
     }
 
-    /// The worker with the most room; where all are full, one in which a half-open transfer can give way (safety T11).
+    /// The worker with the most room; where all are full, one whose share of half-open transfers is full, so that the
+    /// oldest of them gives way (safety T11). Any other waits for its client's word like everybody.
     fn place(&self) -> Option<usize> {
         let workers = || self.control.workers.iter().enumerate();
         let (least, member) = workers().min_by_key(|(_, member)| member.transfers.load(Ordering::Relaxed))?;
         if member.transfers.load(Ordering::Relaxed) < self.places {
             return Some(least);
         }
-        workers().find(|(_, member)| member.half_open.load(Ordering::Relaxed) > 0).map(|(worker, _)| worker)
+        let share = half_open_share(self.places);
+        workers().find(|(_, member)| member.half_open.load(Ordering::Relaxed) >= share).map(|(worker, _)| worker)
     }
 
     /// The file that is asked for, opened.
     fn find(&mut self, asked: &Asked, now: Time) -> Result<(Found, Source), Refusal> {
-        let missing = (Some(Counter::TftpNotFound), ErrorCode::FileNotFound, "File not found");
-        let request = asked.request().ok_or(missing)?;
+        let request = asked.request().ok_or(MISSING)?;
         match request.mode {
             Mode::Octet | Mode::NetAscii => {}
             Mode::Mail | Mode::Other => {
-                return Err((Some(Counter::TftpMode), ErrorCode::IllegalOperation, "only mode octet is served"));
+                let why = Why::Counted(Counter::TftpMode);
+                return Err((why, ErrorCode::IllegalOperation, "only mode octet is served"));
             }
         }
-        let name = Name::fold(request.filename).map_err(|why| {
-            self.stats.bad_name(why);
-            (None, ErrorCode::AccessViolation, "no file can have this name")
-        })?;
-        let namespace = self.namespace.as_ref().ok_or(missing)?;
-        let found = self.roots.find(namespace, *asked.received.from.ip(), &name, now).ok_or(missing)?;
+        let name = Name::fold(request.filename)
+            .map_err(|why| (Why::Name(why), ErrorCode::AccessViolation, "no file can have this name"))?;
+        let namespace = self.namespace.as_ref().ok_or(MISSING)?;
+        let found = self.roots.find(namespace, *asked.received.from.ip(), &name, now).ok_or(MISSING)?;
+        let unreadable = |code, words| (Why::Counted(Counter::TftpUnreadable), code, words);
         let source = namespace.open(&found.published).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing,
+            io::ErrorKind::NotFound => MISSING,
             io::ErrorKind::PermissionDenied => {
-                (Some(Counter::TftpUnreadable), ErrorCode::AccessViolation, "the server may not read this file")
+                unreadable(ErrorCode::AccessViolation, "the server may not read this file")
             }
-            _ => (Some(Counter::TftpUnreadable), ErrorCode::NotDefined, "the file is not as it was published"),
+            _ => unreadable(ErrorCode::NotDefined, "the file is not as it was published"),
         })?;
         Ok((found, source))
     }
@@ -334,6 +374,7 @@ impl Door {
         // A longer window goes out as the socket empties: what waits there is memory that many transfers share.
         let whole = usize::from(agreed.largest_window()).min(WINDOW);
         socket.set_send_buffer(2 * whole as i32 * (i32::from(agreed.block.min(16_384)) + 256));
+        let tolls = self.caps.of(*from.ip(), agreed.block, mtu);
         Ok(Begin {
             peer: from,
             request: asked.key(),
@@ -344,31 +385,35 @@ impl Door {
             source,
             socket,
             mtu,
+            tolls,
             asked: now,
         })
     }
 
-    /// Requests are read again.
-    fn reopen(&self, poll: &Poll) {
-        let _ = poll.add(&self.socket, DOOR, Interest::Read);
-    }
-
     /// No request is read from now on; who waits will ask whoever has the socket then.
-    fn close(&mut self, poll: &Poll, now: Time) {
-        let _ = poll.remove(&self.socket);
-        while let Some(Ok(asked) | Err(asked)) = self.queue.next(now) {
+    fn close(&mut self) {
+        self.closed = true;
+        while let Some(asked) = self.queue.next() {
             self.clients.release(*asked.received.from.ip());
         }
     }
 
-    fn refused(&self, asked: &Asked, (counter, code, words): Refusal) {
-        if let Some(counter) = counter {
-            self.stats.count(counter);
+    /// Tells a client why it gets nothing, and whoever wants to know, too.
+    fn refuse(&self, received: &Received, name: &[u8], (why, code, words): Refusal) {
+        let counted = match why {
+            Why::Counted(counter) => {
+                self.stats.count(counter);
+                counter.name()
+            }
+            Why::Name(why) => {
+                self.stats.bad_name(why);
+                why.name()
+            }
+        };
+        let reason = counted.rsplit('.').next().unwrap_or(counted);
+        if !self.control.refuse(|| Refused { peer: received.from, name: name.into(), reason }) {
+            self.stats.count(Counter::RefusalsLost);
         }
-        self.refuse(&asked.received, code, words);
-    }
-
-    fn refuse(&self, received: &Received, code: ErrorCode, words: &str) {
         let mut buffer = [0; 64];
         let length = tftp::emit_error(&mut buffer, code, words).unwrap_or(0);
         let bytes = buffer.get(..length).unwrap_or(&[]);

@@ -16,10 +16,11 @@ impl<T> Default for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// Says something; it does not wake who reads.
-    pub fn put(&self, letter: T) {
+    /// Says something. True: who reads has to be woken; false: it was woken for an earlier letter that it has not taken.
+    #[must_use]
+    pub fn put(&self, letter: T) -> bool {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
-        self.waiting.store(true, Ordering::Release);
+        !self.waiting.swap(true, Ordering::AcqRel)
     }
 
     /// What was said since the last call.
@@ -44,10 +45,19 @@ mod tests {
     fn letters_come_in_order_and_once_and_none_is_lost_between_threads() {
         let mailbox = Mailbox::default();
         assert!(mailbox.is_empty() && mailbox.take().is_empty());
+        let (wake, woken) = std::sync::mpsc::channel();
         let mut seen = Vec::new();
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..10_000).for_each(|n| mailbox.put(n)));
-            while seen.len() < 10_000 {
+            let mailbox = &mailbox;
+            scope.spawn(move || {
+                for letter in 0..10_000 {
+                    if mailbox.put(letter) {
+                        wake.send(()).unwrap();
+                    }
+                }
+            });
+            // Only who is woken looks: a letter that wakes nobody is found by who was woken for another.
+            while woken.recv().is_ok() {
                 seen.extend(mailbox.take());
             }
         });

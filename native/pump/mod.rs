@@ -1,15 +1,16 @@
 //! The loops that join engine and sys. No Python inside; in the steady loop no lock, no log and no allocation.
 
+mod caps;
 pub mod control;
 pub mod dhcp;
-mod door;
+pub mod door;
 pub mod files;
 pub mod gate;
 pub mod handover;
 pub mod histogram;
 pub mod load;
 mod mail;
-mod queue;
+pub mod queue;
 pub mod roots;
 pub mod settings;
 mod slots;

@@ -25,6 +25,11 @@ impl Place {
     }
 }
 
+/// How many of so many places half-open transfers may hold.
+pub(super) fn half_open_share(places: usize) -> usize {
+    (places / 4).max(1)
+}
+
 /// Every transfer under way.
 pub(super) struct Slots {
     running: Vec<Option<Running>>,
@@ -97,8 +102,8 @@ impl Slots {
         Some(running)
     }
 
-    /// Half-open transfers may hold a quarter of the places; beyond it the slot of the oldest, which gives way
-    /// (safety T11).
+    /// Half-open transfers may hold their share of the places; beyond it the slot of the oldest, which gives way (safety
+    /// T11).
     pub fn crowded(&mut self) -> Option<u32> {
         let (running, lives) = (&self.running, &self.lives);
         let still = |place: &Place| {
@@ -108,7 +113,7 @@ impl Slots {
         while self.half_open.front().is_some_and(|place| !still(place)) {
             self.half_open.pop_front();
         }
-        let share = (running.len() / 4).max(1);
+        let share = half_open_share(running.len());
         if self.half_open.len() >= share {
             self.half_open.retain(still);
         }

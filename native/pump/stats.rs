@@ -92,6 +92,8 @@ names! {
         OffloadGivenUp => "tftp.offload_given_up",
         /// Reports of ended transfers that nobody fetched in time.
         ReportsLost => "tftp.reports_lost",
+        /// Refused requests that nobody was told of but their clients: too many at once.
+        RefusalsLost => "tftp.refusals_lost",
     }
 }
 

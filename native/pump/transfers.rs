@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
+use super::caps::Tolls;
 use super::control::{Control, Live, Report};
 use super::files::{Published, Source};
 use super::gate::{Gate, Session, TransferId, Verdict};
@@ -69,6 +70,7 @@ pub(super) struct Begin {
     pub source: Source,
     pub socket: Socket,
     pub mtu: u32,
+    pub tolls: Tolls,
     /// When it was asked for.
     pub asked: Time,
 }
@@ -88,6 +90,8 @@ pub(super) struct Running {
     source: Source,
     token: u64,
     mtu: u32,
+    /// What bounds its bandwidth.
+    tolls: Tolls,
     wants_room: bool,
     acknowledgment: Option<([u8; ACKNOWLEDGMENT], usize)>,
 }
@@ -104,7 +108,8 @@ impl Running {
         shared: &mut Shared,
         now: Time,
     ) -> Result<Running, Counter> {
-        let Begin { peer, request, agreed, acknowledgment, published, session, source, socket, mtu, asked } = begin;
+        let Begin { peer, request, agreed, acknowledgment, published, session, source, socket, mtu, tolls, asked } =
+            begin;
         shared.poll.add(&socket, id.token, Interest::Arrivals).map_err(|_| Counter::TftpNoSocket)?;
         let (acknowledge, gated) = (acknowledgment.is_some(), published.gated);
         let terms = Terms { agreed, size: source.size, acknowledge, gated, timing };
@@ -122,6 +127,7 @@ impl Running {
             source,
             token: id.token,
             mtu,
+            tolls,
             wants_room: false,
             acknowledgment,
         };
@@ -131,14 +137,20 @@ impl Running {
 
     /// When something is to be done without any word from the peer.
     pub fn deadline(&self) -> Time {
-        self.transfer.deadline()
+        self.tolls.departure().unwrap_or_else(|| self.transfer.deadline())
     }
 
     /// Its deadline may have come.
     pub fn due(&mut self, shared: &mut Shared, now: Time) {
-        if self.deadline() <= now {
-            self.readable(shared, now);
+        if self.deadline() > now {
+            return;
         }
+        if self.tolls.departure().is_some() {
+            self.tolls.due();
+            self.take(Event::Writable, shared, now);
+            return;
+        }
+        self.readable(shared, now);
         if self.deadline() <= now {
             self.take(Event::Timeout, shared, now);
         }
@@ -170,7 +182,7 @@ impl Running {
             resent: self.transfer.resent(),
             age: now.saturating_sub(self.began),
             round_trip: self.transfer.round_trip(),
-            state: self.transfer.state(),
+            state: if self.tolls.departure().is_some() { "held" } else { self.transfer.state() },
             worker,
         }
     }
@@ -281,6 +293,12 @@ impl Running {
     }
 
     fn send_blocks(&mut self, first: u64, count: usize, shared: &mut Shared, now: Time) {
+        let offset = (first - 1).saturating_mul(u64::from(self.transfer.agreed().block));
+        let whole = count.saturating_mul(usize::from(self.transfer.agreed().block));
+        let bytes = usize::try_from(self.source.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(whole);
+        if !self.tolls.pay(count, bytes, now) {
+            return self.transfer.held_back(first);
+        }
         let mut sent = 0;
         while sent < count {
             let piece = (count - sent).min(WINDOW);

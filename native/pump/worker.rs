@@ -76,7 +76,7 @@ impl Worker {
                 match ready.token {
                     DOOR => {
                         if let Some(door) = &mut self.door {
-                            door.requests(now);
+                            door.requests(&self.shared.poll, now);
                         }
                     }
                     // Obeyed again once it is silent: a letter put in between has rung in vain.
@@ -103,6 +103,9 @@ impl Worker {
     fn obey(&mut self, now: Time) -> bool {
         if let Some(door) = &mut self.door {
             door.obey(&self.shared.poll, now);
+        }
+        if self.control.workers.get(self.index).is_none_or(|member| member.mail.is_empty()) {
+            return false;
         }
         let control = Arc::clone(&self.control);
         let Some(member) = control.workers.get(self.index) else { return true };

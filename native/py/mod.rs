@@ -2,6 +2,7 @@
 
 mod errors;
 mod load;
+mod look;
 mod measures;
 mod packets;
 mod request;
@@ -22,6 +23,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     settings::register(module)?;
     request::register(module)?;
     server::register(module)?;
+    look::register(module)?;
     measures::register(module)?;
     load::register(module)
 }

@@ -12,11 +12,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use super::errors;
+use super::look::{Live, Refused, Transfer, Waiting};
 use super::measures::{histograms, Histogram};
 use super::request::Request;
 use super::settings::ServerSettings;
 use crate::engine::answer::{self, Answer};
-use crate::pump::control::{Control, Report};
+use crate::pump::control::Control;
 use crate::pump::dhcp::{answer_to, Dhcp};
 use crate::pump::files::{Namespace, Published};
 use crate::pump::gate::{self, Session, Verdict};
@@ -250,6 +251,21 @@ impl Server {
         self.control.reports().into_iter().map(Transfer).collect()
     }
 
+    /// The transfers that run.
+    fn live(&self, py: Python<'_>) -> Vec<Live> {
+        py.detach(|| self.control.live()).into_iter().map(Live).collect()
+    }
+
+    /// The requests that wait for their turn.
+    fn waiting(&self, py: Python<'_>) -> Vec<Waiting> {
+        py.detach(|| self.control.waiting()).into_iter().map(Waiting).collect()
+    }
+
+    /// The requests that were refused since the last call.
+    fn refused(&self) -> Vec<Refused> {
+        self.control.refused().into_iter().map(Refused).collect()
+    }
+
     /// Every counter.
     fn counters(&self) -> BTreeMap<String, u64> {
         self.stats.all().into_iter().collect()
@@ -396,71 +412,8 @@ impl Gate {
     }
 }
 
-/// One ended transfer.
-#[pyclass(frozen, module = "pxefast._native")]
-pub(super) struct Transfer(Report);
-
-#[pymethods]
-impl Transfer {
-    #[getter]
-    fn name(&self) -> &str {
-        &self.0.published.name
-    }
-
-    #[getter]
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    #[getter]
-    fn peer(&self) -> String {
-        self.0.peer.to_string()
-    }
-
-    #[getter]
-    fn gated(&self) -> bool {
-        self.0.published.gated
-    }
-
-    #[getter]
-    fn outcome(&self) -> &'static str {
-        self.0.outcome.name()
-    }
-
-    #[getter]
-    fn bytes(&self) -> u64 {
-        self.0.bytes
-    }
-
-    #[getter]
-    fn block_size(&self) -> u16 {
-        self.0.agreed.block
-    }
-
-    #[getter]
-    fn window_size(&self) -> u16 {
-        self.0.window
-    }
-
-    #[getter]
-    fn variable_window(&self) -> bool {
-        self.0.agreed.variable
-    }
-
-    #[getter]
-    fn resent(&self) -> u32 {
-        self.0.resent
-    }
-
-    #[getter]
-    fn seconds(&self) -> f64 {
-        self.0.took as f64 / 1e6
-    }
-}
-
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Server>()?;
     module.add_class::<MemoryFile>()?;
-    module.add_class::<Gate>()?;
-    module.add_class::<Transfer>()
+    module.add_class::<Gate>()
 }

@@ -12,13 +12,17 @@ __all__ = [
     "Download",
     "Fields",
     "Gate",
+    "Histogram",
+    "Live",
     "Loader",
     "MemoryFile",
+    "Refused",
     "Request",
     "Server",
     "ServerSettings",
     "TftpPacket",
     "Transfer",
+    "Waiting",
     "WireError",
     "__version__",
     "build_profile",
@@ -114,7 +118,10 @@ class Server:
     def transferring(self) -> int:
         """How many transfers run."""
     def drain(self) -> None:
-        """Read no request from now on, on any door; transfers go on. What comes waits in the sockets for who shares them."""
+        """Read no request from now on, on any door; transfers go on.
+
+        What comes waits in the sockets for who shares them.
+        """
     def resume(self) -> None:
         """Read requests again, after `drain`."""
     def publish(self, root: str | PathLike[str], files: list[tuple[str, str, int, bool]]) -> None:
@@ -198,6 +205,18 @@ class Server:
         """End the transfer with ERROR 2 and `text`, of which the client is told the first 255 bytes."""
     def transfers(self) -> list[Transfer]:
         """The transfers that ended since the last call; at most the newest 4096."""
+    def live(self) -> list[Live]:
+        """The transfers that run now, read without disturbing them; a worker that is silent for a second is left out.
+
+        Releases the GIL.
+        """
+    def waiting(self) -> list[Waiting]:
+        """The requests that wait for a place or their turn, the oldest first. Releases the GIL."""
+    def refused(self) -> list[Refused]:
+        """The requests that were answered with an error since the last call: the first 64 of them.
+
+        `tftp.refusals_lost` counts the others.
+        """
     def counters(self) -> dict[str, int]:
         """Every counter by its dotted name, such as `dhcp.dropped.not_pxe`."""
     def histograms(self) -> dict[str, Histogram]:
@@ -372,6 +391,72 @@ class Transfer:
     @property
     def seconds(self) -> float:
         """From its request to its end."""
+
+@final
+class Live:
+    """A transfer under way, as it was when it was looked at."""
+
+    @property
+    def name(self) -> str:
+        """The published file's full name."""
+    @property
+    def peer(self) -> str:
+        """`address:port` of the client."""
+    @property
+    def size(self) -> int:
+        """The file's size in bytes."""
+    @property
+    def bytes(self) -> int:
+        """Bytes that the client acknowledged."""
+    @property
+    def block_size(self) -> int:
+        """Bytes in a block."""
+    @property
+    def window_size(self) -> int:
+        """Blocks in a window, as granted."""
+    @property
+    def resent(self) -> int:
+        """Blocks sent more than once."""
+    @property
+    def seconds(self) -> float:
+        """Since its request."""
+    @property
+    def state(self) -> Literal["offered", "flowing", "asking", "held"]:
+        """Options are offered, blocks flow, a gate is asked for, or a cap or a full socket holds its blocks."""
+    @property
+    def round_trip(self) -> float | None:
+        """The smoothed round trip in seconds; None while none was measured."""
+    @property
+    def worker(self) -> int:
+        """The worker that it runs in, from 0 on."""
+
+@final
+class Waiting:
+    """A request that waits for a place or its turn."""
+
+    @property
+    def peer(self) -> str:
+        """`address:port` of the client."""
+    @property
+    def name(self) -> str:
+        """What it asked for; bytes that are no UTF-8 are replaced."""
+    @property
+    def seconds(self) -> float:
+        """Since it asked first."""
+
+@final
+class Refused:
+    """A request that was answered with an error."""
+
+    @property
+    def peer(self) -> str:
+        """`address:port` of the client."""
+    @property
+    def name(self) -> str:
+        """What it asked for; bytes that are no UTF-8 are replaced."""
+    @property
+    def reason(self) -> str:
+        """Why: the last word of its counter, `tftp.refused.<reason>`."""
 
 # client --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pxefast.config import Tftp
 from ..loopback.home import write_files
 from ..loopback.machine import DISCOVER, REQUEST, Machine
 from ..loopback.peer import ERROR, Peer
-from ..loopback.service import PATIENCE, Service
+from ..loopback.service import PATIENCE, Service, eventually
 
 GUID = "11111111-2222-3333-4444-555555555555"
 # Longer than a gate waits for its answer: who is not woken by it finds it gone.
@@ -67,6 +67,14 @@ class Native:
                     return transfer
             self.server.wait(20)
         raise AssertionError("the transfer goes on")
+
+    def ended_all(self, count: int) -> list[_native.Transfer]:
+        """The reports of the next so many transfers that end, in that order."""
+        reports: list[_native.Transfer] = []
+        eventually(
+            lambda: reports.extend(self.server.transfers()) or len(reports) >= count, what="their ends"
+        )
+        return reports
 
     def question(self, machine: Machine, discover: bool = False, **more: Any) -> _native.Request:
         """What the server makes of a machine's question."""
