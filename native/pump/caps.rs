@@ -29,57 +29,49 @@ impl Caps {
         }
     }
 
-    /// What bounds a new transfer to `client`, with blocks of so many bytes on a path of this MTU.
-    pub fn of(&self, client: Ipv4Addr, block: u16, mtu: u32) -> Tolls {
+    /// What bounds a new transfer to `client`, if anything does, with blocks of so many bytes on a path of this MTU.
+    pub fn of(&self, client: Ipv4Addr, block: u16, mtu: u32) -> Option<Tolls> {
         let network = self.networks.iter().find(|(network, _)| network.contains(client));
         let own = self.transfer.map(|bits| Arc::new(Pace::new(bits)));
         let paces = [self.point.clone(), network.and_then(|(_, pace)| pace.clone()), own];
         let frames = (u64::from(block) + HEADERS.0).div_ceil(u64::from(mtu.saturating_sub(20).max(8) & !7));
-        Tolls { paces, headers: HEADERS.0 + HEADERS.1 * frames, paid: 0, departure: None }
+        let headers = HEADERS.0 + HEADERS.1 * frames;
+        paces.iter().any(Option::is_some).then_some(Tolls { paces, headers, paid: 0 })
     }
 }
 
-/// The caps of one transfer: what it sends is paid before it leaves, and leaves when the last of them says.
+/// The caps of one transfer: what it sends is paid for once, and leaves when the last of them says.
 pub(super) struct Tolls {
     paces: [Option<Arc<Pace>>; 3],
     /// Bytes of headers that a block costs.
     headers: u64,
-    /// Bytes that were paid for and have not left yet.
+    /// Bytes that were paid for and have not left.
     paid: u64,
-    /// When they may leave.
-    departure: Option<Time>,
 }
 
 impl Tolls {
-    /// When what waits may leave; `None` where nothing waits.
-    pub fn departure(&self) -> Option<Time> {
-        self.departure
-    }
-
-    /// What waited shall leave now; it is paid for.
-    pub fn due(&mut self) {
-        self.departure = None;
-    }
-
-    /// Pays for `blocks` datagrams with `bytes` of a file in all. True: they leave now; false: at
-    /// [`Tolls::departure`], where they are asked for again and nothing is paid twice.
-    pub fn pay(&mut self, blocks: usize, bytes: usize, now: Time) -> bool {
-        if self.paces.iter().all(Option::is_none) {
-            return true;
-        }
-        if self.departure.is_some_and(|departure| now < departure) {
-            return false;
-        }
-        let price = bytes as u64 + blocks as u64 * self.headers;
+    /// Pays for `blocks` datagrams with `bytes` of a file in all. `None`: they leave now. Else when they may leave: they
+    /// are asked for again then, and nothing is paid twice.
+    pub fn pay(&mut self, blocks: usize, bytes: usize, now: Time) -> Option<Time> {
+        let price = self.price(blocks, bytes);
         let owed = price.saturating_sub(self.paid);
         self.paid = self.paid.max(price);
         // Each cap sells from now on: what one lets wait keeps no place in the others' future.
-        let departure = self.paces.iter().flatten().filter(|_| owed > 0).map(|pace| pace.reserve(owed, now)).max();
-        self.departure = departure.filter(|departure| now < *departure);
-        if self.departure.is_none() {
+        let reserved = self.paces.iter().flatten().filter(|_| owed > 0).map(|pace| pace.reserve(owed, now)).max();
+        let departure = reserved.filter(|departure| now < *departure);
+        if departure.is_none() {
             self.paid -= price;
         }
-        self.departure.is_none()
+        departure
+    }
+
+    /// Of what was paid for these did not leave.
+    pub fn stayed(&mut self, blocks: usize, bytes: usize) {
+        self.paid = self.paid.saturating_add(self.price(blocks, bytes));
+    }
+
+    fn price(&self, blocks: usize, bytes: usize) -> u64 {
+        (bytes as u64).saturating_add((blocks as u64).saturating_mul(self.headers))
     }
 }
 
@@ -97,24 +89,21 @@ mod tests {
         Caps::new(&settings::Caps { point, transfer, networks })
     }
 
-    /// Bytes on Ethernet that transfers to these clients, who always want more, are let send in so many seconds.
+    /// Bytes on Ethernet that transfers to these clients are let send in so many seconds, each a window every 100 us
+    /// where nothing holds it.
     fn sent(caps: &Caps, clients: &[Ipv4Addr], seconds: Time) -> Vec<u64> {
         let (blocks, block) = (16, 1456);
-        let mut tolls: Vec<Tolls> = clients.iter().map(|client| caps.of(*client, block, 1500)).collect();
-        let mut sent = vec![0; clients.len()];
-        let mut now = SECOND;
-        while now < SECOND + seconds * SECOND {
-            for (tolls, sent) in tolls.iter_mut().zip(&mut sent) {
-                if tolls.departure().is_none_or(|departure| departure <= now)
-                    && tolls.pay(blocks, blocks * usize::from(block), now)
-                {
-                    *sent += blocks as u64 * (u64::from(block) + 46);
-                }
+        let mut senders: Vec<(Option<Tolls>, Time, u64)> =
+            clients.iter().map(|client| (caps.of(*client, block, 1500), SECOND, 0)).collect();
+        let end = SECOND + seconds * SECOND;
+        while let Some((tolls, at, sent)) = senders.iter_mut().filter(|(_, at, _)| *at < end).min_by_key(|s| s.1) {
+            let held = tolls.as_mut().and_then(|tolls| tolls.pay(blocks, blocks * usize::from(block), *at));
+            if held.is_none() {
+                *sent += blocks as u64 * (u64::from(block) + 46);
             }
-            let next = tolls.iter().map(|tolls| tolls.departure().unwrap_or(now + 100)).min();
-            now = next.unwrap_or(now).max(now + 1);
+            *at = held.unwrap_or(*at + 100);
         }
-        sent
+        senders.into_iter().map(|(_, _, sent)| sent).collect()
     }
 
     fn is_near(sent: u64, wanted: u64) -> bool {
@@ -139,30 +128,30 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_pays_once_and_for_the_difference_where_more_is_to_leave_then() {
-        let caps = caps(8_000_000, 0, &[]);
-        let mut tolls = caps.of(A, 954, 1500);
-        assert!(tolls.pay(64, 64 * 954, SECOND));
-        assert!(!tolls.pay(10, 10 * 954, SECOND));
-        let departure = tolls.departure().unwrap();
-        assert!(!tolls.pay(10, 10 * 954, departure - 1));
-        assert!(!tolls.pay(15, 15 * 954, departure));
-        assert_eq!(tolls.departure(), Some(departure + 5_000));
-        assert!(tolls.pay(12, 12 * 954, departure + 5_000));
-        assert!(tolls.pay(3, 3 * 954, departure + 5_000), "what was paid and did not leave is not lost");
+    fn what_waited_or_stayed_is_not_paid_again_but_for_what_is_more() {
+        let mut tolls = caps(8_000_000, 0, &[]).of(A, 954, 1500).unwrap();
+        let mut pay = |blocks: usize, now| tolls.pay(blocks, blocks * 954, now);
+        assert_eq!(pay(64, SECOND), None);
+        let departure = pay(10, SECOND).unwrap();
+        assert_eq!(pay(15, departure), Some(departure + 5_000));
+        assert_eq!(pay(12, departure + 5_000), None);
+        assert_eq!(pay(3, departure + 5_000), None, "three were paid for and did not leave");
+        assert_eq!(pay(1, departure + 5_000), Some(departure + 6_000));
+        assert_eq!(pay(1, departure + 6_000), None);
+        tolls.stayed(1, 954);
+        assert_eq!(tolls.pay(1, 954, departure + 6_000), None);
     }
 
     #[test]
     fn a_block_in_fragments_pays_for_each_frame() {
         let caps = caps(8_000_000, 0, &[]);
-        assert_eq!(caps.of(A, 1468, 1500).headers, 46);
-        assert_eq!(caps.of(A, 1469, 1500).headers, 12 + 2 * 34);
-        assert_eq!(caps.of(A, 8192, 1500).headers, 12 + 6 * 34);
+        let headers = |block| caps.of(A, block, 1500).unwrap().headers;
+        assert_eq!((headers(1468), headers(1469), headers(8192)), (46, 12 + 2 * 34, 12 + 6 * 34));
     }
 
     #[test]
-    fn without_caps_all_leaves_at_once() {
-        let mut tolls = caps(0, 0, &[("10.0.0.0/8", 0)]).of(A, 1456, 1500);
-        assert!((0..1000).all(|_| tolls.pay(64, 64 * 1456, SECOND)) && tolls.departure().is_none());
+    fn who_has_no_cap_pays_nothing() {
+        assert!(caps(0, 0, &[("10.0.0.0/8", 0)]).of(A, 1456, 1500).is_none());
+        assert!(caps(0, 0, &[("10.0.0.0/8", 1)]).of(ELSEWHERE, 1456, 1500).is_none());
     }
 }

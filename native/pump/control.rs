@@ -18,6 +18,7 @@ use super::queue::Waiting;
 use super::roots::Shown;
 use super::transfers::Begin;
 use crate::engine::deadline::Time;
+use crate::engine::measure::Measures;
 use crate::engine::negotiate::Agreed;
 use crate::engine::transfer::Outcome;
 use crate::sys::poll::Bell;
@@ -44,6 +45,8 @@ pub struct Report {
     pub resent: u32,
     /// From request to end, in microseconds.
     pub took: Time,
+    /// What was measured.
+    pub measures: Measures,
 }
 
 /// What the door is told.

@@ -163,12 +163,7 @@ impl Door {
     pub fn obey(&mut self, poll: &Poll, now: Time) {
         for letter in self.control.door.take() {
             match letter {
-                ToDoor::Publish(namespace) => {
-                    // Who asked before waits in the socket: there was nothing yet, but that is no answer.
-                    if self.namespace.replace(namespace).is_none() {
-                        self.reopen(poll);
-                    }
-                }
+                ToDoor::Publish(namespace) => self.namespace = Some(namespace),
                 ToDoor::Answered(address, shown) => self.roots.answered(address, shown, now),
                 ToDoor::Offered(session, shown) => self.roots.offered(session, shown, now),
                 ToDoor::Forget(address) => self.roots.forget(address),

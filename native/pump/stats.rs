@@ -108,7 +108,7 @@ names! {
         Window => "tftp.window_blocks",
         /// Blocks acknowledged a second.
         BlocksPerSecond => "tftp.blocks_per_second",
-        /// From the request to the acknowledgment of the first block, in seconds.
+        /// From the request to the departure of the first block, in seconds.
         FirstBlock => "tftp.first_block_seconds",
         /// Bytes acknowledged a second.
         BytesPerSecond => "tftp.bytes_per_second",
@@ -217,6 +217,13 @@ impl Stats {
         }
         let seconds = report.took as f64 / 1e6;
         let blocks = report.bytes.div_ceil(u64::from(report.agreed.block.max(1)));
+        let times = [
+            (Measure::RoundTrip, report.measures.round_trip.smooth),
+            (Measure::FirstBlock, report.measures.first_block),
+        ];
+        for (measure, time) in times {
+            time.into_iter().for_each(|time| self.measure(measure, time as f64 / 1e6));
+        }
         self.measure(Measure::Window, f64::from(report.agreed.window));
         self.measure(Measure::Resent, f64::from(report.resent));
         self.measure(Measure::BlocksPerSecond, blocks as f64 / seconds);

@@ -70,7 +70,7 @@ pub(super) struct Begin {
     pub source: Source,
     pub socket: Socket,
     pub mtu: u32,
-    pub tolls: Tolls,
+    pub tolls: Option<Tolls>,
     /// When it was asked for.
     pub asked: Time,
 }
@@ -91,7 +91,7 @@ pub(super) struct Running {
     token: u64,
     mtu: u32,
     /// What bounds its bandwidth.
-    tolls: Tolls,
+    tolls: Option<Tolls>,
     wants_room: bool,
     acknowledgment: Option<([u8; ACKNOWLEDGMENT], usize)>,
 }
@@ -137,20 +137,14 @@ impl Running {
 
     /// When something is to be done without any word from the peer.
     pub fn deadline(&self) -> Time {
-        self.tolls.departure().unwrap_or_else(|| self.transfer.deadline())
+        self.transfer.deadline()
     }
 
     /// Its deadline may have come.
     pub fn due(&mut self, shared: &mut Shared, now: Time) {
-        if self.deadline() > now {
-            return;
+        if self.deadline() <= now {
+            self.readable(shared, now);
         }
-        if self.tolls.departure().is_some() {
-            self.tolls.due();
-            self.take(Event::Writable, shared, now);
-            return;
-        }
-        self.readable(shared, now);
         if self.deadline() <= now {
             self.take(Event::Timeout, shared, now);
         }
@@ -168,6 +162,7 @@ impl Running {
             window: self.transfer.largest_window(),
             resent: self.transfer.resent(),
             took: now.saturating_sub(self.began),
+            measures: self.transfer.measures(),
         }
     }
 
@@ -182,7 +177,7 @@ impl Running {
             resent: self.transfer.resent(),
             age: now.saturating_sub(self.began),
             round_trip: self.transfer.round_trip(),
-            state: if self.tolls.departure().is_some() { "held" } else { self.transfer.state() },
+            state: if self.wants_room { "held" } else { self.transfer.state() },
             worker,
         }
     }
@@ -293,11 +288,9 @@ impl Running {
     }
 
     fn send_blocks(&mut self, first: u64, count: usize, shared: &mut Shared, now: Time) {
-        let offset = (first - 1).saturating_mul(u64::from(self.transfer.agreed().block));
-        let whole = count.saturating_mul(usize::from(self.transfer.agreed().block));
-        let bytes = usize::try_from(self.source.size.saturating_sub(offset)).unwrap_or(usize::MAX).min(whole);
-        if !self.tolls.pay(count, bytes, now) {
-            return self.transfer.held_back(first);
+        let bytes = self.bytes(first, count);
+        if let Some(departure) = self.tolls.as_mut().and_then(|tolls| tolls.pay(count, bytes, now)) {
+            return self.transfer.hold(first, departure, now);
         }
         let mut sent = 0;
         while sent < count {
@@ -306,11 +299,22 @@ impl Running {
             sent += left;
             if left < piece {
                 shared.stats.count(Counter::TftpHeldBack);
+                let stayed = self.bytes(first + sent as u64, count - sent);
+                if let Some(tolls) = &mut self.tolls {
+                    tolls.stayed(count - sent, stayed);
+                }
                 self.transfer.held_back(first + sent as u64, now);
                 self.wants_room = shared.poll.change(&self.socket, self.token, Interest::ArrivalsAndRoom).is_ok();
                 return;
             }
         }
+    }
+
+    /// Bytes of the file in `count` blocks from `first` on.
+    fn bytes(&self, first: u64, count: usize) -> usize {
+        let block = self.transfer.agreed().block;
+        let left = self.source.size.saturating_sub((first - 1).saturating_mul(u64::from(block)));
+        usize::try_from(left).unwrap_or(usize::MAX).min(count.saturating_mul(usize::from(block)))
     }
 
     /// Sends at most [`WINDOW`] blocks; how many the socket took, or `None` where an error ended or will end it.

@@ -70,6 +70,71 @@ impl Transfer {
     fn seconds(&self) -> f64 {
         seconds(self.0.took)
     }
+
+    #[getter]
+    fn window_granted(&self) -> u16 {
+        self.0.agreed.window
+    }
+
+    #[getter]
+    fn windows(&self) -> u32 {
+        self.0.measures.windows
+    }
+
+    #[getter]
+    fn gap_windows(&self) -> u32 {
+        self.0.measures.gap_windows
+    }
+
+    #[getter]
+    fn gap_at(&self) -> u16 {
+        self.0.measures.gap_at
+    }
+
+    #[getter]
+    fn gap_blocks(&self) -> u64 {
+        self.0.measures.gap_blocks
+    }
+
+    #[getter]
+    fn timeouts(&self) -> u32 {
+        self.0.measures.timeouts
+    }
+
+    #[getter]
+    fn rewinds(&self) -> u32 {
+        self.0.measures.rewinds
+    }
+
+    #[getter]
+    fn round_trip(&self) -> Option<f64> {
+        self.0.measures.round_trip.smooth.map(seconds)
+    }
+
+    #[getter]
+    fn first_block(&self) -> Option<f64> {
+        self.0.measures.first_block.map(seconds)
+    }
+
+    #[getter]
+    fn waited_server(&self) -> f64 {
+        seconds(self.0.measures.waited(self.0.took).server)
+    }
+
+    #[getter]
+    fn waited_network(&self) -> f64 {
+        seconds(self.0.measures.waited(self.0.took).network)
+    }
+
+    #[getter]
+    fn waited_client(&self) -> f64 {
+        seconds(self.0.measures.waited(self.0.took).client)
+    }
+
+    #[getter]
+    fn slow_side(&self) -> Option<&'static str> {
+        (self.0.bytes > 0).then(|| self.0.measures.slow_side(self.0.took).name())
+    }
 }
 
 /// A transfer under way, as it was when it was looked at.

@@ -391,6 +391,45 @@ class Transfer:
     @property
     def seconds(self) -> float:
         """From its request to its end."""
+    @property
+    def window_granted(self) -> int:
+        """Blocks in a window, as granted."""
+    @property
+    def windows(self) -> int:
+        """Acknowledgments that moved it on: one a window, where nothing is lost."""
+    @property
+    def gap_windows(self) -> int:
+        """Windows of which the client told that a block is missing."""
+    @property
+    def gap_at(self) -> int:
+        """The fewest blocks of such a window that arrived before the gap; 0: no block ever arrived before one."""
+    @property
+    def gap_blocks(self) -> int:
+        """The blocks that arrived before the gaps of such windows, all together."""
+    @property
+    def timeouts(self) -> int:
+        """Times that the client was silent until the timer had to speak."""
+    @property
+    def rewinds(self) -> int:
+        """Windows begun again since the client told of a gap."""
+    @property
+    def round_trip(self) -> float | None:
+        """The smoothed round trip in seconds; None where none was measured."""
+    @property
+    def first_block(self) -> float | None:
+        """From the request to the departure of the first block, in seconds; None where none left."""
+    @property
+    def waited_server(self) -> float:
+        """Seconds in which blocks could have left but for this server: a cap, a full socket, a closed gate."""
+    @property
+    def waited_network(self) -> float:
+        """Seconds in which packets were on their way, or lost."""
+    @property
+    def waited_client(self) -> float:
+        """The other seconds: the client's."""
+    @property
+    def slow_side(self) -> Literal["server", "network", "client"] | None:
+        """Who it waited for most, as far as that can be told; None where the client acknowledged no byte."""
 
 @final
 class Live:

@@ -80,6 +80,8 @@ def test_who_is_held_by_a_cap_is_seen(tmp_path: Path, seed: int) -> None:
             states |= {row.state for row in native.server.live()}
         assert "held" in states
         transfer = native.reported()
+        assert transfer.slow_side == "server"
+        assert transfer.waited_server >= transfer.seconds / 2
         assert transfer.resent == 0, "what waits for its turn is not taken as lost"
     finally:
         native.server.stop()
