@@ -83,7 +83,8 @@ def test_an_acknowledgment_is_answered_once_and_one_that_says_nothing_new_never(
     with Peer(server.port) as peer:
         assert peer.ask("file", [("blksize", BLOCK), ("windowsize", window)]).opcode == OACK
         peer.ack(0)
-        repeats, began = False, time.monotonic()
+        repeats = False
+        before = began = time.monotonic()
         while True:
             counted = 0
             while model.end not in blocks:
@@ -94,9 +95,10 @@ def test_an_acknowledgment_is_answered_once_and_one_that_says_nothing_new_never(
                 assert packet.opcode == DATA and block <= model.end, (block, vars(model))
                 assert blocks.setdefault(block, packet.rest) == packet.rest
                 counted += 1
-            assert model.permits(counted, repeats, time.monotonic() - began), (counted, vars(model))
+            # What a timer sent at the end of the round before may be counted in this one.
+            assert model.permits(counted, repeats, time.monotonic() - before), (counted, vars(model))
             burst = list(model.nothing_new(random))
-            began = time.monotonic()
+            before, began = began, time.monotonic()
             for block in burst:
                 peer.ack(block)
             repeats = model.base - 1 in burst
