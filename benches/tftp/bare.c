@@ -1,13 +1,13 @@
 /* The yardstick: the least that serving a file by TFTP can cost.
 
-   bare [--memory] [--each] PORT FILE
+   bare [--read] [--each] PORT FILE
 
    Whatever is asked for, FILE is sent. The same system calls as pxefast's pump: a socket a transfer on a random port, connected
-   to its client; epoll; one recv an ACK; one pread a window; one sendmsg a window (UDP_SEGMENT), or one sendmmsg where
-   a block is larger than the path's MTU. No names, limits, timers, counters, checks: a client that misses a block asks
-   again by repeating its ACK. Not a server for anything but benches.
+   to its client; edge-triggered epoll; one recv an ACK; one sendmsg a window (UDP_SEGMENT), or one sendmmsg where a
+   block is larger than the path's MTU; the bytes come from a mapping of the file. No names, limits, timers, counters,
+   checks: a client that misses a block asks again by repeating its ACK. Not a server for anything but benches.
 
-   --memory   the bytes come from a mapping of the file: what the pread costs
+   --read     one pread a window in place of the mapping: what that saves
    --each     sendmmsg always: what segment offload saves
 
    Says the port that it listens on when it is ready (PORT 0: a free one). */
@@ -156,7 +156,7 @@ static void begin(int door) {
     int room = (int)(2 * t->window * (t->block + 256));
     if (setsockopt(t->socket, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room))
         set(t->socket, SOL_SOCKET, SO_SNDBUF, room);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = t};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = t};
     must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, t->socket, &event));
     if (out == answer + 2) {
         send_window(t);
@@ -171,16 +171,18 @@ static void end(struct transfer *t) {
     free(t);
 }
 
+/* Reads on until something is sent: what that brings back is told of again. */
 static void go_on(struct transfer *t) {
-    uint8_t ack[REQUEST];
-    ssize_t got = recv(t->socket, ack, sizeof ack, MSG_DONTWAIT);
-    if (got < 0 && errno == EAGAIN)
-        return;
-    if (got < 4 || ack[1] != ACK)
-        return end(t);
-    uint16_t number = (uint16_t)(ack[2] << 8 | ack[3]), ahead = (uint16_t)(number - (uint16_t)t->acknowledged);
-    if (ahead > t->window)
-        return;
+    uint16_t ahead;
+    do {
+        uint8_t ack[REQUEST];
+        ssize_t got = recv(t->socket, ack, sizeof ack, MSG_DONTWAIT);
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got < 4 || ack[1] != ACK)
+            return end(t);
+        ahead = (uint16_t)((ack[2] << 8 | ack[3]) - (uint16_t)t->acknowledged);
+    } while (ahead > t->window);
     t->acknowledged += ahead;
     if (t->acknowledged >= blocks(t))
         return end(t);
@@ -188,21 +190,21 @@ static void go_on(struct transfer *t) {
 }
 
 int main(int count, char **words) {
-    bool memory = false;
+    bool reads = false;
     int at = 1;
     for (; at < count && words[at][0] == '-'; at++) {
-        memory |= !strcmp(words[at], "--memory");
+        reads |= !strcmp(words[at], "--read");
         each |= !strcmp(words[at], "--each");
     }
     if (count - at != 2) {
-        fprintf(stderr, "bare [--memory] [--each] PORT FILE\n");
+        fprintf(stderr, "bare [--read] [--each] PORT FILE\n");
         return 2;
     }
     must(words[at + 1], file = open(words[at + 1], O_RDONLY | O_CLOEXEC));
     struct stat about;
     must("fstat", fstat(file, &about));
     size = (uint64_t)about.st_size;
-    if (memory && size)
+    if (!reads && size)
         mapped = must("mmap", (intptr_t)mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0));
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(words[at])),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -163,7 +163,7 @@ def _python(package: str) -> Callable[[Stage], AbstractContextManager[Server]]:
 
 SERVERS: dict[str, Kind] = {
     "bare": Kind(_bare(), windows=True, file="image.bin"),
-    "bare-mapped": Kind(_bare("--memory"), windows=True, file="image.bin"),
+    "bare-read": Kind(_bare("--read"), windows=True, file="image.bin"),
     "pxefast": Kind(_pxefast, windows=True, file="image.bin"),
     "dnsmasq": Kind(_dnsmasq, windows=False),
     "tftpd-hpa": Kind(_tftpd_hpa, windows=False),

@@ -47,10 +47,12 @@ pub struct Caps {
 /// The most threads that `workers = 0` makes: beyond, the network card is what they wait for.
 const MOST_WORKERS: usize = 8;
 
-/// As many workers as are asked for; for 0 as many as this process may use cores, at most [`MOST_WORKERS`].
+/// As many workers as are asked for; for 0 half as many as this process may use cores, at most [`MOST_WORKERS`]: the
+/// kernel's half of the work, the card's interrupts, wants cores of its own. Two workers on two cores cost 1.1 to 1.3
+/// times as much a byte as one, and send no faster (benches/README.md).
 #[must_use]
 pub fn workers(asked: usize) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_WORKERS));
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2).min(MOST_WORKERS));
     if asked == 0 {
         cores()
     } else {
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_as_many_as_asked_for_or_as_there_are_cores_up_to_eight() {
+    fn workers_are_as_many_as_asked_for_or_half_as_many_as_there_are_cores_up_to_eight() {
         assert_eq!((workers(1), workers(64)), (1, 64));
         assert!((1..=MOST_WORKERS).contains(&workers(0)));
     }

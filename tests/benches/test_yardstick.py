@@ -38,7 +38,7 @@ def test_a_run_has_a_row_for_each_server_and_case_and_compares_every_byte() -> N
     assert [each["budget"] for each in table.budgets(plan, rows)] == [1.15, 1.15]
 
 
-@pytest.mark.parametrize("name", ["bare", "bare-mapped"])
+@pytest.mark.parametrize("name", ["bare", "bare-read"])
 @pytest.mark.parametrize("case", [Case(1456, 1), Case(1456, 64), Case(8192, 16), Case(512, 4)])
 @pytest.mark.parametrize("uncut", [True, False])
 def test_the_bare_loop_sends_the_right_bytes(small: Stage, name: str, case: Case, uncut: bool) -> None:
