@@ -11,7 +11,7 @@ from .lab import Lab
 from .machine import DISK_MARKER, Firmware, Machine
 from .service import Event
 
-BOOT_SECONDS = 120
+BOOT_SECONDS = 240
 PLAN: dict[str, Firmware] = {"bios-cut": "bios", "uefi-cut": "uefi"}
 
 

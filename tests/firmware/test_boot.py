@@ -18,7 +18,7 @@ from .machine import Firmware, Machine, Start
 from .net import BRANCH_ROUTER, PXE_SERVER
 from .service import Event, reason_codes
 
-BOOT_SECONDS = 120  # for all of them together; about 30 pass
+BOOT_SECONDS = 240  # for all of them together; about 30 pass where nothing else runs
 PLAN: dict[str, tuple[Firmware, str]] = {
     "bios-lan": ("bios", "lan"),
     "uefi-lan": ("uefi", "lan"),

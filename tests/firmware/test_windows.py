@@ -24,7 +24,7 @@ from .lab import Lab
 from .machine import Firmware, Machine, Start
 from .net import CLIENT, PXE_SERVER
 
-BOOT_SECONDS = 120
+BOOT_SECONDS = 240
 IMAGE = "PS1000AA"
 FIRMWARES: list[Firmware] = ["bios", "uefi"]
 PROGRAMS = {"bios": "pxeboot.n12", "uefi": "bootmgfw.efi"}

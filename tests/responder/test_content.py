@@ -15,7 +15,7 @@ from ..loopback.peer import ERROR, Packet, Peer
 from ..loopback.service import Event, Service, eventually
 
 # What a child process takes to begin on a busy machine, and to bring a small image.
-PULLED = 60.0
+PULLED = 240.0
 
 
 @pytest.fixture
