@@ -211,6 +211,23 @@ fn silence_at_any_point_ends_a_transfer_within_two_minutes() {
     }
 }
 
+///
+#[test]
+fn a_socket_that_never_takes_anything_again_holds_no_place_for_ever() {
+    let mut transfer = start(4, 1_000);
+    let mut send = transfer.handle(Event::Ack(4, 0), 5_000);
+    let mut now = 5_000;
+    while transfer.outcome().is_none() {
+        if let Send::Blocks { first, .. } = send {
+            transfer.held_back(first, now);
+        }
+        now = transfer.deadline();
+        send = transfer.handle(Event::Timeout, now);
+    }
+    assert!(now <= 120 * SECOND, "{now}");
+    assert_eq!(transfer.resent(), 0);
+}
+
 /// who only repeats itself makes no progress.
 #[test]
 fn a_peer_that_only_repeats_itself_is_given_up_as_well() {

@@ -166,12 +166,14 @@ impl Transfer {
             (Phase::Flowing, Event::Timeout) => self.timed_out(now),
             (Phase::Held, Event::Timeout | Event::Writable) => {
                 self.phase = Phase::Flowing;
+                // The time that it was held was ours, not the peer's.
+                self.progress_at = self.progress_at.saturating_add(self.watch.held_for(now)).min(now);
                 self.arm(now);
                 self.release(now)
             }
             (Phase::Held | Phase::Asking, Event::Repeated) | (Phase::Asking, Event::Writable) => Send::Nothing,
             (Phase::Asking, Event::Timeout) => {
-                self.let_go(now);
+                self.watch.let_go(now);
                 self.end(Outcome::Unanswered);
                 Send::Error(ErrorCode::NotDefined, "not launched: no answer in time")
             }
@@ -183,7 +185,7 @@ impl Transfer {
                 self.send_window(now)
             }
             (Phase::Asking, Event::Denied) => {
-                self.let_go(now);
+                self.watch.let_go(now);
                 self.end(Outcome::Denied);
                 Send::Error(ErrorCode::AccessViolation, "not launched")
             }
@@ -218,7 +220,7 @@ impl Transfer {
             return self.send_window(now);
         };
         self.want(wanted);
-        self.watch.measures.windows += 1;
+        self.watch.told();
         self.lull = LULL.min(self.lull + 1);
         match self.window.acknowledge(block, self.watch.is_late(now)) {
             Told::Whole => self.watch.arrived(now),
@@ -318,7 +320,7 @@ impl Transfer {
         }
         let Some(piece) = self.window.take(most) else { return Send::Nothing };
         let Piece { first, count, begins, fresh } = piece;
-        self.let_go(now);
+        self.watch.let_go(now);
         self.starting &= !self.window.is_out();
         self.watch.leaves(begins, fresh, now);
         if first == 1 && fresh {
@@ -343,18 +345,12 @@ impl Transfer {
         if !self.watch.is_held() {
             return Send::Nothing;
         }
-        self.let_go(now);
+        self.watch.let_go(now);
         match self.window.owed() {
             Some(Owed::Again(block)) => self.send_again(block, now),
             Some(Owed::More(count)) => self.send_at_most(count, now),
             None => self.send_window(now),
         }
-    }
-
-    /// The time that it was held was ours, not the peer's.
-    fn let_go(&mut self, now: Time) {
-        let held = self.watch.let_go(now);
-        self.progress_at = self.progress_at.saturating_add(held).min(now);
     }
 
     fn ask(&mut self, now: Time) -> Send {

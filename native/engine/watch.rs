@@ -69,6 +69,11 @@ impl Watch {
         }
     }
 
+    /// The peer acknowledged something new.
+    pub fn told(&mut self) {
+        self.measures.windows = self.measures.windows.saturating_add(1);
+    }
+
     /// All that was out has arrived.
     pub fn arrived(&mut self, now: Time) {
         if self.once {
@@ -104,10 +109,14 @@ impl Watch {
         self.held.is_some()
     }
 
-    /// Nothing is held back any more; for how long it was.
-    pub fn let_go(&mut self, now: Time) -> Time {
-        let held = self.held.take().map_or(0, |since| now.saturating_sub(since));
-        self.measures.held = self.measures.held.saturating_add(held);
-        held
+    /// For how long something is held back.
+    pub fn held_for(&self, now: Time) -> Time {
+        self.held.map_or(0, |since| now.saturating_sub(since))
+    }
+
+    /// Nothing is held back any more.
+    pub fn let_go(&mut self, now: Time) {
+        self.measures.held = self.measures.held.saturating_add(self.held_for(now));
+        self.held = None;
     }
 }
