@@ -49,7 +49,7 @@ const MOST_WORKERS: usize = 8;
 
 /// As many workers as are asked for; for 0 half as many as this process may use cores, at most [`MOST_WORKERS`]: the
 /// kernel's half of the work, the card's interrupts, wants cores of its own. Two workers on two cores cost 1.1 to 1.3
-/// times as much a byte as one, and send no faster (benches/README.md).
+/// times as much a byte as one, and send at most 1.2 times as fast (benches/README.md).
 #[must_use]
 pub fn workers(asked: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2).min(MOST_WORKERS));
