@@ -188,7 +188,7 @@ def test_an_image_that_nothing_could_boot_is_refused_with_what_it_lacks(tmp_path
         ({"fonts": False}, {"all": set(wims.FONTS)}, ["bios", "uefi"]),
         ({"mui": ()}, {}, ["bios", "uefi"]),
     ],
-    ids=str,
+    ids=lambda value: str(list(value)),
 )
 def test_what_an_image_lacks_is_told_by_name_and_by_which_firmware_misses_it(
     tmp_path: Path, made: dict[str, Any], missing: dict[str, set[str]], boots: list[str]
