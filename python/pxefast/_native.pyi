@@ -54,9 +54,9 @@ def capabilities() -> list[tuple[str, bool]]:
 class ServerSettings:
     """How a Server is set up. Ports may be 0 (any free one); `dhcp_port` (CM-30) and `boot_port` may be None.
 
-    `workers` threads carry transfers; 0: half as many as there are cores, at most 8. `max_block_size` 0 is what the path's
-    MTU carries whole; `max_block_size_windows` is what Windows boot managers may get beyond it, in bytes (W-110); 0:
-    nothing.
+    `workers` threads carry transfers; 0: half as many as there are cores, at most 8. `max_block_size` 0 is what the
+    path's MTU carries whole; `max_block_size_windows` is what Windows boot managers may get beyond it, in bytes
+    (W-110); 0: nothing.
 
     Where no place of `max_transfers` is free, or more than `requests_per_second` come from all clients together,
     requests wait, at most `queue` of them; who has not asked again for `queue_seconds` is forgotten.
