@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from pxefast.cli.context import get
 from pxefast.cli.options import Json
 from pxefast.cli.output import print_fields, print_json
-from pxefast.cli.transfers import duration, megabytes, milliseconds
+from pxefast.cli.transfers import duration, megabytes, milliseconds, table
+
+# Rows of transfers, and of those that wait for one, that a person is shown.
+_ROWS = 40
 
 
 def status(
     context: typer.Context,
+    transfers: Annotated[
+        bool,
+        typer.Option(
+            "--transfers",
+            help=f"The transfers under way and who waits for one instead, the {_ROWS} oldest of each; all with --json.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the running service: its ports, what it decided, what it dropped and why. Exit code 1 if none runs."""
@@ -23,7 +35,9 @@ def status(
 
     folder = get(context).home / "run"
     found = file.read(folder)
-    if json:
+    if transfers and found is not None:
+        _print_transfers(folder, json)
+    elif json:
         print_json({"running": found is not None, **(found or {})})
     elif found is None:
         print("not running; start it with: pxefast serve")
@@ -62,6 +76,18 @@ def _print(found: dict[str, Any]) -> None:
     for name, value in found["counters"].items():
         if value:
             print(f"  {name:<40}{value:>14,}")
+
+
+def _print_transfers(folder: Path, json: bool) -> None:
+    from pxefast.responder.live import ask
+
+    answer = ask(folder, None if json else _ROWS)
+    if json:
+        print_json({"running": True, **answer})
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table(answer))
 
 
 # What a distribution is called, and how its values read.

@@ -162,7 +162,7 @@ class Audit:
 
     def transferred(self, transfer: _native.Transfer, known: Handed | None) -> None:
         """One ended transfer; `known` is what was last answered to its address."""
-        facts = transfer_facts(transfer, known.device if known else None)
+        facts = transfer_facts(transfer, known.device, known.window) if known else transfer_facts(transfer)
         self._log.log(
             _LEVELS[facts.pop("level")],
             "transfer",
@@ -170,6 +170,21 @@ class Audit:
             device=known.device if known else None,
             mac=known.mac if known else None,
             **facts,
+        )
+
+    def refused(self, refused: _native.Refused, known: Handed | None, unsaid: int) -> None:
+        """A name that TFTP refused; `unsaid` others were too many to be told since the last one."""
+        who = f"{known.device or known.mac} at {refused.peer}" if known else refused.peer
+        more = f", and {unsaid} more requests were refused" if unsaid else ""
+        self._log.info(
+            "refused",
+            text=f"{who} asked for {refused.name}: {refused.reason.replace('_', ' ')}{more}",
+            device=known.device if known else None,
+            mac=known.mac if known else None,
+            peer=refused.peer,
+            name=refused.name,
+            reason=refused.reason,
+            unsaid=unsaid,
         )
 
 

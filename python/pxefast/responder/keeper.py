@@ -12,6 +12,7 @@ from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.courier import Courier
 from pxefast.responder.pauses import budget_exhausted, no_database
+from pxefast.responder.tuning import Tuner
 from pxefast.responder.view import View
 from pxefast.site.budget import Budget
 from pxefast.site.ledger import Ledger
@@ -25,10 +26,12 @@ _LEDGER_SECONDS = 1.0
 _SWEEP_SECONDS = 10.0
 _SETTINGS_SECONDS = 60.0
 _CONTENT_SECONDS = 1.0
+_LESSON_SECONDS = 1.0
 
 
 class Keeper:
-    """The thread. `barrier` None in a dry run, which writes nothing; `courier` None where nobody brings content.
+    """The thread. `barrier` None in a dry run, which writes nothing; `courier` None where nobody brings content;
+    `tuner` None where nothing is learned.
 
     `live` is told from time to time, and asks back which sessions are live.
     """
@@ -43,7 +46,9 @@ class Keeper:
         audit: Audit,
         courier: Courier | None,
         live: Callable[[Callable[[], set[str]]], None],
+        tuner: Tuner | None,
     ) -> None:
+        self._tuner = tuner
         self._courier = courier
         self._store = store
         self._ledger = ledger
@@ -88,6 +93,8 @@ class Keeper:
             self._do("sweep", _SWEEP_SECONDS, self._sweep)
             if self._courier is not None:
                 self._do("content", _CONTENT_SECONDS, self._courier.tick)
+            if self._tuner is not None:
+                self._do("learned windows", _LESSON_SECONDS, self._tuner.write)
             self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
 
     def _tell_what_is_off(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pxefast.errors import CannotOpen
@@ -16,10 +16,13 @@ _MODE = 0o660
 
 
 class Door:
-    """A socket that listens at a file. Raises CannotOpen."""
+    """A socket that listens at a file: `opened`, if a service before this one did that. Raises CannotOpen."""
 
-    def __init__(self, file: Path, backlog: int) -> None:
+    def __init__(self, file: Path, backlog: int, opened: int | None = None) -> None:
         self._file = file
+        if opened is not None:
+            self.socket = socket.socket(fileno=opened)
+            return
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # Whoever holds the service's lock is the only one: what is left here is a dead one's.
@@ -30,17 +33,18 @@ class Door:
             # What the umask took away: a group that may read the home may watch it.
             file.chmod(_MODE)
             self.socket.listen(backlog)
-            self._inode = file.stat().st_ino
         except OSError as error:
             self.socket.close()
             raise CannotOpen(f"cannot listen on {file}: {error.strerror}") from None
 
     def close(self) -> None:
-        """Nobody comes in any more. A file that is another's by now stays."""
+        """Nobody comes in any more."""
+        self.leave()
+        self._file.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Whoever comes in is another process's, which listens here too."""
         self.socket.close()
-        with suppress(FileNotFoundError):
-            if self._file.stat().st_ino == self._inode:
-                self._file.unlink()
 
 
 @contextmanager

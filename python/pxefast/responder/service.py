@@ -22,11 +22,13 @@ from pxefast.responder.halt import Halt
 from pxefast.responder.handed import Memory
 from pxefast.responder.interfaces import own_identities
 from pxefast.responder.keeper import Keeper
+from pxefast.responder.live import Live
 from pxefast.responder.pauses import journal_folder
 from pxefast.responder.reply import Answers, clock
 from pxefast.responder.reports import Reported, Reports
 from pxefast.responder.status import Lock, StatusFile
 from pxefast.responder.systemd import tell_systemd
+from pxefast.responder.tuning import Tuner
 from pxefast.responder.turns import Turns
 from pxefast.responder.view import View
 from pxefast.site.journal import Journal
@@ -78,6 +80,9 @@ class Service:
         self._courier: Courier | None = None
         if courier is not None and not dry_run:
             self._courier = Courier(courier, store, library, settings.content.validate_hours, self.audit)
+        tuner: Tuner | None = None
+        if settings.tftp.learn_windows and not dry_run:
+            tuner = Tuner(settings.tftp, store.learned_windows, self._view, self.audit.tell)
         barrier = None if dry_run else self._barrier
         self._keeper = Keeper(
             store,
@@ -88,8 +93,10 @@ class Service:
             self.audit,
             self._courier,
             self._sessions_live,
+            tuner,
         )
         self._memory = Memory()
+        self._live = Live(home / "run", self._server, self._memory)
         answers = Answers(
             self._server,
             self._view,
@@ -99,7 +106,7 @@ class Service:
             dry_run=dry_run,
         )
         gates = Gates(self._server, self._view, self._memory, dry_run)
-        self._turns = Turns(self._server, answers, gates, self._barrier, self._memory, self.audit)
+        self._turns = Turns(self._server, answers, gates, self._barrier, self._memory, self.audit, tuner)
         self._condition = Condition(
             store,
             self._server,
@@ -168,6 +175,7 @@ class Service:
     def _end(self) -> None:
         if self._reports is not None:
             self._reports.close()
+        self._live.close()
         self._server.stop()
         self._turns.tell_transfers()
         self._keeper.stop(_PATIENCE_SECONDS)
@@ -191,6 +199,7 @@ class Service:
         self._keeper.start()
         if self._reports is not None:
             self._reports.start()
+        self._live.start()
         dp = self._view.site.dp
         listed = len(self._view.exclusion_file.exclusions.macs)
         # CM-59: the start says whether a list is configured.

@@ -9,7 +9,9 @@ from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.gates import Gates
 from pxefast.responder.handed import Memory
+from pxefast.responder.refused import Refusals
 from pxefast.responder.reply import Answers
+from pxefast.responder.tuning import Tuner
 
 if TYPE_CHECKING:
     from pxefast import _native
@@ -18,7 +20,7 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """Takes turns with one server; `take` and `tell_transfers` are the loop's alone."""
+    """Takes turns with one server; its methods are the loop's alone. `tuner` None: nothing is learned."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Turns:
         barrier: Barrier,
         memory: Memory,
         audit: Audit,
+        tuner: Tuner | None,
     ) -> None:
         self._server = server
         self._answers = answers
@@ -35,6 +38,8 @@ class Turns:
         self._barrier = barrier
         self._memory = memory
         self._audit = audit
+        self._tuner = tuner
+        self._refusals = Refusals(audit, memory)
 
     def take(self, questions: Sequence[_native.Request], gates: Sequence[_native.Gate], heard: float) -> None:
         """Everything that waits, with one durable write for all of it (B1, B2).
@@ -77,7 +82,10 @@ class Turns:
         )
 
     def tell_transfers(self) -> None:
-        """Tell of the transfers that ended since the last call."""
+        """Tell of the transfers that ended since the last call, and of the names that were refused."""
+        self._refusals.tell(self._server.refused())
         for transfer in self._server.transfers():
             known = self._memory.find(None, transfer.peer.rpartition(":")[0])
             self._audit.transferred(transfer, known)
+            if self._tuner is not None:
+                self._tuner.note(transfer, known)
