@@ -1,7 +1,8 @@
 /* Many TFTP clients that compare every byte with what they should get; shares no code with the server.
 
-   load --port PORT --name NAME --file FILE [--clients 16] [--block 1456] [--window 1] [--msftwindow]
-        [--patience 1000] [--seconds 120] [--hold] [--gro]
+   load --port PORT --name NAME --file FILE [--host ADDRESS] [--sources FIRST/COUNT] [--clients 16]
+        [--block 1456] [--window 1] [--msftwindow] [--patience 1000] [--seconds 120] [--hold] [--gro]
+        [--again [--vanish PERCENT] [--seed NUMBER]]
 
    One process and one epoll, so that a client costs the machine as little as can be. Each client has its own port, asks for
    tsize, blksize and windowsize (at 1: not), takes what is granted, and behaves as RFC 7440 says: it ACKs a full window and
@@ -10,7 +11,11 @@
 
    Prints one JSON object; status 1 where a transfer failed or a byte was wrong. With --hold the last block of each file is
    ACKed only when standard input ends: whoever reads the object finds each child of a forking server still there. With --gro
-   windows arrive uncut (UDP_GRO), as if the network card cut them: else the server's processor does it on loopback. */
+   windows arrive uncut (UDP_GRO), as if the network card cut them: else the server's processor does it on loopback.
+
+   With --sources each client has the next address of so many. With --again whoever is done, or failed, asks anew from
+   another port until the time is over, and PERCENT of the transfers end by their client's closing its port in their
+   midst; then only wrong bytes are a failure. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,7 +40,7 @@
 
 enum { BATCH = 64, UNCUT = 65536, EVENTS = 256, TRIES = 10, RECEIVE_BUFFER = 8 << 20 };
 enum { RRQ = 1, DATA = 3, ACK = 4, ERROR = 5, OACK = 6 };
-enum state { ASKING, RUNNING, DONE, FAILED };
+enum state { ASKING, RUNNING, DONE, FAILED, GONE };
 
 struct client {
     int socket;
@@ -44,6 +49,7 @@ struct client {
     uint32_t block, window;   /* granted */
     uint32_t unacknowledged;  /* blocks in turn since the last ACK */
     uint64_t next;            /* the block expected, from 1 */
+    uint64_t vanishes;        /* when this block is expected; 0: never */
     double deadline, began, ended;
     int tries;
 };
@@ -53,17 +59,19 @@ static struct {
     const uint8_t *bytes;
     uint64_t size;
     uint32_t block, window;
-    bool vary, hold, gro;
+    bool vary, hold, gro, again;
+    uint32_t vanish; /* percent */
     double patience;
     struct sockaddr_in server;
+    uint32_t source, sources; /* the first address, in host's order, and how many */
 } wanted;
 
 static struct {
-    uint64_t datagrams, blocks, early, repeated_asks;
+    uint64_t datagrams, blocks, early, repeated_asks, failed, vanished, verified, wrong;
 } seen;
 static char why[256];
 static int poll_fd;
-static uint32_t running;
+static uint32_t running, flowing, most_flowing;
 
 static double now(void) {
     struct timespec time;
@@ -82,9 +90,24 @@ static void *must(const char *what, intptr_t result) {
 static void finish(struct client *c, enum state state, const char *words, uint64_t number) {
     if (state == FAILED && !why[0])
         snprintf(why, sizeof why, "%s (%llu)", words, (unsigned long long)number);
+    seen.verified += state == DONE;
+    seen.failed += state == FAILED;
+    flowing -= c->state == RUNNING;
     c->state = state;
     c->ended = now();
     running--;
+}
+
+/* What must not happen, whatever the server goes through. */
+static void wrong(struct client *c, const char *words, uint64_t number) {
+    seen.wrong++;
+    finish(c, FAILED, words, number);
+}
+
+static void run(struct client *c) {
+    c->state = RUNNING;
+    if (++flowing > most_flowing)
+        most_flowing = flowing;
 }
 
 static void ask(const struct client *c) {
@@ -116,11 +139,11 @@ static void granted(struct client *c, char *options, size_t length) {
         else if (!strcasecmp(word, "windowsize"))
             c->window = (uint32_t)number;
         else if (!strcasecmp(word, "tsize") && number != wanted.size)
-            return finish(c, FAILED, "a wrong tsize", number);
+            return wrong(c, "a wrong tsize", number);
         word = value + strlen(value) + 1;
     }
     if (c->block < 8 || c->block > wanted.block || c->window < 1 || c->window > wanted.window)
-        finish(c, FAILED, "more was granted than asked for", c->block);
+        wrong(c, "more was granted than asked for", c->block);
 }
 
 static void data(struct client *c, const uint8_t *datagram, size_t length, double time) {
@@ -140,9 +163,12 @@ static void data(struct client *c, const uint8_t *datagram, size_t length, doubl
     uint64_t offset = (c->next - 1) * c->block, left = wanted.size - offset;
     size_t should = left < c->block ? (size_t)left : c->block;
     if (length - 4 != should || memcmp(datagram + 4, wanted.bytes + offset, should))
-        return finish(c, FAILED, "wrong bytes in block", c->next);
+        return wrong(c, "wrong bytes in block", c->next);
     seen.blocks++;
-    c->next++;
+    if (++c->next == c->vanishes) {
+        seen.vanished++;
+        return finish(c, GONE, "", 0);
+    }
     c->gap = false;
     c->tries = 0;
     c->deadline = time + wanted.patience;
@@ -156,7 +182,7 @@ static void data(struct client *c, const uint8_t *datagram, size_t length, doubl
 }
 
 static void take(struct client *c, uint8_t *datagram, size_t length, double time) {
-    if (c->state == FAILED || length < 4)
+    if (c->state == FAILED || c->state == GONE || length < 4)
         return;
     switch (datagram[1]) {
     case OACK:
@@ -164,7 +190,7 @@ static void take(struct client *c, uint8_t *datagram, size_t length, double time
             granted(c, (char *)datagram + 2, length - 2);
             if (c->state == FAILED)
                 return;
-            c->state = RUNNING;
+            run(c);
             c->deadline = time + wanted.patience;
         }
         if (c->next == 1)
@@ -172,7 +198,7 @@ static void take(struct client *c, uint8_t *datagram, size_t length, double time
         return;
     case DATA:
         if (c->state == ASKING)
-            c->state = RUNNING;
+            run(c);
         return data(c, datagram, length, time);
     case ERROR:
         if (c->state != DONE)
@@ -247,6 +273,41 @@ static void silence(struct client *c, double time) {
         acknowledge(c);
 }
 
+/* A port, and the request that leaves it. */
+static void begin(struct client *c, uint32_t number) {
+    *c = (struct client){.block = 512, .window = 1, .next = 1};
+    uint64_t blocks = wanted.size / wanted.block + 1;
+    if (wanted.vanish > (uint32_t)(rand() % 100))
+        c->vanishes = 2 + (uint64_t)rand() % blocks;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    struct sockaddr_in here = {.sin_family = AF_INET};
+    if (wanted.sources)
+        here.sin_addr.s_addr = htonl(wanted.source + number % wanted.sources);
+    must("socket", c->socket = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+    if (setsockopt(c->socket, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)))
+        (void)setsockopt(c->socket, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
+    if (wanted.gro)
+        must("UDP_GRO", setsockopt(c->socket, IPPROTO_UDP, UDP_GRO, &(int){1}, sizeof(int)));
+    must("bind", bind(c->socket, (struct sockaddr *)&here, sizeof here));
+    must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->socket, &event));
+    running++;
+}
+
+static void start(struct client *c) {
+    c->began = now();
+    c->deadline = c->began + wanted.patience;
+    ask(c);
+}
+
+/* Who has ended begins anew: at once, or where that went wrong after a while. */
+static void again(struct client *c, uint32_t number, double time) {
+    if (c->state == ASKING || c->state == RUNNING || (c->state == FAILED && time < c->ended + wanted.patience))
+        return;
+    close(c->socket);
+    begin(c, number);
+    start(c);
+}
+
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -254,30 +315,44 @@ static int by_size(const void *a, const void *b) {
 
 static int report(const struct client *clients, uint32_t count, double began, double ended) {
     double *took = calloc(count, sizeof *took);
-    uint64_t bytes = 0;
     uint32_t done = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (clients[i].state == DONE) {
             took[done++] = clients[i].ended - clients[i].began;
-            bytes += wanted.size;
         }
     }
     qsort(took, done, sizeof *took, by_size);
-    printf("{\"clients\": %u, \"verified\": %u, \"bytes\": %llu, \"seconds\": %.6f, \"block\": %u, \"window\": %u, "
-           "\"resent\": %llu, \"early\": %llu, \"asked_again\": %llu, \"fastest\": %.6f, \"middle\": %.6f, \"slowest\": %.6f, "
-           "\"why\": \"%s\"}\n",
-           count, done, (unsigned long long)bytes, ended - began, clients->block, clients->window,
-           (unsigned long long)(seen.datagrams - seen.blocks), (unsigned long long)seen.early,
+    printf("{\"clients\": %u, \"verified\": %llu, \"failed\": %llu, \"vanished\": %llu, \"wrong\": %llu, \"bytes\": %llu, "
+           "\"seconds\": %.6f, \"block\": %u, \"window\": %u, \"at_once\": %u, "
+           "\"resent\": %llu, \"early\": %llu, \"asked_again\": %llu, \"fastest\": %.6f, \"middle\": %.6f, "
+           "\"slow\": %.6f, \"slowest\": %.6f, \"why\": \"%s\"}\n",
+           count, (unsigned long long)seen.verified, (unsigned long long)seen.failed, (unsigned long long)seen.vanished,
+           (unsigned long long)seen.wrong, (unsigned long long)(seen.verified * wanted.size), ended - began, clients->block,
+           clients->window, most_flowing, (unsigned long long)(seen.datagrams - seen.blocks), (unsigned long long)seen.early,
            (unsigned long long)seen.repeated_asks, done ? took[0] : 0, done ? took[done / 2] : 0,
-           done ? took[done - 1] : 0, why);
+           done ? took[done - 1 - done / 100] : 0, done ? took[done - 1] : 0, why);
+    if (wanted.again)
+        return seen.wrong ? 1 : 0;
     return done == count ? 0 : 1;
+}
+
+static void sources(const char *words) {
+    char first[16] = "";
+    struct in_addr address;
+    if (sscanf(words, "%15[0-9.]/%u", first, &wanted.sources) != 2 || !inet_aton(first, &address) || !wanted.sources) {
+        fprintf(stderr, "--sources FIRST/COUNT, such as 10.0.0.1/4000\n");
+        exit(2);
+    }
+    wanted.source = ntohl(address.s_addr);
 }
 
 int main(int words, char **word) {
     static const struct option options[] = {{"port", 1, 0, 'p'},   {"name", 1, 0, 'n'},     {"file", 1, 0, 'f'},
                                             {"clients", 1, 0, 'c'}, {"block", 1, 0, 'b'},    {"window", 1, 0, 'w'},
                                             {"patience", 1, 0, 't'}, {"seconds", 1, 0, 's'}, {"host", 1, 0, 'h'},
-                                            {"msftwindow", 0, 0, 'm'}, {"hold", 0, 0, 'o'}, {"gro", 0, 0, 'g'}, {0}};
+                                            {"msftwindow", 0, 0, 'm'}, {"hold", 0, 0, 'o'}, {"gro", 0, 0, 'g'},
+                                            {"sources", 1, 0, 'S'}, {"again", 0, 0, 'a'}, {"vanish", 1, 0, 'v'},
+                                            {"seed", 1, 0, 'r'}, {0}};
     const char *file = NULL;
     uint32_t count = 16;
     double seconds = 120;
@@ -297,6 +372,10 @@ int main(int words, char **word) {
         case 'w': wanted.window = (uint32_t)atoi(optarg); break;
         case 't': wanted.patience = atof(optarg) / 1000; break;
         case 's': seconds = atof(optarg); break;
+        case 'S': sources(optarg); break;
+        case 'a': wanted.again = true; break;
+        case 'v': wanted.vanish = (uint32_t)atoi(optarg); break;
+        case 'r': srand((unsigned)atoi(optarg)); break;
         default: return 2;
         }
     }
@@ -316,27 +395,12 @@ int main(int words, char **word) {
     setrlimit(RLIMIT_NOFILE, &limit);
     must("epoll_create1", poll_fd = epoll_create1(0));
     struct client *clients = calloc(count, sizeof *clients);
-    for (uint32_t i = 0; i < count; i++) {
-        struct client *c = &clients[i];
-        *c = (struct client){.block = 512, .window = 1, .next = 1};
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-        struct sockaddr_in here = {.sin_family = AF_INET};
-        must("socket", c->socket = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
-        if (setsockopt(c->socket, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)))
-            (void)setsockopt(c->socket, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
-        if (wanted.gro)
-            must("UDP_GRO", setsockopt(c->socket, IPPROTO_UDP, UDP_GRO, &(int){1}, sizeof(int)));
-        must("bind", bind(c->socket, (struct sockaddr *)&here, sizeof here));
-        must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->socket, &event));
-    }
+    for (uint32_t i = 0; i < count; i++)
+        begin(&clients[i], i);
     double began = now(), looked = began, time = began;
-    running = count;
-    for (uint32_t i = 0; i < count; i++) {
-        clients[i].began = now();
-        clients[i].deadline = clients[i].began + wanted.patience;
-        ask(&clients[i]);
-    }
-    while (running && time < began + seconds) {
+    for (uint32_t i = 0; i < count; i++)
+        start(&clients[i]);
+    while ((running || wanted.again) && time < began + seconds) {
         struct epoll_event ready[EVENTS];
         int some = epoll_wait(poll_fd, ready, EVENTS, 20);
         time = now();
@@ -346,9 +410,11 @@ int main(int words, char **word) {
             looked = time;
             for (uint32_t i = 0; i < count; i++)
                 silence(&clients[i], time);
+            for (uint32_t i = 0; wanted.again && i < count; i++)
+                again(&clients[i], i, time);
         }
     }
-    for (uint32_t i = 0; running && i < count; i++)
+    for (uint32_t i = 0; !wanted.again && running && i < count; i++)
         if (clients[i].state == ASKING || clients[i].state == RUNNING)
             finish(&clients[i], FAILED, "out of time at block", clients[i].next);
     int status = report(clients, count, began, now());
