@@ -22,7 +22,7 @@ import snapshot
 from machine import machine
 
 from benches.tftp import bench as tftp
-from benches.tftp import reflection
+from benches.tftp import reflection, storm
 
 SECTIONS = {
     "parse": packets.run,
@@ -31,6 +31,7 @@ SECTIONS = {
     "claims": claims.run,
     "tftp": tftp.section,
     "reflection": reflection.section,
+    "storm": storm.section,
     "content": contents.run,
 }
 

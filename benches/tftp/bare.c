@@ -116,7 +116,7 @@ static void send_window(const struct transfer *t) {
 
 static void begin(int door) {
     char request[REQUEST + 1], answer[128];
-    struct sockaddr_in peer, here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in peer, here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
     socklen_t length = sizeof peer;
     ssize_t got = recvfrom(door, request, REQUEST, 0, (struct sockaddr *)&peer, &length);
     if (got < 4 || request[1] != RRQ)
@@ -207,7 +207,7 @@ int main(int count, char **words) {
     if (!reads && size)
         mapped = must("mmap", (intptr_t)mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0));
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(words[at])),
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                               .sin_addr.s_addr = htonl(INADDR_ANY)};
     socklen_t length = sizeof here;
     int door = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     must("bind", bind(door, (struct sockaddr *)&here, sizeof here));

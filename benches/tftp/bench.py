@@ -57,8 +57,8 @@ def own_network() -> list[str]:
 def here(plan: Plan, own: bool) -> dict[str, Any]:
     """The figures of this plan in this network, `text` among them; where it is our own, at each case's MTU."""
     load_before = os.getloadavg()
-    results = measure(plan, _set_mtu if own else None, _progress)
-    _progress("")
+    results = measure(plan, _set_mtu if own else None, progress)
+    progress("")
     rows = table.rows(plan, results)
     figures: dict[str, Any] = {
         "load_average": [load_before, os.getloadavg()],
@@ -86,6 +86,7 @@ def _heading(plan: Plan, figures: dict[str, Any]) -> str:
     )
 
 
-def _progress(words: str) -> None:
+def progress(words: str) -> None:
+    """What is being done, to who looks on."""
     if sys.stderr.isatty():
         print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)

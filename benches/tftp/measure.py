@@ -30,6 +30,9 @@ FLAGS = (
 )
 
 
+PROGRAMS = ("bare", "load")
+
+
 class LoadError(Exception):
     """A transfer that failed, or a wrong byte."""
 
@@ -98,30 +101,33 @@ class Results:
 
 
 @contextmanager
-def stage(file_bytes: int) -> Iterator[Stage]:
-    """The files to serve and the compiled programs, in a temporary folder."""
+def stage(file_bytes: int, **more: str) -> Iterator[Stage]:
+    """The files to serve and the compiled programs, in a temporary folder. `more` is of the [Stage]."""
     with tempfile.TemporaryDirectory(prefix="pxefast-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # servers that change their user read it too
-        made = Stage(folder / "served", folder)
+        made = Stage(folder / "served", folder, **more)
         made.path("").mkdir(parents=True)
         for file, size in (("image.bin", file_bytes), ("small.bin", file_bytes // SMALL)):
             made.path(file).write_bytes(hashlib.shake_256(file.encode()).digest(size))
-        for program in ("bare", "load"):
+        for program in PROGRAMS:
             command = ["cc", *FLAGS, "-o", str(folder / program), str(HERE / f"{program}.c")]
             subprocess.run(command, check=True)
         yield made
 
 
 def load(
-    stage: Stage, server: Server, file: str, case: Case, clients: int, look: Callable[[], None], *more: str
-) -> dict[str, Any]:
-    """What load.c prints; `look` is called between the last block and its ACK.
+    stage: Stage, server: Server, file: str, case: Case, clients: int, look: Callable[[], None], *more: str,
+    place: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """What load.c prints; `look` is called between the last block and its ACK. `place` is the command that runs it.
 
     Raises [LoadError] where not every byte of every client was right.
     """
     command = [
+        *place,
         str(stage.programs / "load"),
+        f"--host={stage.address}",
         f"--port={server.port}",
         f"--name={IMAGE}/{file}",
         f"--file={stage.path(file)}",

@@ -50,6 +50,11 @@ def peak_bytes(process: int) -> int:
     return sum(_kilobytes(Path(f"/proc/{each}/smaps_rollup"), "Pss:") for each in whole)
 
 
+def private_bytes(process: int) -> int:
+    """What it has in memory now and shares with no file."""
+    return _kilobytes(Path(f"/proc/{process}/status"), "RssAnon:")
+
+
 def _kilobytes(file: Path, key: str) -> int:
     try:
         lines = file.read_text().splitlines()

@@ -17,23 +17,28 @@ from . import peers
 HERE = Path(__file__).parent
 IMAGE = "SMSImages/PS100001"
 TOML = """[listen]
-address = "127.0.0.1"
+address = "{address}"
 [dhcp]
 port = 0
 boot_port = 0
 [tftp]
 port = {port}
-[log]
+{tftp}[log]
 format = "json"
 """
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where everything lies: the served folder, and the compiled programs of this folder."""
+    """Where everything lies: the served folder, and the compiled programs of this folder; and where servers listen.
+
+    `tftp` are lines of that section of pxefast.toml.
+    """
 
     folder: Path
     programs: Path
+    address: str = "127.0.0.1"
+    tftp: str = ""
 
     def path(self, file: str) -> Path:
         return self.folder / IMAGE / file
@@ -115,7 +120,7 @@ def _pxefast(stage: Stage) -> Iterator[Server]:
         subprocess.run([*tool, *words], check=True, capture_output=True)
 
     say("init", "--site-code", "PS1")
-    (home / "pxefast.toml").write_text(TOML.format(port=port))
+    (home / "pxefast.toml").write_text(TOML.format(address=stage.address, port=port, tftp=stage.tftp))
     say("boot-image", "add", str(stage.folder / IMAGE), "--name", "bench", "--arch", "x64",
         "--boot-program", "uefi=image.bin", "--id", "PS100001")  # fmt: skip
     say("content", "distribute", "PS100001")
@@ -125,30 +130,40 @@ def _pxefast(stage: Stage) -> Iterator[Server]:
 
 def _dnsmasq(stage: Stage) -> AbstractContextManager[Server]:
     command = [peers.program("dnsmasq", "dnsmasq-base"), "--keep-in-foreground", "--port=0", "--enable-tftp",
-               f"--tftp-root={stage.folder}", "--conf-file=/dev/null", "--user=root", "--listen-address=127.0.0.1",
-               "--bind-interfaces", "--tftp-max=1000", f"--pid-file={stage.folder}/dnsmasq.pid",
-               "--log-facility=-"]  # fmt: skip
+               f"--tftp-root={stage.folder}", "--conf-file=/dev/null", "--user=root",
+               f"--listen-address={stage.address}", "--bind-interfaces", "--tftp-max=5000",
+               f"--pid-file={stage.folder}/dnsmasq.pid", "--log-facility=-"]  # fmt: skip
     return _started(stage, "dnsmasq", command, 69)  # it has no switch for the port
 
 
 def _tftpd_hpa(stage: Stage) -> AbstractContextManager[Server]:
     port = free_port()
-    command = [peers.program("in.tftpd", "tftpd-hpa"), "--foreground", f"--address=127.0.0.1:{port}", "--user=root",
-               "--secure", str(stage.folder)]  # fmt: skip
+    command = [peers.program("in.tftpd", "tftpd-hpa"), "--foreground", f"--address={stage.address}:{port}",
+               "--user=root", "--secure", str(stage.folder)]  # fmt: skip
     return _started(stage, "tftpd-hpa", command, port, peers.environment())
 
 
 def _atftpd(stage: Stage) -> AbstractContextManager[Server]:
     port = free_port()
     command = [peers.program("atftpd", "atftpd"), "--daemon", "--no-fork", f"--port={port}",
-               "--bind-address=127.0.0.1", "--user=root", "--group=root", "--maxthread=1000", "--logfile=-",
-               str(stage.folder)]  # fmt: skip
+               f"--bind-address={stage.address}", "--user=root", "--group=root", "--maxthread=5000",
+               "--logfile=-", str(stage.folder)]  # fmt: skip
     return _started(stage, "atftpd", command, port, peers.environment())
 
 
 def _tftpd(stage: Stage) -> AbstractContextManager[Server]:
     port = free_port()
-    command = [peers.crate("tftpd"), "-i", "127.0.0.1", "-p", str(port), "-d", str(stage.folder), "-r", "-q"]
+    command = [
+        peers.crate("tftpd"),
+        "-i",
+        stage.address,
+        "-p",
+        str(port),
+        "-d",
+        str(stage.folder),
+        "-r",
+        "-q",
+    ]
     return _started(stage, "tftpd", command, port)
 
 

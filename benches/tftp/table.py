@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -133,11 +133,16 @@ def text(table: list[Row]) -> str:
             _times(row.pxefast_of_it),
         ))  # fmt: skip
         last = case
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    return columns(lines, 3)
+
+
+def columns(lines: Sequence[Sequence[str]], words: int) -> str:
+    """Lines of cells below each other; the first so many columns hold words, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            word.ljust(width) if column < 3 else word.rjust(width)
-            for column, (word, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column < words else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
