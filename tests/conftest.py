@@ -7,7 +7,9 @@ import os
 import random
 from collections.abc import Generator, Iterator
 
+import obstore
 import pytest
+from obstore.store import MemoryStore
 
 from .firmware.net import Namespace
 from .loopback.lan import Lan, lan_or_skip
@@ -26,6 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # Who may not make a network shares the host's: what needs a port of its own there is skipped.
         with contextlib.suppress(OSError):
             Namespace().__enter__()
+    # The threads of obstore live as long as the process, in the network of its first use: let that be this one,
+    # not that of a test.
+    obstore.put(MemoryStore(), "first", b"")
 
 
 def pytest_report_header() -> str:
