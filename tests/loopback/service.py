@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -51,6 +52,7 @@ class Service:
         arguments: Sequence[str] = (),
     ) -> None:
         self.home = home
+        self._successor: int | None = None
         self._news = threading.Condition()
         self._reading = threading.Event()
         self._reading.set()
@@ -93,7 +95,21 @@ class Service:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        """The process that serves now."""
+        return self._successor or self._process.pid
+
+    def reload(self) -> int:
+        """Have a successor take over, as `systemctl reload` does; the process that served before, which drains."""
+        before = self.pid
+        os.kill(before, signal.SIGHUP)
+
+        def look() -> dict[str, Any] | None:
+            status = self.home.status()
+            return status if status.get("pid", before) != before else None
+
+        status = eventually(look, what="a successor")
+        self._successor, self.ports = status["pid"], status["ports"]
+        return before
 
     def event(
         self,
@@ -147,13 +163,17 @@ class Service:
         return eventually(look, what="a new status")
 
     def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = PATIENCE) -> int:
-        """Send a signal; returns the exit status."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
+        """Send a signal; returns the exit status, of the process that was started first."""
         try:
+            if self._successor is not None:
+                assert ended(self._successor, number, seconds), f"{self._successor} does not end"
+            elif self._process.poll() is None:
+                self._process.send_signal(number)
             code = self._process.wait(seconds)
         finally:
             self._process.kill()
+            if self._successor is not None:
+                ended(self._successor, signal.SIGKILL, seconds)
         self._reader.join(PATIENCE)
         assert self._process.stdout
         assert self._process.stderr
@@ -180,6 +200,22 @@ class Service:
         code = self.end()
         assert not self.lines, f"on stderr, and no event: {self.lines}"
         assert code in (0, -signal.SIGKILL), f"exit {code}; the last events: {self.events[-3:]}"
+
+
+def ended(pid: int, number: signal.Signals | None, seconds: float = PATIENCE) -> bool:
+    """Send a signal to a process that is not our child; whether it ends."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if number is not None:
+            signal.pidfd_send_signal(process, number)
+        return bool(select.select([process], [], [], seconds)[0])
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(process)
 
 
 def moved(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -117,10 +117,11 @@ def test_a_signal_ends_it_well_and_leaves_nothing_behind(home: Home, number: sig
     assert not service.lines
 
 
-def test_it_ends_in_the_middle_of_transfers_and_says_so(tmp_path: Path) -> None:
+def test_with_no_time_for_transfers_it_ends_in_the_middle_of_them(tmp_path: Path) -> None:
     from ..loopback.peer import Peer
 
-    with Point(tmp_path) as point, Peer(point.service.ports["tftp"]) as peer:
+    settings = {**LOOPBACK, "tftp": {"port": 0, "drain_seconds": 0}}
+    with Point(tmp_path, settings) as point, Peer(point.service.ports["tftp"]) as peer:
         assert peer.ask(point.name("boot.efi"), [("tsize", 0)]).options
         assert point.service.end(seconds=3) == 0
 

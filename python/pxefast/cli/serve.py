@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pxefast.cli.context import get
+from pxefast.cli.context import Context, get
+from pxefast.errors import PxefastError
+
+if TYPE_CHECKING:
+    from pxefast.responder.takeover import Predecessor
 
 # A claim that waits longer for the database comes too late for its client (W-20).
 _BUSY_SECONDS = 1
@@ -21,13 +25,35 @@ def serve(
         bool, typer.Option("--dry-run", help="Decide and log everything, answer nobody, write nothing.")
     ] = False,
 ) -> None:
-    """Answer machines until told to stop (SIGTERM, Ctrl-C). Prints `ready` when every port answers.
+    """Answer machines until told to stop. Prints `ready` when every port answers.
+
+    SIGTERM or Ctrl-C lets transfers under way end first, for at most drain_seconds ([tftp] in pxefast.toml); a second
+    one cuts them. SIGHUP has a new process with the pxefast.toml of now take over, and this one end once its transfers
+    have; where that cannot be it serves on and says why. Ports that systemd opened are used (LISTEN_FDS).
 
     Events go to standard error, one a line: JSON, or on a terminal a line for people ([log] in pxefast.toml).
     """
+    from pxefast.responder.takeover import Predecessor
+
+    predecessor = Predecessor.find()
+    try:
+        _serve(get(context), dry_run, predecessor)
+    except PxefastError as error:
+        if predecessor is None:
+            raise
+        # It serves on, and says why.
+        predecessor.fail(str(error))
+        raise typer.Exit(1) from None
+    try:
+        sys.stderr.flush()
+    except OSError:
+        # Nobody reads the log any more; that is no reason to end with an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _serve(here: Context, dry_run: bool, predecessor: Predecessor | None) -> None:
     from pxefast.responder.service import Service
 
-    here = get(context)
     busy_seconds = min(here.settings.database.busy_seconds, _BUSY_SECONDS)
     with here.open_store(busy_seconds) as store:
         service = Service(
@@ -38,12 +64,11 @@ def serve(
             sys.stderr,
             dry_run,
             here.command("content", "pull", "--json", "--attended"),
+            here.command("serve", *(["--dry-run"] if dry_run else [])),
+            predecessor,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
-        service.run(lambda: print("ready", flush=True))
-    try:
-        sys.stderr.flush()
-    except OSError:
-        # Nobody reads the log any more; that is no reason to end with an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        signal.signal(signal.SIGHUP, lambda *_: service.reload())
+        # Whoever waits for the word has it from the process that was started.
+        service.run(lambda: None if predecessor else print("ready", flush=True))

@@ -59,6 +59,7 @@ def _print(found: dict[str, Any]) -> None:
             "database": found["database"],
             "answers": "no, this is a dry run" if found["dry_run"] else found["answers"],
             "required": f"off: {off['text']}" if off else "on",
+            "draining": _draining(found["draining"]),
             "ports": ", ".join(f"{name} {port}" for name, port in found["ports"].items()),
             "segment offload": found["offload"],
             "decide compiled": found["decide_compiled"],
@@ -113,6 +114,11 @@ def _print_histograms(histograms: dict[str, Any]) -> None:
         bounds = (histogram[key] for key in ("median", "p90", "p99", "most"))
         cells = ("beyond" if bound is None else words(bound) for bound in bounds)
         print(f"  {title:<22}{''.join(f'{cell:>14}' for cell in cells)}{histogram['count']:>14,}")
+
+
+def _draining(transfers: int | None) -> str:
+    """What still goes on of a service that ends: this one, or the one before it."""
+    return "no" if transfers is None else f"{transfers} transfers under way"
 
 
 def _content(work: dict[str, Any] | None) -> str:

@@ -45,8 +45,8 @@ class Condition:
         self._dry_run = dry_run
         self._since = time.time()
 
-    def read(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
+    def read(self, draining: int | None) -> dict[str, Any]:
+        """Everything, as JSON takes it; `draining`: the transfers that a service that ends still waits for."""
         view, keeper = self._view, self._keeper
         site, off = view.site, view.required_off()
         return {
@@ -60,6 +60,7 @@ class Condition:
             "answers": site.dp.enable_pxe and site.dp.allow_pxe_response and not self._dry_run,
             "dry_run": self._dry_run,
             "required_off": off and reason_dict(off),
+            "draining": draining,
             "ports": dict(self._ports),
             "offload": self._server.offload,
             "decide_compiled": decide.compiled,

@@ -39,6 +39,7 @@ class Courier:
         self._child: subprocess.Popen[bytes] | None = None
         self._heard = b""
         self._not_before = 0.0
+        self._retired = False
         # What is being done, for the status.
         self.work: dict[str, Any] | None = None
 
@@ -46,8 +47,15 @@ class Courier:
         """Follow the child there is, or start one if there is work. Raises what a database or library raises."""
         if self._child is not None:
             self._follow(self._child)
-        elif time.monotonic() >= self._not_before and self._due():
+        elif not self._retired and time.monotonic() >= self._not_before and self._due():
             self._start()
+
+    def retire(self) -> None:
+        """Start no child any more, and let the one there is end: what it brought stays. From any thread."""
+        self._retired = True
+        child = self._child
+        if child is not None:
+            child.terminate()
 
     def stop(self) -> None:
         """End the child."""

@@ -5,10 +5,12 @@ Only a memory. What the ledger knows of an address counts wherever a required de
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 __all__ = ["Handed", "Memory"]
 
@@ -46,6 +48,8 @@ class Memory:
         self.turn = threading.Lock()
         # Sessions of required boots that have not ended.
         self.open: set[str] = set()
+        # What the names of boots of available deployments are drawn with.
+        self.secret = secrets.token_bytes(16)
 
     def note(self, keys: tuple[str | None, ...], handed: Handed) -> None:
         """Remember an answer by each of these addresses and sessions, in place of what was there."""
@@ -67,6 +71,18 @@ class Memory:
             return None
         newest = self.find(None, handed.peer)
         return handed.peer if newest is not None and newest.session == session else None
+
+    def leave(self) -> dict[str, Any]:
+        """Everything, as JSON takes it, for the process that takes over: their clocks are one."""
+        with self.turn:
+            known = [[key, until, handed._asdict()] for key, (until, handed) in self._known.items()]
+            return {"known": known, "open": sorted(self.open), "secret": self.secret.hex()}
+
+    def inherit(self, left: Mapping[str, Any]) -> None:
+        """Take over what `leave` said."""
+        self._known = OrderedDict((key, (until, Handed(**handed))) for key, until, handed in left["known"])
+        self.open = set(left["open"])
+        self.secret = bytes.fromhex(left["secret"])
 
     def find(self, session: str | None, address: str) -> Handed | None:
         """What was answered to a session, else to an address."""

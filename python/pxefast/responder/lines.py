@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import threading
 from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 __all__ = ["Lines"]
@@ -58,16 +60,29 @@ class Lines:
             if not lines:
                 return
             try:
-                self._write("".join(f"{line}\n" for line in lines))
+                for whole in _pieces(lines):
+                    self._write(whole)
             except (OSError, ValueError):
                 with self._news:
                     self.lost += len(lines)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: bytes) -> None:
         if self._descriptor is None:
-            self._stream.write(text)
+            self._stream.write(text.decode())
             self._stream.flush()
             return
-        left = memoryview(text.encode())
+        left = memoryview(text)
         while left:
             left = left[os.write(self._descriptor, left) :]
+
+
+def _pieces(lines: Sequence[str]) -> Iterator[bytes]:
+    """Whole lines, as many as the kernel writes at once into a pipe that another process writes to as well."""
+    piece = b""
+    for line in lines:
+        raw = f"{line}\n".encode()
+        if piece and len(piece) + len(raw) > select.PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += raw
+    yield piece

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -61,7 +60,6 @@ class Answers:
         self._dhcp = dhcp
         self._report_port = report_port
         self._dry_run = dry_run
-        self._secret = secrets.token_bytes(16)
         self._numbers = itertools.count(1)
 
     def prepare(self, questions: Sequence[_native.Request], heard: float) -> list[Case]:
@@ -269,7 +267,7 @@ class Answers:
     def _session(self, case: Case) -> str:
         """A name for the boot of an available deployment, the same for each repeat of its question."""
         machine = f"{case.request.mac} {case.request.guid} {case.decision.boot_image}"
-        return hashlib.blake2s(machine.encode(), key=self._secret, digest_size=16).hexdigest()
+        return hashlib.blake2s(machine.encode(), key=self._memory.secret, digest_size=16).hexdigest()
 
     def _remember(self, case: Case) -> None:
         """Not a claim, only what tells a later stage of a prompted boot from its beginning (F-42)."""

@@ -61,23 +61,22 @@ class Reports:
     """The endpoint, bound; `start` serves. `tell` hears each report. Raises CannotBind."""
 
     def __init__(
-        self, settings: Report, listen: IPv4Address, ledger: Ledger, tell: Callable[[Reported], None]
+        self,
+        settings: Report,
+        listen: IPv4Address,
+        ledger: Ledger,
+        tell: Callable[[Reported], None],
+        opened: int | None = None,
     ) -> None:
         self._ledger = ledger
         self._tell = tell
         self._open: Counter[str] = Counter()
         self._failures: dict[str, deque[float]] = {}
-        address = str(settings.address or listen)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((address, settings.port))
-        except OSError as error:
-            self._socket.close()
-            advice = "; end what uses the port, or" if error.errno == errno.EADDRINUSE else ";"
-            raise CannotBind(
-                f"cannot bind TCP {address}:{settings.port}: {error.strerror}{advice} see [report] in pxefast.toml"
-            ) from None
+        self._socket = (
+            _bound(str(settings.address or listen), settings.port)
+            if opened is None
+            else socket.socket(fileno=opened)
+        )
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._pool = ThreadPoolExecutor(2, "pxefast-report")
@@ -86,6 +85,14 @@ class Reports:
     def start(self) -> None:
         """Serve from now on, in a thread of its own."""
         self._thread.start()
+
+    def fileno(self) -> int:
+        """The listening socket's descriptor."""
+        return self._socket.fileno()
+
+    def leave(self) -> None:
+        """Whoever connects from now on is another process's, which listens here too; who has connected is answered."""
+        self._loop.call_soon_threadsafe(self._server.close)
 
     def close(self) -> None:
         """End it; a report under way is decided, and its sender may not hear of it."""
@@ -99,11 +106,11 @@ class Reports:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
+        self._server = self._loop.run_until_complete(
             asyncio.start_server(self._connected, sock=self._socket, limit=http.HEAD_BYTES, backlog=128)
         )
         self._loop.run_forever()
-        server.close()
+        self._server.close()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))
@@ -177,6 +184,20 @@ class Reports:
         if failures is None or len(failures) < _MOST_FAILURES:
             return False
         return time.monotonic() - failures[0] < _FAILURE_SECONDS
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((address, port))
+    except OSError as error:
+        found.close()
+        advice = "; end what uses the port, or" if error.errno == errno.EADDRINUSE else ";"
+        raise CannotBind(
+            f"cannot bind TCP {address}:{port}: {error.strerror}{advice} see [report] in pxefast.toml"
+        ) from None
+    return found
 
 
 def _token(request: http.Request, query: str) -> str:

@@ -1,7 +1,9 @@
-"""The service's life: bind, be ready, answer, notice changes, end."""
+"""The service's life: be ready, answer, notice changes; hand over to a successor, or not; let transfers end; end."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -9,45 +11,24 @@ from typing import TextIO
 from pxefast import __version__
 from pxefast.config import Settings
 from pxefast.content.library import Library
-from pxefast.content.namespace import File
-from pxefast.errors import CannotOpen
-from pxefast.responder.audit import Audit
-from pxefast.responder.barrier import Barrier
-from pxefast.responder.condition import Condition
-from pxefast.responder.courier import Courier
-from pxefast.responder.doors import open_doors
-from pxefast.responder.feed import Feed
-from pxefast.responder.gates import Gates
-from pxefast.responder.halt import Halt
-from pxefast.responder.handed import Memory
-from pxefast.responder.interfaces import own_identities
-from pxefast.responder.keeper import Keeper
-from pxefast.responder.live import Live
-from pxefast.responder.pauses import journal_folder
-from pxefast.responder.reply import Answers, clock
-from pxefast.responder.reports import Reported, Reports
-from pxefast.responder.status import Lock, StatusFile
-from pxefast.responder.systemd import tell_systemd
-from pxefast.responder.tuning import Tuner
-from pxefast.responder.turns import Turns
-from pxefast.responder.view import View
-from pxefast.site.journal import Journal
-from pxefast.site.ledger import Ledger
+from pxefast.responder.doors import KINDS
+from pxefast.responder.parts import Parts
+from pxefast.responder.systemd import given_sockets, tell_systemd
+from pxefast.responder.takeover import Heir, NotTaken, Predecessor, Sockets
 from pxefast.site.store import Store
 
 __all__ = ["Service"]
 
 # How long a quiet wait is: changes, transfers and the status are looked at in between.
 _MILLISECONDS = 200
-# What the end waits for a thread that may hang in a database or a log.
-_PATIENCE_SECONDS = 2.0
 
 
 class Service:
     """One distribution point, serving until it is told to stop. With `dry_run` it decides, tells, and answers nobody.
 
-    `courier` is the command that brings content here when some is ordered; None: nobody does. Raises CannotBind,
-    CannotOpen, SiteError, ExclusionError when it cannot begin.
+    `courier` is the command that brings content here when some is ordered; None: nobody does. `successor` is the
+    command that starts a service in place of this one, `predecessor` the service whose place this one takes. Raises
+    CannotBind, CannotOpen, SiteError, ExclusionError when it cannot begin.
     """
 
     def __init__(
@@ -59,173 +40,222 @@ class Service:
         stream: TextIO,
         dry_run: bool = False,
         courier: Sequence[str] | None = None,
+        successor: Sequence[str] = (),
+        predecessor: Predecessor | None = None,
     ) -> None:
-        _check(store)
-        self._lock = Lock(home / "run")
-        self._feed = Feed(home / "run")
-        self.audit = Audit(settings.log, stream, self._feed)
-        self._status = StatusFile(home / "run")
-        self._library = library
-        self._store = store
-        self._dry_run = dry_run
-        self._stopping = False
-        ledger = Ledger(store, store.point)
-        self._server = open_doors(settings, store.dps.get())
-        self._reports: Reports | None = None
-        if settings.report.enabled and not dry_run:
-            self._reports = Reports(settings.report, settings.listen.address, ledger, self._reported)
-        halt = Halt(home, settings.safety.halt_file)
-        self._view = View(store, library, settings, halt, self._publish, self.audit.tell)
-        self._barrier = Barrier(store, ledger, Journal(journal_folder(home)), self._view)
-        self._courier: Courier | None = None
-        if courier is not None and not dry_run:
-            self._courier = Courier(courier, store, library, settings.content.validate_hours, self.audit)
-        tuner: Tuner | None = None
-        if settings.tftp.learn_windows and not dry_run:
-            tuner = Tuner(settings.tftp, store.learned_windows, self._view, self.audit.tell)
-        barrier = None if dry_run else self._barrier
-        self._keeper = Keeper(
-            store,
-            ledger,
-            self._view,
-            barrier,
-            settings.session,
-            self.audit,
-            self._courier,
-            self._sessions_live,
-            tuner,
-        )
-        self._memory = Memory()
-        self._live = Live(home / "run", self._server, self._memory)
-        answers = Answers(
-            self._server,
-            self._view,
-            self._memory,
-            settings.dhcp,
-            report_port=self._reports.port if self._reports else None,
-            dry_run=dry_run,
-        )
-        gates = Gates(self._server, self._view, self._memory, dry_run)
-        self._turns = Turns(self._server, answers, gates, self._barrier, self._memory, self.audit, tuner)
-        self._condition = Condition(
-            store,
-            self._server,
-            self._view,
-            self._keeper,
-            self._courier,
-            self.audit,
-            self.ports,
-            dry_run,
-        )
+        given = predecessor.sockets if predecessor else _given_by_systemd()
+        self._parts = Parts(home, settings, store, library, stream, dry_run, courier, given)
+        self._drain_seconds = settings.tftp.drain_seconds
+        self._successor = successor
+        self._predecessor = predecessor
+        self._heir: Heir | None = None
+        self._handed_over = False
+        # Whether this is the service: not yet, and no more, while another process is.
+        self._serves = False
+        # The doors of a service before this one were empty then; by `clock`.
+        self._empty = 0.0
+        # What signals ask for.
+        self._stops = 0
+        self._reload = False
 
     @property
     def ports(self) -> dict[str, int]:
         """The port of each of `dhcp` (unless switched off), `boot`, `tftp` and, over TCP, `report` (unless off)."""
-        return {**self._server.ports, **({"report": self._reports.port} if self._reports else {})}
+        return self._parts.ports
 
     def stop(self) -> None:
-        """End `run` soon; from any thread, or a signal handler."""
-        self._stopping = True
-        self._server.wake()
+        """End `run` once the transfers under way have ended, or `drain_seconds` have passed; a second time at once.
+
+        From any thread, or a signal handler.
+        """
+        self._stops += 1
+        self._parts.server.wake()
+
+    def reload(self) -> None:
+        """Have a successor with the settings as they are now take over; where it cannot, this one serves on.
+
+        From any thread, or a signal handler.
+        """
+        self._reload = True
+        self._parts.server.wake()
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Serve. Calls `ready` once every port answers; returns after `stop`."""
+        """Serve. Calls `ready` once every port answers; returns after `stop`, or after a successor has taken over."""
         try:
             self._begin()
-            self._status.write(self._condition.read())
             ready()
-            tell_systemd("READY=1")
-            heard = clock()
-            while not self._stopping:
-                questions = self._server.wait(_MILLISECONDS)
-                waited = clock()
-                self._feed.admit()
-                self._turns.take(questions, self._server.gates(), heard)
-                self._turns.tell_transfers()
-                if self._status.due():
-                    self._status.write(self._condition.read())
-                # What is asked next came in after this.
-                heard = waited
+            while not self._stops and not self._handed_over:
+                self._turn()
+                if self._reload:
+                    self._begin_reload()
+                if self._heir is not None:
+                    self._hand_over(self._heir)
+            self._drain()
         finally:
-            tell_systemd("STOPPING=1")
-            self._end()
-
-    def _reported(self, reported: Reported) -> None:
-        result = reported.result
-        if result.ok and result.device_id is not None and result.deployment_id and result.state:
-            self._view.moved(result.device_id, result.deployment_id, result.state)
-        known = self._memory.find(reported.session, reported.address) if result.ok else None
-        if result.ok and reported.kind != "started":
-            self._session_ended(reported.session)
-        self.audit.reported(reported, self._view.device_name(result.device_id), known)
-
-    def _sessions_live(self, live: Callable[[], set[str]]) -> None:
-        # In this order: one that begins meanwhile, in the other thread, is live before it is open.
-        opened = set(self._memory.open)
-        for session in opened - live():
-            self._session_ended(session)
-
-    def _session_ended(self, session: str) -> None:
-        """Its files end with it: there is nothing to be fetched any more."""
-        with self._memory.turn:
-            address = self._memory.end(session)
-            if address is not None:
-                self._server.forget(address)
-
-    def _end(self) -> None:
-        if self._reports is not None:
-            self._reports.close()
-        self._live.close()
-        self._server.stop()
-        self._turns.tell_transfers()
-        self._keeper.stop(_PATIENCE_SECONDS)
-        self._view.close()
-        self._status.remove()
-        self.audit.tell("info", "stopped")
-        self._feed.close()
-        self._lock.release()
-        self.audit.close(_PATIENCE_SECONDS)
-
-    def _publish(self, files: Sequence[File]) -> None:
-        # A dry run completes no file, so it begins none.
-        self._server.publish(
-            str(self._library.folder), [] if self._dry_run else list[tuple[str, str, int, bool]](files)
-        )
+            if self._serves:
+                tell_systemd("STOPPING=1")
+            self._parts.close(self._serves)
+            if self._heir is not None:
+                self._heir.close()
 
     def _begin(self) -> None:
-        if not self._dry_run:
-            self._store.dps.set_own(own_identities())
-            self._barrier.check()
-        self._keeper.start()
-        if self._reports is not None:
-            self._reports.start()
-        self._live.start()
-        dp = self._view.site.dp
-        listed = len(self._view.exclusion_file.exclusions.macs)
+        parts, predecessor = self._parts, self._predecessor
+        parts.prepare()
+        if predecessor is not None:
+            self._empty = parts.inherit(predecessor.take())
+        parts.open()
+        parts.start()
+        if predecessor is not None:
+            predecessor.serving()
+        else:
+            tell_systemd("READY=1")
+        self._serves = True
+        self._tell_beginning()
+        parts.status.write(parts.condition.read(None))
+
+    def _turn(self) -> None:
+        """Wait for something, and bring it to its end."""
+        parts = self._parts
+        heard = max(parts.server.heard, self._empty)
+        questions = parts.server.wait(_MILLISECONDS)
+        parts.turns.take(questions, parts.server.gates(), heard)
+        parts.turns.tell_transfers()
+        if self._predecessor is not None:
+            for event in self._predecessor.events():
+                parts.feed.tell(event)
+        if self._serves:
+            parts.feed.admit()
+        if self._serves and parts.status.due():
+            parts.status.write(parts.condition.read(self._draining()))
+
+    def _draining(self) -> int | None:
+        """How many transfers of a service that ends have not ended: of this one, or of the one before."""
+        if self._stops:
+            return self._parts.server.transferring
+        return None if self._predecessor is None else self._predecessor.draining
+
+    # A successor.
+
+    def _begin_reload(self) -> None:
+        self._reload = False
+        if self._heir is not None:
+            return
+        tell_systemd("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            if os.getpid() == 1:
+                raise NotTaken("a container ends with its first process; restart it instead")
+            self._heir = Heir(self._successor, self._parts.sockets())
+        except NotTaken as why:
+            self._serve_on(why)
+        else:
+            self._parts.audit.tell(
+                "info", f"process {self._heir.pid} is to take over with the settings as they are"
+            )
+
+    def _hand_over(self, heir: Heir) -> None:
+        """Once the successor is prepared: shut the doors, and give it what this one knows."""
+        server = self._parts.server
+        try:
+            if not heir.prepared():
+                return
+            empty = max(server.heard, self._empty)
+            server.drain()
+            try:
+                heir.inherit(self._parts.estate(empty))
+            except NotTaken:
+                server.resume()
+                raise
+        except NotTaken as why:
+            self._heir = None
+            heir.abandon()
+            self._serve_on(why)
+            return
+        self._handed_over, self._serves = True, False
+        self._parts.leave(heir)
+        tell_systemd("READY=1", f"MAINPID={heir.pid}", "STATUS=")
+
+    def _serve_on(self, why: NotTaken) -> None:
+        text = f"nothing was reloaded, and this process serves on with the settings it has: {why}"
+        self._parts.audit.tell("error", text)
+        tell_systemd("READY=1", f"STATUS={text}")
+
+    # The end.
+
+    def _drain(self) -> None:
+        """Nothing new begins; what is under way may end, as long as that is allowed to take."""
+        parts, heir = self._parts, self._heir
+        if not self._handed_over:
+            if heir is not None:
+                self._heir = None
+                heir.abandon()
+            parts.server.drain()
+            tell_systemd("STOPPING=1")
+            parts.status.write(parts.condition.read(parts.server.transferring))
+        until = time.monotonic() + self._drain_seconds
+        told = None
+        while (left := self._left()) and time.monotonic() < until and not self._hurried():
+            if told is None:
+                seconds = self._drain_seconds
+                parts.audit.tell(
+                    "info", f"{_transfers(left)} under way may take {seconds} s more", transfers=left
+                )
+            if left != told:
+                told = left
+                self._tell_left(left)
+            self._turn()
+        cut = parts.server.transferring
+        if cut:
+            parts.audit.tell("warning", f"{_transfers(cut)} had not ended and are cut", transfers=cut)
+
+    def _left(self) -> int:
+        """How many transfers are waited for; also of a service before this one, for the end of this one is the end."""
+        before = self._predecessor.draining if self._predecessor is not None else None
+        return self._parts.server.transferring + (before or 0)
+
+    def _tell_left(self, left: int) -> None:
+        if self._handed_over and self._heir is not None:
+            self._heir.draining(left)
+        else:
+            tell_systemd(f"STATUS=ends; {_transfers(left)} under way")
+
+    def _hurried(self) -> bool:
+        """Whether somebody will not wait: who stops twice, or stops what is left of a service whose successor died."""
+        if self._heir is not None:
+            self._heir.look()
+            if not self._heir.lives:
+                return self._stops > 0
+        return self._stops > 1
+
+    def _tell_beginning(self) -> None:
+        parts = self._parts
+        dp = parts.view.site.dp
+        listed = len(parts.view.exclusion_file.exclusions.macs)
         # CM-59: the start says whether a list is configured.
         exclusion = f"{listed} excluded by {dp.mac_ignore_list_file}" if dp.mac_ignore_list_file else "none"
         ports = ", ".join(f"{name} {port}" for name, port in self.ports.items())
-        self.audit.tell(
+        parts.audit.tell(
             "info",
             f"pxefast {__version__} serves site {dp.site} as {dp.name}: ports {ports}; exclusion list: {exclusion}",
             ports=self.ports,
         )
-        if self._dry_run:
-            self.audit.tell(
+        if parts.dry_run:
+            parts.audit.tell(
                 "warning", "this is a dry run: everything is decided and logged, nobody is answered"
             )
         elif not (dp.enable_pxe and dp.allow_pxe_response):
-            self.audit.tell(
+            parts.audit.tell(
                 "warning",
                 "everything is decided and logged, nobody is answered; "
                 "when the decisions are right run: pxefast dp set --enable-pxe --allow-pxe-response",
             )
-        for problem in self._view.problems():
-            self.audit.tell("warning", problem)
+        for problem in parts.view.problems():
+            parts.audit.tell("warning", problem)
 
 
-def _check(store: Store) -> None:
-    """Raises CannotOpen for a database whose settings lose what it has confirmed (R-76)."""
-    problems = [check.text for check in store.check() if not check.ok]
-    if problems:
-        raise CannotOpen(f"{store.where} is not safe to keep a ledger in: {'; '.join(problems)}")
+def _given_by_systemd() -> Sockets:
+    given = given_sockets(KINDS)
+    return Sockets(given, frozenset(given))
+
+
+def _transfers(count: int) -> str:
+    return "1 transfer" if count == 1 else f"{count} transfers"

@@ -17,9 +17,15 @@ _SECONDS = 1.0
 
 
 class Lock:
-    """One service a home. The kernel gives the lock back however the process ends."""
+    """One service a home. The kernel gives the lock back however the process ends.
 
-    def __init__(self, folder: Path) -> None:
+    `held` is the descriptor of a service before this one: the lock is of both, until both have ended.
+    """
+
+    def __init__(self, folder: Path, held: int | None = None) -> None:
+        if held is not None:
+            self._descriptor = held
+            return
         try:
             folder.mkdir(exist_ok=True)
             self._descriptor = os.open(_lock_file(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -30,6 +36,10 @@ class Lock:
         except BlockingIOError:
             os.close(self._descriptor)
             raise CannotOpen(f"another pxefast serves {folder.parent} already; see: pxefast status") from None
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._descriptor
 
     def release(self) -> None:
         """Give it back."""

@@ -257,6 +257,12 @@ class View:
         self._publish(namespace.build(self._library, self.gated))
         self._served = {name: image.version for name, image in published.items()}
 
+    def keep_gated(self, gated: Mapping[str, str]) -> None:
+        """What a service before this one handed out from behind these gates may still be on its way."""
+        if gated.keys() - self.gated.keys():
+            self.gated = {**gated, **self.gated}
+            self._publish(namespace.build(self._library, self.gated))
+
     def _lose(self, why: str) -> None:
         if self._watcher is not None:
             self._watcher.close()
