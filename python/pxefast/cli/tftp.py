@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ _STEP = 0.2
 # Problems that are told one by one; a folder may have any number.
 _MOST_PROBLEMS = 20
 _TFTP_PORT = 69
+# How long transfers under way may still take once it is told to end.
+_DRAIN_SECONDS = 60.0
 
 
 def tftp(
@@ -42,25 +45,40 @@ def tftp(
         int,
         typer.Option("--window-max", min=1, max=64, help="The most blocks before an acknowledgment."),
     ] = 64,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=0, max=64, help="Threads that send; 0: as many as there are cores, at most 8."
+        ),
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Serve a folder by TFTP, read-only, until Ctrl-C. Needs no site, and nothing that `init` makes.
 
     Prints a line for each transfer that ends, and what cannot be served. What is added to the folder, replaced or
     removed counts within a second; a transfer under way keeps its file. Links that lead out of the folder are refused.
+
+    Ctrl-C or SIGTERM lets transfers under way end first, for a minute at most; a second one cuts them.
     """
     from pxefast.responder.events import line_of, transfer_facts
     from pxefast.tftp.server import TftpServer
 
     def tell(event: str, level: str, text: str, **facts: object) -> None:
-        time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        told = {"time": time, "level": level, "event": event, "text": text, **facts}
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        told = {"time": now, "level": level, "event": event, "text": text, **facts}
         print(json_module.dumps(told) if json else line_of(told), flush=True)
 
-    stop = Event()
+    stop, at_once = Event(), Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with TftpServer(folder, host=host, port=port, block_max=block_max, window_max=window_max) as server:
+        signal.signal(number, lambda *_: (at_once if stop.is_set() else stop).set())
+    with TftpServer(
+        folder, host=host, port=port, block_max=block_max, window_max=window_max, workers=workers
+    ) as server:
+
+        def tell_transfers() -> None:
+            for transfer in server.transfers():
+                tell("transfer", **transfer_facts(transfer))
+
         names, problems = server.names, server.problems
         command = f"curl --output /dev/null {_url(host, server.port, names)}"
         text = (
@@ -74,13 +92,20 @@ def tftp(
             tell("not_served", "warning", why)
         while not stop.is_set():
             server.join(_STEP)
-            for transfer in server.transfers():
-                tell("transfer", **transfer_facts(transfer))
+            tell_transfers()
             if server.names is not names:
                 names, known, problems = server.names, set(problems), server.problems
                 tell("folder", "info", f"the folder changed: {_counted(names)}", files=len(names))
                 for why in _shortened([problem for problem in problems if problem not in known]):
                     tell("not_served", "warning", why)
+        end = time.monotonic() + _DRAIN_SECONDS
+        if not server.drain(0):
+            under_way = server.transferring
+            text = f"{under_way} transfers under way may take {_DRAIN_SECONDS:.0f} s more; Ctrl-C again cuts them"
+            tell("ending", "info", text, transfers=under_way)
+        while not at_once.is_set() and time.monotonic() < end and not server.drain(_STEP):
+            tell_transfers()
+        tell_transfers()
         counters = server.stats()
     tell("ended", "info", _ending(counters), counters=counters)
 

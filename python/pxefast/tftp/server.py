@@ -23,6 +23,8 @@ _PAUSE_SECONDS = 0.4
 _PAUSE_LOOKS = 4
 # How long a signal or `close` may go unnoticed by `join`, in milliseconds.
 _STEP_MILLISECONDS = 200
+# How often it is looked whether a last transfer has ended.
+_DRAIN_MILLISECONDS = 20
 
 
 class TftpServer:
@@ -34,7 +36,8 @@ class TftpServer:
     are followed below the folder and refused where they lead out of it.
 
     `host` is an IPv4 address to listen on, `port` 0 takes any free one. `block_max` is the largest block in bytes, 512
-    to 65464, 0 what the path's MTU carries whole; `window_max` the most blocks before an acknowledgment, 1 to 64.
+    to 65464, 0 what the path's MTU carries whole; `window_max` the most blocks before an acknowledgment, 1 to 64;
+    `workers` the threads that send, 1 to 64, 0 as many as the host has cores, at most 8.
 
     Raises CannotOpen for the folder, CannotBind for the port, UsageError for a value out of range.
     """
@@ -47,11 +50,12 @@ class TftpServer:
         port: int = 69,
         block_max: int = 0,
         window_max: int = 64,
+        workers: int = 0,
     ) -> None:
         self._folder = Folder(Path(folder).absolute())
         if not self._folder.path.is_dir():
             raise CannotOpen(f"{folder} is not a folder; name the folder whose files shall be served")
-        self._server = _bind(host, _limits(port, block_max, window_max))
+        self._server = _bind(host, _limits(port, block_max, window_max, workers))
         self._names: tuple[str, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._ended = Event()
@@ -87,6 +91,11 @@ class TftpServer:
         """The transfers that ended since the last call; the newest 4096 at most."""
         return self._server.transfers()
 
+    @property
+    def transferring(self) -> int:
+        """How many transfers are under way."""
+        return self._server.transferring
+
     def join(self, seconds: float | None = None) -> bool:
         """Wait until `close`, at most so long; whether that came. Ctrl-C ends it with KeyboardInterrupt."""
         end = None if seconds is None else time.monotonic() + seconds
@@ -95,6 +104,20 @@ class TftpServer:
             if left <= 0:
                 return False
             self._server.wait(min(left, _STEP_MILLISECONDS))
+        return True
+
+    def drain(self, seconds: float) -> bool:
+        """Begin no transfer any more, and wait for those under way, at most so long; whether all have ended.
+
+        What is asked for from now on is never answered; `close` is still to be called.
+        """
+        self._server.drain()
+        end = time.monotonic() + seconds
+        while self._server.transferring:
+            left = int(1000 * (end - time.monotonic()))
+            if left <= 0:
+                return False
+            self._server.wait(min(left, _DRAIN_MILLISECONDS))
         return True
 
     def close(self) -> None:
@@ -129,9 +152,9 @@ class TftpServer:
         return max(_PAUSE_SECONDS, _PAUSE_LOOKS * (time.monotonic() - began))
 
 
-def _limits(port: int, block_max: int, window_max: int) -> Tftp:
+def _limits(port: int, block_max: int, window_max: int, workers: int) -> Tftp:
     try:
-        return Tftp(port=port, max_block_size=block_max, max_window_size=window_max)
+        return Tftp(port=port, max_block_size=block_max, max_window_size=window_max, workers=workers)
     except ValidationError as error:
         first = error.errors()[0]
         name = {"max_block_size": "block_max", "max_window_size": "window_max"}.get(
