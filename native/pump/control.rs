@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::door::{Asked, Refused};
 use super::files::{Namespace, Published};
 use super::gate::{Gate, Session, TransferId, Verdict};
-use super::handover::Seen;
+use super::handover::Estate;
 use super::mail::Mailbox;
 use super::queue::Waiting;
 use super::roots::Shown;
@@ -56,8 +56,8 @@ pub(super) enum ToDoor {
     Offered(Session, Shown),
     Forget(Ipv4Addr),
     /// Tell what everybody sees.
-    Seen(Sender<Vec<Seen>>),
-    Adopt(Vec<Seen>),
+    Leave(Sender<Estate>),
+    Adopt(Estate),
     /// This peer's transfer has ended.
     Ended(SocketAddrV4),
     /// This request was no repeat: it begins anew.
@@ -208,16 +208,17 @@ impl Control {
         receiver.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
-    /// What everybody sees, for another process; none when the pump does not say it in time.
-    pub fn seen(&self) -> Option<Vec<Seen>> {
+    /// What everybody sees, and who waits, who no longer waits here: for another process. None when the door does not
+    /// say it in time.
+    pub fn leave(&self) -> Option<Estate> {
         let (sender, receiver) = channel();
-        self.tell_door(ToDoor::Seen(sender));
+        self.tell_door(ToDoor::Leave(sender));
         receiver.recv_timeout(PATIENCE).ok()
     }
 
-    /// What the process before this one showed to everybody.
-    pub fn adopt(&self, seen: Vec<Seen>) {
-        self.tell_door(ToDoor::Adopt(seen));
+    /// What the process before this one showed to everybody, and who waited there.
+    pub fn adopt(&self, estate: Estate) {
+        self.tell_door(ToDoor::Adopt(estate));
     }
 
     /// Answers the gate of a transfer; nobody hears it when that has ended.

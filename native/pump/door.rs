@@ -12,6 +12,7 @@ use super::caps::Caps;
 use super::control::{Control, ToDoor, ToWorker};
 use super::dhcp::listen;
 use super::files::{Namespace, Source};
+use super::handover::{self, Estate};
 use super::queue::Queue;
 use super::roots::{Found, Roots};
 use super::settings::{Network, Settings};
@@ -168,14 +169,14 @@ impl Door {
                 ToDoor::Offered(session, shown) => self.roots.offered(session, shown, now),
                 ToDoor::Forget(address) => self.roots.forget(address),
                 // Who asked may have given up.
-                ToDoor::Seen(asker) => drop(asker.send(self.roots.seen())),
-                ToDoor::Adopt(all) => all.into_iter().for_each(|seen| self.roots.adopt(seen)),
+                ToDoor::Leave(asker) => drop(asker.send(self.leave())),
+                ToDoor::Adopt(estate) => self.adopt(estate, now),
                 ToDoor::Ended(peer) => {
                     self.peers.remove(&peer);
                     self.clients.release(*peer.ip());
                 }
                 ToDoor::Again(asked) => self.asked(asked, now),
-                ToDoor::Close => self.close(),
+                ToDoor::Close => self.closed = true,
                 ToDoor::Open => self.closed = false,
                 // Who looks may have gone.
                 ToDoor::Look(sender) => drop(sender.send(self.queue.all(now))),
@@ -196,7 +197,7 @@ impl Door {
 
     /// When the queue moves by itself: at the next request that the rate allows, or when somebody in it gives up.
     pub fn deadline(&self) -> Option<Time> {
-        let patience = self.queue.deadline()?;
+        let patience = self.queue.deadline().filter(|_| self.reads)?;
         Some(if self.place().is_some() { patience.min(self.rate.next()) } else { patience })
     }
 
@@ -263,7 +264,8 @@ impl Door {
             Err(Excess::Transfers) => return self.stats.count(Counter::TftpClientTransfers),
             Err(Excess::Rate) => return self.stats.count(Counter::TftpClientRate),
         }
-        match self.place().filter(|_| self.queue.len() == 0 && self.rate.take(now)) {
+        // What was read before the door was closed has no queue left to wait in.
+        match self.place().filter(|_| self.closed || self.queue.len() == 0 && self.rate.take(now)) {
             Some(worker) => self.begin(&asked, found, worker, now),
             None => self.wait(asked, now),
         }
@@ -279,7 +281,7 @@ impl Door {
 
     /// Lets the queue move as far as there is room.
     fn advance(&mut self, now: Time) {
-        if self.queue.len() == 0 {
+        if self.queue.len() == 0 || !self.reads {
             return;
         }
         for gone in self.queue.given_up(now) {
@@ -385,11 +387,25 @@ impl Door {
         })
     }
 
-    /// No request is read from now on; who waits will ask whoever has the socket then.
-    fn close(&mut self) {
-        self.closed = true;
+    /// What this door knows, and who waits at it, for the one of another process.
+    fn leave(&mut self) -> Estate {
+        let mut waiting = Vec::with_capacity(self.queue.len());
         while let Some(asked) = self.queue.next() {
-            self.clients.release(*asked.received.from.ip());
+            let Asked { received: Received { from, local, interface, .. }, bytes } = *asked;
+            self.clients.release(*from.ip());
+            waiting.push(handover::Request { from, local, interface, bytes });
+        }
+        Estate { seen: self.roots.seen(), waiting }
+    }
+
+    /// Goes on where the door of another process left.
+    fn adopt(&mut self, estate: Estate, now: Time) {
+        estate.seen.into_iter().for_each(|seen| self.roots.adopt(seen));
+        for handover::Request { from, local, interface, bytes } in estate.waiting {
+            if self.clients.admit(*from.ip(), now).is_ok() {
+                let received = Received { len: bytes.len(), truncated: false, from, to: local, local, interface };
+                self.wait(Box::new(Asked { received, bytes }), now);
+            }
         }
     }
 

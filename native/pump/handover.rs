@@ -1,7 +1,7 @@
-//! What machines see, as bytes: a process that ends hands it to the one that takes over.
+//! What machines see, and who waits for a turn, as bytes: a process that ends hands it to the one that takes over.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::files::Published;
@@ -31,6 +31,28 @@ pub struct Seen {
     pub used: Time,
 }
 
+/// A request that waits for its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub from: SocketAddrV4,
+    /// Our address that it came to, and by which interface.
+    pub local: Ipv4Addr,
+    /// The index of that interface.
+    pub interface: u32,
+    /// The datagram.
+    pub bytes: Box<[u8]>,
+}
+
+/// All that is handed over.
+#[derive(Clone, Debug, Default)]
+pub struct Estate {
+    /// What machines see.
+    pub seen: Vec<Seen>,
+    /// Who waits, the oldest first.
+    pub waiting: Vec<Request>,
+}
+
 /// Which form of bytes this is; another one is another process's.
 const FORM: &[u8] = b"pxefast seen 1\0";
 const ADDRESS: u8 = 0;
@@ -38,10 +60,10 @@ const SESSION: u8 = 1;
 const NONE: u8 = 2;
 
 /// All of it as bytes. What several share is written once.
-pub fn write(all: &[Seen]) -> Vec<u8> {
+pub fn write(estate: &Estate) -> Vec<u8> {
     let mut contents = Contents::default();
     let mut entries = Vec::new();
-    for seen in all {
+    for seen in &estate.seen {
         match seen.who {
             Who::Address(address) => {
                 entries.push(ADDRESS);
@@ -74,8 +96,16 @@ pub fn write(all: &[Seen]) -> Vec<u8> {
     let mut out = FORM.to_vec();
     count(&mut out, contents.places.len());
     out.extend(contents.bytes);
-    count(&mut out, all.len());
+    count(&mut out, estate.seen.len());
     out.extend(entries);
+    count(&mut out, estate.waiting.len());
+    for request in &estate.waiting {
+        out.extend(request.from.ip().octets());
+        out.extend(request.from.port().to_be_bytes());
+        out.extend(request.local.octets());
+        out.extend(request.interface.to_be_bytes());
+        put(&mut out, &request.bytes);
+    }
     out
 }
 
@@ -83,7 +113,7 @@ pub fn write(all: &[Seen]) -> Vec<u8> {
 ///
 /// # Errors
 /// Where the bytes are none of this form.
-pub fn read(bytes: &[u8]) -> Result<Vec<Seen>, Error> {
+pub fn read(bytes: &[u8]) -> Result<Estate, Error> {
     let mut cursor = Cursor::new(bytes);
     if cursor.take(FORM.len())? != FORM {
         return Err(Cursor::new(bytes).error(What::Unexpected));
@@ -92,12 +122,15 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Seen>, Error> {
     for _ in 0..cursor.u32()? {
         contents.push(Arc::from(part(&mut cursor)?));
     }
-    let mut all = Vec::new();
+    let mut estate = Estate::default();
     for _ in 0..cursor.u32()? {
-        all.push(entry(&mut cursor, &contents)?);
+        estate.seen.push(entry(&mut cursor, &contents)?);
+    }
+    for _ in 0..cursor.u32()? {
+        estate.waiting.push(request(&mut cursor)?);
     }
     cursor.finish()?;
-    Ok(all)
+    Ok(estate)
 }
 
 fn entry(cursor: &mut Cursor<'_>, contents: &[Arc<[u8]>]) -> Result<Seen, Error> {
@@ -124,6 +157,12 @@ fn entry(cursor: &mut Cursor<'_>, contents: &[Arc<[u8]>]) -> Result<Seen, Error>
         own.push((name, Arc::new(Published::in_memory(&spelled, Arc::clone(content)))));
     }
     Ok(Seen { who, shown: Shown { image, session, files: own, block, window }, used })
+}
+
+fn request(cursor: &mut Cursor<'_>) -> Result<Request, Error> {
+    let from = SocketAddrV4::new(Ipv4Addr::from(cursor.u32()?), cursor.u16()?);
+    let (local, interface) = (Ipv4Addr::from(cursor.u32()?), cursor.u32()?);
+    Ok(Request { from, local, interface, bytes: part(cursor)?.into() })
 }
 
 fn session(cursor: &mut Cursor<'_>) -> Result<Session, Error> {

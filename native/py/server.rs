@@ -232,17 +232,18 @@ impl Server {
         self.control.answer(gate.0.transfer, Verdict::Refuse(words));
     }
 
-    /// What everybody sees.
-    fn seen(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
-        let seen =
-            py.detach(|| self.control.seen()).ok_or_else(|| PyRuntimeError::new_err("the TFTP thread is silent"))?;
-        Ok(handover::write(&seen))
+    /// What everybody sees, and who waits.
+    fn leave(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        let estate =
+            py.detach(|| self.control.leave()).ok_or_else(|| PyRuntimeError::new_err("the TFTP thread is silent"))?;
+        Ok(handover::write(&estate))
     }
 
-    /// Shows what `seen` returned elsewhere.
-    fn adopt(&self, seen: &[u8]) -> PyResult<()> {
-        let seen = handover::read(seen).map_err(|error| PyValueError::new_err(format!("what was seen: {error}")))?;
-        self.control.adopt(seen);
+    /// Takes over what `leave` returned elsewhere.
+    fn adopt(&self, estate: &[u8]) -> PyResult<()> {
+        let estate =
+            handover::read(estate).map_err(|error| PyValueError::new_err(format!("what was left: {error}")))?;
+        self.control.adopt(estate);
         Ok(())
     }
 

@@ -182,10 +182,16 @@ class Server:
 
         0 where a socket was given, until it was found empty: what waited in it may be of any age.
         """
-    def seen(self) -> bytes:
-        """What every address and session is shown, for the `adopt` of another process. Raises RuntimeError."""
-    def adopt(self, seen: bytes) -> None:
-        """Show what another process showed, for as long as it would have. Raises ValueError for other bytes."""
+    def leave(self) -> bytes:
+        """What every address and session is shown, and the requests that wait, for the `adopt` of another process.
+
+        Those wait here no longer. After `drain`, nothing is added to it any more. Raises RuntimeError.
+        """
+    def adopt(self, estate: bytes) -> None:
+        """Show what another process showed, for as long as it would have, and let wait who waited there.
+
+        Raises ValueError for other bytes.
+        """
     def forget(self, address: str) -> None:
         """End what `address` was shown: its root and its session's files. Transfers under way keep theirs.
 

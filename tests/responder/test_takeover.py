@@ -40,8 +40,7 @@ SIZE = 1400
 
 
 def drained_for(seconds: int) -> dict[str, Any]:
-    # More requests than one thread of clients can make.
-    return {**LOOPBACK, "tftp": {"port": 0, "drain_seconds": seconds, "requests_per_second": 100_000}}
+    return {**LOOPBACK, "tftp": {"port": 0, "drain_seconds": seconds}}
 
 
 @pytest.fixture
@@ -151,6 +150,21 @@ def test_of_many_clients_that_fetch_while_a_successor_takes_over_none_asks_twice
         assert point.service.ports == ports
     assert not storm.wrong
     assert storm.retries == 0
+
+
+def test_who_waits_for_a_turn_waits_on_at_the_successor(tmp_path: Path) -> None:
+    settings = {**LOOPBACK, "tftp": {"port": 0, "max_transfers": 1, "workers": 1}}
+    with Point(tmp_path, settings, {**FILES, "large.bin": LARGE, "small.bin": SMALL}) as point:
+        door = point.service.ports["tftp"]
+        with Peer(door) as first, Peer(door) as second:
+            fetch = Fetch(point, first)
+            second.tell(request(point.name("small.bin")))
+            eventually(lambda: point.home.status()["counters"]["tftp.queue.entered"])
+            point.service.reload()
+            # It asked once, of a process in which no place will be free.
+            packet = second.receive()
+            assert second.rest(packet, 512, 1) == SMALL
+            assert fetch.end() == LARGE
 
 
 def test_a_transfer_under_way_goes_on_from_the_process_that_began_it(point: Point) -> None:

@@ -48,7 +48,10 @@ def tftp(
     workers: Annotated[
         int,
         typer.Option(
-            "--workers", min=0, max=64, help="Threads that send; 0: as many as there are cores, at most 8."
+            "--workers",
+            min=0,
+            max=64,
+            help="Threads that send; 0: half as many as there are cores, at most 8.",
         ),
     ] = 0,
     json: Json = False,

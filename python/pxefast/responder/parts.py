@@ -141,7 +141,7 @@ class Parts:
         facts = estate.facts
         self._memory.inherit(facts["handed"])
         self.view.keep_gated(facts["gated"])
-        self.server.adopt(estate.seen)
+        self.server.adopt(estate.native)
         self.feed.adopt(estate.listeners)
         return float(facts["heard"])
 
@@ -205,7 +205,7 @@ class Parts:
     def estate(self, heard: float) -> Estate:
         """What a successor must know. The doors must not be read any more; `heard`: since when they were empty."""
         facts = {"handed": self._memory.leave(), "gated": self.view.gated, "heard": heard}
-        return Estate(facts, self.server.seen(), self.feed.listeners)
+        return Estate(facts, self.server.leave(), self.feed.listeners)
 
     def leave(self, heir: Heir) -> None:
         """The successor serves: only the transfers under way, and their gates, are still this one's."""

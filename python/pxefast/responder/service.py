@@ -161,7 +161,7 @@ class Service:
             empty = max(server.heard, self._empty)
             server.drain()
             try:
-                heir.inherit(self._parts.estate(empty))
+                self._leave_to(heir, empty)
             except NotTaken:
                 server.resume()
                 raise
@@ -173,6 +173,18 @@ class Service:
         self._handed_over, self._serves = True, False
         self._parts.leave(heir)
         tell_systemd("READY=1", f"MAINPID={heir.pid}", "STATUS=")
+
+    def _leave_to(self, heir: Heir, empty: float) -> None:
+        """Raises NotTaken, and everything is as it was."""
+        try:
+            estate = self._parts.estate(empty)
+        except RuntimeError as error:
+            raise NotTaken(str(error)) from None
+        try:
+            heir.inherit(estate)
+        except (NotTaken, OSError) as error:
+            self._parts.server.adopt(estate.native)
+            raise NotTaken(str(error)) from None
 
     def _serve_on(self, why: NotTaken) -> None:
         text = f"nothing was reloaded, and this process serves on with the settings it has: {why}"

@@ -49,10 +49,10 @@ class Sockets(NamedTuple):
 
 
 class Estate(NamedTuple):
-    """What a service remembers: `facts` as JSON takes them, and what machines see of the native server."""
+    """What a service remembers: `facts` as JSON takes them, and what its native server leaves."""
 
     facts: dict[str, Any]
-    seen: bytes
+    native: bytes
     #: Who listens to its events, and what has not left yet of the last one.
     listeners: list[tuple[socket.socket, str]]
 
@@ -143,7 +143,7 @@ class Heir:
 
     def inherit(self, estate: Estate) -> None:
         """Give it everything; it serves when this returns. Raises NotTaken: it does not, and never will."""
-        descriptors = [_memory(json.dumps(estate.facts).encode()), _memory(estate.seen)]
+        descriptors = [_memory(json.dumps(estate.facts).encode()), _memory(estate.native)]
         connections = [connection.fileno() for connection, _ in estate.listeners]
         try:
             self._line.send(
@@ -221,10 +221,10 @@ class Predecessor:
         message = self._line.receive(_START_SECONDS)
         if message is None or message.kind != "estate":
             raise NotTaken("the service before this one did not hand over")
-        facts, seen, *connections = message.descriptors
+        facts, native, *connections = message.descriptors
         return Estate(
             json.loads(_content(facts)),
-            _content(seen),
+            _content(native),
             [
                 (socket.socket(fileno=descriptor), str(rest))
                 for descriptor, rest in zip(connections, message.facts["rests"], strict=True)

@@ -37,7 +37,7 @@ class TftpServer:
 
     `host` is an IPv4 address to listen on, `port` 0 takes any free one. `block_max` is the largest block in bytes, 512
     to 65464, 0 what the path's MTU carries whole; `window_max` the most blocks before an acknowledgment, 1 to 64;
-    `workers` the threads that send, 1 to 64, 0 as many as the host has cores, at most 8.
+    `workers` the threads that send, 1 to 64, 0 half as many as the host has cores, at most 8.
 
     Raises CannotOpen for the folder, CannotBind for the port, UsageError for a value out of range.
     """
