@@ -73,9 +73,10 @@ class Alone:
         return [event for event in self._events() if event["event"] == "transfer"]
 
     def end(self) -> dict[str, int]:
-        """End it as Ctrl-C does; its counters."""
+        """End it as Ctrl-C does, whatever is under way; its counters."""
         assert self._process.poll() is None, f"it ended by itself, with {self._process.returncode}"
-        self._process.send_signal(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._process.send_signal(number)
         try:
             assert self._process.wait(PATIENCE) == 0
         finally:

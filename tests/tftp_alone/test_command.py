@@ -68,11 +68,16 @@ def test_the_first_lines_say_what_is_served_where_and_a_command_that_works(tmp_p
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly_and_says_how_many_transfers_it_cut(tmp_path: Path, number: int) -> None:
+def test_a_second_signal_ends_it_cleanly_and_says_how_many_transfers_it_cut(
+    tmp_path: Path, number: int
+) -> None:
     write_files(tmp_path, {"file": b"!" * 100_000})
     with command(tmp_path, "--host", "127.0.0.1", "--port", 0, "--json") as process:
         with Peer(port_of(process)) as peer:
             assert peer.ask("file", [("blksize", 1024)]).opcode == OACK
+            process.send_signal(number)
+            first = json.loads(line(process.stdout))
+            assert (first["event"], first["transfers"]) == ("ending", 1) and "Ctrl-C again" in first["text"]
             process.send_signal(number)
             last = json.loads(line(process.stdout))
             assert last["event"] == "ended" and "1 were cut" in last["text"]

@@ -103,9 +103,9 @@ def tftp(
                     tell("not_served", "warning", why)
         end = time.monotonic() + _DRAIN_SECONDS
         if not server.drain(0):
-            under_way = server.transferring
-            text = f"{under_way} transfers under way may take {_DRAIN_SECONDS:.0f} s more; Ctrl-C again cuts them"
-            tell("ending", "info", text, transfers=under_way)
+            left = len(server.live())
+            text = f"transfers under way may take {_DRAIN_SECONDS:.0f} s more: {left}; Ctrl-C again cuts them"
+            tell("ending", "info", text, transfers=left)
         while not at_once.is_set() and time.monotonic() < end and not server.drain(_STEP):
             tell_transfers()
         tell_transfers()

@@ -91,10 +91,9 @@ class TftpServer:
         """The transfers that ended since the last call; the newest 4096 at most."""
         return self._server.transfers()
 
-    @property
-    def transferring(self) -> int:
-        """How many transfers are under way."""
-        return self._server.transferring
+    def live(self) -> list[_native.Live]:
+        """The transfers under way, as they are now; they go on meanwhile."""
+        return self._server.live()
 
     def join(self, seconds: float | None = None) -> bool:
         """Wait until `close`, at most so long; whether that came. Ctrl-C ends it with KeyboardInterrupt."""
