@@ -125,6 +125,8 @@ def _settings(address: str, url: str | None, number: int, session_seconds: int) 
     sections: dict[str, dict[str, object]] = {
         "listen": {"address": address},
         "tftp": {
+            # A machine that is switched off in the middle is not waited for.
+            "drain_seconds": 0,
             "retransmit_milliseconds": 50,
             "requests_per_second_per_client": 10000,
             "request_burst_per_client": 10000,
