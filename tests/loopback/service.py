@@ -196,7 +196,10 @@ class Service:
         os.dup2(os.open(os.devnull, os.O_RDONLY), self._process.stderr.fileno())
 
     def stop(self) -> None:
-        """End it as systemd would. It must end well and have printed nothing but events."""
+        """End it, whatever is under way. It must end well and have printed nothing but events."""
+        if self._process.poll() is None or self._successor is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGINT)
         code = self.end()
         assert not self.lines, f"on stderr, and no event: {self.lines}"
         assert code in (0, -signal.SIGKILL), f"exit {code}; the last events: {self.events[-3:]}"
