@@ -495,7 +495,7 @@ def test_explain_prints_the_promised_json_and_sends_nothing(run: Any, site: Path
     explained = run("explain", "--mac", "0011.2233.4455", "--json")
     value = explained.json
     promised = ["action", "device", "deployment", "boot_image", "boot_program", "reasons"]
-    assert list(value) == [*promised, "variables", "windows"]
+    assert list(value) == [*promised, "variables", "windows", "tftp"]
     assert {key: value[key] for key in list(value)[:5]} == {
         "action": "boot",
         "device": "web01",
