@@ -39,7 +39,9 @@ def test_a_dead_database_stops_required_deployments_and_by_choice_not_available_
             refused = eventually(lambda: (answer := required.request()).reply is None and answer)
             assert refused.codes[-1] in ("ledger_unavailable", "database_unavailable")
             assert fetched(under_way, name).opcode == ERROR, "a launch that cannot be recorded is none"
-            eventually(lambda: required.request().codes[-1] == "database_unavailable", SOON, "the silence")
+            eventually(
+                lambda: required.request().codes[-1] == "database_unavailable", 3 * PATIENCE, "the silence"
+            )
             for _ in range(3):
                 answer = available.boot()
                 assert answer.reply is not None
@@ -63,7 +65,9 @@ def test_without_that_choice_a_dead_database_stops_everything(
         after = len(point.service.events)
         postgres.stop()
         try:
-            eventually(lambda: available.request().codes[-1] == "database_unavailable", SOON, "the silence")
+            eventually(
+                lambda: available.request().codes[-1] == "database_unavailable", 3 * PATIENCE, "the silence"
+            )
             # What the keeper was at when the database went may be told first.
             told = point.service.event(
                 "service", lambda event: "nothing is handed out" in event["text"], after=after
@@ -81,7 +85,9 @@ def test_while_the_database_is_dead_nobody_waits_for_it(tmp_path: Path, postgres
         required, available = point.machine(), point.machine("available")
         postgres.kill()
         try:
-            eventually(lambda: required.request().codes[-1] == "database_unavailable", SOON, "the silence")
+            eventually(
+                lambda: required.request().codes[-1] == "database_unavailable", 3 * PATIENCE, "the silence"
+            )
             # A storm of required boots beside one available machine.
             for number in range(500):
                 packet = required.packet(REQUEST, 0x50000 + number)
