@@ -198,7 +198,7 @@ def wrap_server(
 
     if not ServerProxy.hooks:
         server = _native.Server
-        _native.Server = lambda *arguments: ServerProxy(server(*arguments))  # type: ignore[misc,assignment]
+        _native.Server = lambda *bare, **named: ServerProxy(server(*bare, **named))  # type: ignore[misc,assignment]
     hooks = ServerProxy.hooks.setdefault(name, ([], []))
     if before:
         hooks[0].append(before)

@@ -190,6 +190,17 @@ class Parts:
 
     # The end.
 
+    def shut(self) -> None:
+        """Read the doors no more; what was read before is among the transfers once this returns, and counts there.
+
+        A request that the door has read may be in its hands, in a worker's, and back in the door's: so often both are
+        asked, and answer after it.
+        """
+        self.server.drain()
+        for _ in range(3):
+            self.server.live()
+            self.server.waiting()
+
     def sockets(self) -> Sockets:
         """What a successor serves with."""
         found = {

@@ -159,7 +159,7 @@ class Service:
             if not heir.prepared():
                 return
             empty = max(server.heard, self._empty)
-            server.drain()
+            self._parts.shut()
             try:
                 self._leave_to(heir, empty)
             except NotTaken:
@@ -200,7 +200,7 @@ class Service:
             if heir is not None:
                 self._heir = None
                 heir.abandon()
-            parts.server.drain()
+            parts.shut()
             tell_systemd("STOPPING=1")
             parts.status.write(parts.condition.read(parts.server.transferring))
         until = time.monotonic() + self._drain_seconds
