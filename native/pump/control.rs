@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,6 +60,8 @@ pub(super) enum ToDoor {
     Adopt(Estate),
     /// This peer's transfer has ended.
     Ended(SocketAddrV4),
+    /// One more may begin.
+    Room,
     /// This request was no repeat: it begins anew.
     Again(Box<Asked>),
     /// No request is read from now on.
@@ -116,12 +118,16 @@ pub(super) struct Member {
     pub transfers: AtomicUsize,
     /// Of them, those that gave no sign of life yet.
     pub half_open: AtomicUsize,
+    /// Of those, the ones that were silent for a whole timeout: they give way to who asks (safety T11).
+    pub silent: AtomicUsize,
 }
 
 /// Speaks to a running pump from other threads.
 pub struct Control {
     pub(super) door: Mailbox<ToDoor>,
     pub(super) workers: Vec<Member>,
+    /// Requests wait at the door, which has to know of any room.
+    pub(super) queued: AtomicBool,
     gates: Mutex<Vec<Gate>>,
     /// Wakes who answers gates.
     listener: Arc<Bell>,
@@ -145,11 +151,13 @@ impl Control {
                 mail: Mailbox::default(),
                 transfers: AtomicUsize::new(0),
                 half_open: AtomicUsize::new(0),
+                silent: AtomicUsize::new(0),
             })
         };
         Ok(Control {
             door: Mailbox::default(),
             workers: (0..workers).map(member).collect::<io::Result<_>>()?,
+            queued: AtomicBool::new(false),
             gates: Mutex::default(),
             listener,
             reports: Mutex::new(VecDeque::with_capacity(REPORTS)),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::caps::Caps;
-use super::control::{Control, ToDoor, ToWorker};
+use super::control::{Control, Member, ToDoor, ToWorker};
 use super::dhcp::listen;
 use super::files::{Namespace, Source};
 use super::handover::{self, Estate};
@@ -175,6 +175,7 @@ impl Door {
                     self.peers.remove(&peer);
                     self.clients.release(*peer.ip());
                 }
+                ToDoor::Room => {}
                 ToDoor::Again(asked) => self.asked(asked, now),
                 ToDoor::Close => self.closed = true,
                 ToDoor::Open => self.closed = false,
@@ -273,6 +274,7 @@ impl Door {
 
     fn wait(&mut self, asked: Box<Asked>, now: Time) {
         self.stats.count(Counter::TftpQueued);
+        self.control.queued.store(true, Ordering::Relaxed);
         if let Some(oldest) = self.queue.put(asked, now) {
             self.stats.count(Counter::TftpQueueFull);
             self.clients.release(*oldest.received.from.ip());
@@ -282,7 +284,7 @@ impl Door {
     /// Lets the queue move as far as there is room.
     fn advance(&mut self, now: Time) {
         if self.queue.len() == 0 || !self.reads {
-            return;
+            return self.control.queued.store(self.queue.len() > 0, Ordering::Relaxed);
         }
         for gone in self.queue.given_up(now) {
             self.stats.count(Counter::TftpQueueGivenUp);
@@ -301,16 +303,20 @@ impl Door {
         }
     }
 
-    /// The worker with the most room; where all are full, one whose share of half-open transfers is full, so that the
-    /// oldest of them gives way (safety T11). Any other waits for its client's word like everybody.
+    /// The worker with the most room; where none has any, one with a half-open transfer that was silent for so long that
+    /// it gives way (safety T11). Any other is still awaited: in a storm an honest client's first word takes its time.
     fn place(&self) -> Option<usize> {
         let workers = || self.control.workers.iter().enumerate();
-        let (least, member) = workers().min_by_key(|(_, member)| member.transfers.load(Ordering::Relaxed))?;
-        if member.transfers.load(Ordering::Relaxed) < self.places {
-            return Some(least);
-        }
-        let share = half_open_share(self.places);
-        workers().find(|(_, member)| member.half_open.load(Ordering::Relaxed) >= share).map(|(worker, _)| worker)
+        let least = workers()
+            .filter(|(_, member)| self.has_room(member))
+            .min_by_key(|(_, member)| member.transfers.load(Ordering::Relaxed));
+        let found = least.or_else(|| workers().find(|(_, member)| member.silent.load(Ordering::Relaxed) > 0));
+        found.map(|(worker, _)| worker)
+    }
+
+    fn has_room(&self, member: &Member) -> bool {
+        member.transfers.load(Ordering::Relaxed) < self.places
+            && member.half_open.load(Ordering::Relaxed) < half_open_share(self.places)
     }
 
     /// The file that is asked for, opened.
@@ -344,7 +350,14 @@ impl Door {
             Ok(begin) => {
                 self.peers.insert(peer, worker);
                 if let Some(member) = self.control.workers.get(worker) {
+                    if !self.has_room(member) {
+                        // One silent transfer gives way to one request.
+                        let _ = member
+                            .silent
+                            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |silent| silent.checked_sub(1));
+                    }
                     member.transfers.fetch_add(1, Ordering::Relaxed);
+                    member.half_open.fetch_add(1, Ordering::Relaxed);
                 }
                 self.control.tell_worker(worker, ToWorker::Begin(Box::new(begin)));
             }

@@ -82,8 +82,9 @@ pub(super) struct Running {
     pub request: u64,
     /// What is asked before a gated file's final byte.
     pub gate: Option<Gate>,
-    /// It counts as half open.
+    /// It counts as half open, and as silent.
     pub half_open: bool,
+    pub silent: bool,
     published: Arc<Published>,
     began: Time,
     socket: Socket,
@@ -121,6 +122,7 @@ impl Running {
             request,
             gate,
             half_open: true,
+            silent: false,
             published,
             began: asked,
             socket,
@@ -188,7 +190,7 @@ impl Running {
         self.transfer.acknowledged_blocks().saturating_mul(block).min(self.source.size)
     }
 
-    /// Takes what came from the peer, up to what is answered: an answer to that will be told of again.
+    /// Takes what came from the peer, up to what something leaves for: an answer to that will be told of again.
     pub fn readable(&mut self, shared: &mut Shared, now: Time) {
         let mut refused = false;
         for _ in 0..DATAGRAMS {
@@ -196,8 +198,8 @@ impl Running {
                 // An error is told before what came earlier: the last ACK may still be there.
                 Ok(Some(Event::Refused)) => refused = true,
                 Ok(Some(event)) => {
-                    let answered = self.take(event, shared, now);
-                    if self.transfer.outcome().is_some() || answered && !refused {
+                    let left = self.take(event, shared, now);
+                    if self.transfer.outcome().is_some() || left && !refused {
                         return;
                     }
                 }
@@ -257,11 +259,11 @@ impl Running {
         true
     }
 
-    /// Hands an event to the engine and does what it says; whether there was something to do.
+    /// Hands an event to the engine and does what it says; whether something left, and is not held here.
     pub fn take(&mut self, event: Event, shared: &mut Shared, now: Time) -> bool {
         let send = self.transfer.handle(event, now);
         self.send(send, shared, now);
-        send != Send::Nothing
+        !matches!(send, Send::Nothing | Send::Ask) && !self.transfer.is_held()
     }
 
     /// Does what the engine says.

@@ -27,6 +27,10 @@ pub struct Worker {
     shared: Shared,
     slots: Slots,
     timing: Timing,
+    /// Half-open transfers that were silent for a whole timeout.
+    silent: usize,
+    /// More may begin than the door was told.
+    room: bool,
 }
 
 impl Worker {
@@ -45,7 +49,7 @@ impl Worker {
         if let Some(member) = control.workers.get(index) {
             shared.poll.add(&member.bell, BELL, Interest::Read)?;
         }
-        Ok(Worker { index, control, door, shared, slots: Slots::new(places), timing })
+        Ok(Worker { index, control, door, shared, slots: Slots::new(places), timing, silent: 0, room: false })
     }
 
     /// Events that one wait may bring.
@@ -93,9 +97,34 @@ impl Worker {
             }
             while let Some(slot) = self.slots.expired(now) {
                 self.with(slot, |running, shared| running.due(shared, now));
+                self.fell_silent(slot);
                 self.settle(slot, now);
             }
             self.shared.tell_counts();
+            self.tell_room();
+        }
+    }
+
+    /// A half-open transfer whose timeout came gives way from now on.
+    fn fell_silent(&mut self, slot: u32) {
+        if let Some(running) = self.slots.get(slot) {
+            if running.transfer.is_half_open() && !running.silent {
+                running.silent = true;
+                self.silent += 1;
+                self.room = true;
+            }
+        }
+    }
+
+    /// Says that more may begin, where somebody waits for that. The door of this thread sees it anyway.
+    fn tell_room(&mut self) {
+        if std::mem::take(&mut self.room) {
+            if let Some(member) = self.control.workers.get(self.index) {
+                member.silent.store(self.silent, Ordering::Relaxed);
+            }
+            if self.door.is_none() && self.control.queued.load(Ordering::Relaxed) {
+                self.control.tell_door(ToDoor::Room);
+            }
         }
     }
 
@@ -129,9 +158,7 @@ impl Worker {
     }
 
     fn begin(&mut self, begin: Begin, member: &Member, now: Time) {
-        if let Some(oldest) = self.slots.crowded() {
-            self.end(oldest, Outcome::Displaced, now);
-        }
+        self.make_room(now);
         let peer = begin.peer;
         let begun = self.slots.vacant().ok_or(Counter::TftpFull).and_then(|place| {
             let id = TransferId { worker: member.id, token: place.token() };
@@ -140,7 +167,6 @@ impl Worker {
         });
         match begun {
             Ok((place, running)) => {
-                member.half_open.fetch_add(1, Ordering::Relaxed);
                 self.slots.fill(place, running);
                 self.shared.stats.count(Counter::TftpStarted);
                 self.settle(place.slot, now);
@@ -148,8 +174,20 @@ impl Worker {
             Err(counter) => {
                 self.shared.stats.count(counter);
                 member.transfers.fetch_sub(1, Ordering::Relaxed);
+                member.half_open.fetch_sub(1, Ordering::Relaxed);
                 self.control.tell_door(ToDoor::Ended(peer));
             }
+        }
+    }
+
+    /// Where too many are half open, the oldest gives way whose word does not wait to be read.
+    fn make_room(&mut self, now: Time) {
+        while let Some(oldest) = self.slots.crowded() {
+            self.with(oldest, |running, shared| running.readable(shared, now));
+            if self.slots.get(oldest).is_some_and(|running| running.transfer.is_half_open()) {
+                return self.end(oldest, Outcome::Displaced, now);
+            }
+            self.settle(oldest, now);
         }
     }
 
@@ -217,6 +255,8 @@ impl Worker {
         let Some(running) = self.slots.get(slot) else { return };
         if running.half_open && !running.transfer.is_half_open() {
             running.half_open = false;
+            self.silent -= usize::from(std::mem::take(&mut running.silent));
+            self.room = true;
             if let Some(member) = self.control.workers.get(self.index) {
                 member.half_open.fetch_sub(1, Ordering::Relaxed);
             }
@@ -232,6 +272,10 @@ impl Worker {
 
     fn end(&mut self, slot: u32, outcome: Outcome, now: Time) {
         let Some(running) = self.slots.clear(slot) else { return };
+        if running.silent {
+            self.silent -= 1;
+            self.room = true;
+        }
         if let Some(member) = self.control.workers.get(self.index) {
             member.transfers.fetch_sub(1, Ordering::Relaxed);
             member.half_open.fetch_sub(usize::from(running.half_open), Ordering::Relaxed);

@@ -11,235 +11,128 @@ fn seconds(microseconds: u64) -> f64 {
 }
 
 /// One ended transfer.
-#[pyclass(frozen, module = "pxefast._native")]
-pub(super) struct Transfer(pub(super) control::Report);
+#[pyclass(frozen, get_all, module = "pxefast._native")]
+pub(super) struct Transfer {
+    name: String,
+    size: u64,
+    peer: String,
+    gated: bool,
+    outcome: &'static str,
+    bytes: u64,
+    block_size: u16,
+    window_size: u16,
+    variable_window: bool,
+    resent: u32,
+    seconds: f64,
+    window_granted: u16,
+    windows: u32,
+    gap_windows: u32,
+    gap_at: u16,
+    gap_blocks: u64,
+    timeouts: u32,
+    rewinds: u32,
+    round_trip: Option<f64>,
+    first_block: Option<f64>,
+    waited_server: f64,
+    waited_network: f64,
+    waited_client: f64,
+    slow_side: Option<&'static str>,
+}
 
-#[pymethods]
-impl Transfer {
-    #[getter]
-    fn name(&self) -> &str {
-        &self.0.published.name
-    }
-
-    #[getter]
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    #[getter]
-    fn peer(&self) -> String {
-        self.0.peer.to_string()
-    }
-
-    #[getter]
-    fn gated(&self) -> bool {
-        self.0.published.gated
-    }
-
-    #[getter]
-    fn outcome(&self) -> &'static str {
-        self.0.outcome.name()
-    }
-
-    #[getter]
-    fn bytes(&self) -> u64 {
-        self.0.bytes
-    }
-
-    #[getter]
-    fn block_size(&self) -> u16 {
-        self.0.agreed.block
-    }
-
-    #[getter]
-    fn window_size(&self) -> u16 {
-        self.0.window
-    }
-
-    #[getter]
-    fn variable_window(&self) -> bool {
-        self.0.agreed.variable
-    }
-
-    #[getter]
-    fn resent(&self) -> u32 {
-        self.0.resent
-    }
-
-    #[getter]
-    fn seconds(&self) -> f64 {
-        seconds(self.0.took)
-    }
-
-    #[getter]
-    fn window_granted(&self) -> u16 {
-        self.0.agreed.window
-    }
-
-    #[getter]
-    fn windows(&self) -> u32 {
-        self.0.measures.windows
-    }
-
-    #[getter]
-    fn gap_windows(&self) -> u32 {
-        self.0.measures.gap_windows
-    }
-
-    #[getter]
-    fn gap_at(&self) -> u16 {
-        self.0.measures.gap_at
-    }
-
-    #[getter]
-    fn gap_blocks(&self) -> u64 {
-        self.0.measures.gap_blocks
-    }
-
-    #[getter]
-    fn timeouts(&self) -> u32 {
-        self.0.measures.timeouts
-    }
-
-    #[getter]
-    fn rewinds(&self) -> u32 {
-        self.0.measures.rewinds
-    }
-
-    #[getter]
-    fn round_trip(&self) -> Option<f64> {
-        self.0.measures.round_trip.smooth.map(seconds)
-    }
-
-    #[getter]
-    fn first_block(&self) -> Option<f64> {
-        self.0.measures.first_block.map(seconds)
-    }
-
-    #[getter]
-    fn waited_server(&self) -> f64 {
-        seconds(self.0.measures.waited(self.0.took).server)
-    }
-
-    #[getter]
-    fn waited_network(&self) -> f64 {
-        seconds(self.0.measures.waited(self.0.took).network)
-    }
-
-    #[getter]
-    fn waited_client(&self) -> f64 {
-        seconds(self.0.measures.waited(self.0.took).client)
-    }
-
-    #[getter]
-    fn slow_side(&self) -> Option<&'static str> {
-        (self.0.bytes > 0).then(|| self.0.measures.slow_side(self.0.took).name())
+impl From<control::Report> for Transfer {
+    fn from(report: control::Report) -> Transfer {
+        let (measures, took) = (&report.measures, report.took);
+        let waited = measures.waited(took);
+        Transfer {
+            name: report.published.name.to_string(),
+            size: report.size,
+            peer: report.peer.to_string(),
+            gated: report.published.gated,
+            outcome: report.outcome.name(),
+            bytes: report.bytes,
+            block_size: report.agreed.block,
+            window_size: report.window,
+            variable_window: report.agreed.variable,
+            resent: report.resent,
+            seconds: seconds(took),
+            window_granted: report.agreed.window,
+            windows: measures.windows,
+            gap_windows: measures.gap_windows,
+            gap_at: measures.gap_at,
+            gap_blocks: measures.gap_blocks,
+            timeouts: measures.timeouts,
+            rewinds: measures.rewinds,
+            round_trip: measures.round_trip.smooth.map(seconds),
+            first_block: measures.first_block.map(seconds),
+            waited_server: seconds(waited.server),
+            waited_network: seconds(waited.network),
+            waited_client: seconds(waited.client),
+            slow_side: (report.bytes > 0).then(|| measures.slow_side(took).name()),
+        }
     }
 }
 
 /// A transfer under way, as it was when it was looked at.
-#[pyclass(frozen, module = "pxefast._native")]
-pub(super) struct Live(pub(super) control::Live);
+#[pyclass(frozen, get_all, module = "pxefast._native")]
+pub(super) struct Live {
+    name: String,
+    peer: String,
+    size: u64,
+    bytes: u64,
+    block_size: u16,
+    window_size: u16,
+    resent: u32,
+    seconds: f64,
+    state: &'static str,
+    round_trip: Option<f64>,
+    worker: usize,
+}
 
-#[pymethods]
-impl Live {
-    #[getter]
-    fn name(&self) -> &str {
-        &self.0.published.name
-    }
-
-    #[getter]
-    fn peer(&self) -> String {
-        self.0.peer.to_string()
-    }
-
-    #[getter]
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-
-    #[getter]
-    fn bytes(&self) -> u64 {
-        self.0.bytes
-    }
-
-    #[getter]
-    fn block_size(&self) -> u16 {
-        self.0.agreed.block
-    }
-
-    #[getter]
-    fn window_size(&self) -> u16 {
-        self.0.agreed.window
-    }
-
-    #[getter]
-    fn resent(&self) -> u32 {
-        self.0.resent
-    }
-
-    #[getter]
-    fn seconds(&self) -> f64 {
-        seconds(self.0.age)
-    }
-
-    #[getter]
-    fn state(&self) -> &'static str {
-        self.0.state
-    }
-
-    #[getter]
-    fn round_trip(&self) -> Option<f64> {
-        self.0.round_trip.map(seconds)
-    }
-
-    #[getter]
-    fn worker(&self) -> usize {
-        self.0.worker
+impl From<control::Live> for Live {
+    fn from(live: control::Live) -> Live {
+        Live {
+            name: live.published.name.to_string(),
+            peer: live.peer.to_string(),
+            size: live.size,
+            bytes: live.bytes,
+            block_size: live.agreed.block,
+            window_size: live.agreed.window,
+            resent: live.resent,
+            seconds: seconds(live.age),
+            state: live.state,
+            round_trip: live.round_trip.map(seconds),
+            worker: live.worker,
+        }
     }
 }
 
 /// A request that waits for its turn.
-#[pyclass(frozen, module = "pxefast._native")]
-pub(super) struct Waiting(pub(super) queue::Waiting);
+#[pyclass(frozen, get_all, module = "pxefast._native")]
+pub(super) struct Waiting {
+    peer: String,
+    name: String,
+    seconds: f64,
+}
 
-#[pymethods]
-impl Waiting {
-    #[getter]
-    fn peer(&self) -> String {
-        self.0.peer.to_string()
-    }
-
-    #[getter]
-    fn name(&self) -> String {
-        String::from_utf8_lossy(&self.0.name).into_owned()
-    }
-
-    #[getter]
-    fn seconds(&self) -> f64 {
-        seconds(self.0.age)
+impl From<queue::Waiting> for Waiting {
+    fn from(waiting: queue::Waiting) -> Waiting {
+        let name = String::from_utf8_lossy(&waiting.name).into_owned();
+        Waiting { peer: waiting.peer.to_string(), name, seconds: seconds(waiting.age) }
     }
 }
 
 /// A request that was answered with an error.
-#[pyclass(frozen, module = "pxefast._native")]
-pub(super) struct Refused(pub(super) door::Refused);
+#[pyclass(frozen, get_all, module = "pxefast._native")]
+pub(super) struct Refused {
+    peer: String,
+    name: String,
+    reason: &'static str,
+}
 
-#[pymethods]
-impl Refused {
-    #[getter]
-    fn peer(&self) -> String {
-        self.0.peer.to_string()
-    }
-
-    #[getter]
-    fn name(&self) -> String {
-        String::from_utf8_lossy(&self.0.name).into_owned()
-    }
-
-    #[getter]
-    fn reason(&self) -> &'static str {
-        self.0.reason
+impl From<door::Refused> for Refused {
+    fn from(refused: door::Refused) -> Refused {
+        let name = String::from_utf8_lossy(&refused.name).into_owned();
+        Refused { peer: refused.peer.to_string(), name, reason: refused.reason }
     }
 }
 

@@ -83,7 +83,8 @@ impl Server {
         let mut threads = Vec::new();
         for worker in pump.workers() {
             let thread = std::thread::Builder::new().name("pxefast-tftp".into()).spawn(move || worker.run());
-            threads.push(thread.map_err(errors::system("a TFTP thread"))?);
+            // Those that run already would keep the port.
+            threads.push(thread.inspect_err(|_| control.stop()).map_err(errors::system("a TFTP thread"))?);
         }
         let (drained, workers) = (dhcp.drained(), threads.len());
         let (dhcp, threads) = (Mutex::new(dhcp), Mutex::new(threads));
@@ -249,22 +250,22 @@ impl Server {
 
     /// The transfers that ended since the last call.
     fn transfers(&self) -> Vec<Transfer> {
-        self.control.reports().into_iter().map(Transfer).collect()
+        self.control.reports().into_iter().map(Transfer::from).collect()
     }
 
     /// The transfers that run.
     fn live(&self, py: Python<'_>) -> Vec<Live> {
-        py.detach(|| self.control.live()).into_iter().map(Live).collect()
+        py.detach(|| self.control.live()).into_iter().map(Live::from).collect()
     }
 
     /// The requests that wait for their turn.
     fn waiting(&self, py: Python<'_>) -> Vec<Waiting> {
-        py.detach(|| self.control.waiting()).into_iter().map(Waiting).collect()
+        py.detach(|| self.control.waiting()).into_iter().map(Waiting::from).collect()
     }
 
     /// The requests that were refused since the last call.
     fn refused(&self) -> Vec<Refused> {
-        self.control.refused().into_iter().map(Refused).collect()
+        self.control.refused().into_iter().map(Refused::from).collect()
     }
 
     /// Every counter.

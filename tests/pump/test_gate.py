@@ -168,6 +168,17 @@ def test_a_gate_whose_client_has_left_is_not_handed_out(native: Native, peer: Pe
     assert native.server.gates() == []
 
 
+def test_a_client_that_aborts_as_it_comes_to_the_gate_is_launched_by_nobody(native: Native) -> None:
+    for _ in range(50):
+        with Peer(native.door) as peer:
+            assert peer.ask(f"{IMAGE}/1024.bin").opcode == DATA
+            # Both may be there when the server looks: nothing leaves for the first, so that nothing else wakes it.
+            peer.ack(1)
+            peer.send(ERROR, 0, b"never mind\0")
+            assert native.ended(peer).outcome == "aborted"
+    assert native.server.gates() == []
+
+
 def test_who_only_asks_for_the_size_asks_for_no_gate(native: Native, peer: Peer) -> None:
     name = f"{IMAGE}/100000.bin"
     assert peer.ask(name, [("tsize", 0), ("blksize", 1468), ("windowsize", 4)]).opcode == OACK

@@ -118,3 +118,40 @@ def test_who_asks_faster_than_all_together_may_is_served_all_the_same(tmp_path: 
                 peer.send(ERROR, 0)
     finally:
         native.server.stop()
+
+
+# A quarter of the places of one worker may be half open.
+SHARE = PLACES // 4
+
+
+def test_in_a_storm_nobody_loses_its_transfer_to_those_who_come_after_it(tmp_path: Path) -> None:
+    native = Native(
+        tmp_path, FILES, {"file": "file"}, workers=1, max_transfers=PLACES, retransmit_milliseconds=3000
+    )
+    with ExitStack() as stack:
+        stack.callback(native.server.stop)
+        peers = [stack.enter_context(Peer(native.door)) for _ in range(PLACES)]
+        # All ask before any of them says a word.
+        for peer in peers:
+            peer.tell(request("file", OPTIONS))
+        native.barrier()
+        assert waiting(native) == [source(peer) for peer in peers[SHARE:]]
+        for peer in peers:
+            assert peer.receive().opcode == OACK
+            peer.ack(0)
+            assert peer.rest(peer.receive(), 1024, 2) == FILES["file"]
+        assert {transfer.outcome for transfer in native.ended_all(PLACES)} == {"complete"}
+
+
+def test_who_said_nothing_for_a_whole_timeout_gives_way_to_who_waits(tmp_path: Path) -> None:
+    native = Native(tmp_path, FILES, {"file": "file"}, workers=2, max_transfers=2 * PLACES)
+    with ExitStack() as stack:
+        stack.callback(native.server.stop)
+        silent = [stack.enter_context(Peer(native.door)) for _ in range(2 * SHARE)]
+        for peer in silent:
+            assert peer.ask("file", OPTIONS).opcode == OACK
+        with Peer(native.door) as peer:
+            assert peer.fetch("file", OPTIONS) == FILES["file"]
+        displaced = native.ended_all(2)
+        assert {transfer.outcome for transfer in displaced} == {"displaced", "complete"}
+        assert source(silent[0]) in {transfer.peer for transfer in displaced}
