@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 SOURCES := $(shell find native python/pxefast -name '*.rs' -o -name '*.py' -o -name '*.toml' -o -name '*.pyi' -o -name '*.pxd') Cargo.toml build.rs pyproject.toml
 
-.PHONY: demo test check rust python lint types fuzz firmware bench bench-tftp bench-storm bench-peers conformance nightly clean
+.PHONY: demo test check rust python lint types fuzz firmware bench bench-tftp bench-storm bench-caps bench-loss bench-reflection bench-peers conformance nightly clean
 
 demo: $(VENV)/built
 	$(BIN)/pxefast demo
@@ -64,9 +64,9 @@ bench: $(VENV)/built bench-peers
 bench-tftp: $(VENV)/built bench-peers
 	$(BIN)/python -m benches.tftp $(ARGS)
 
-# Four thousand clients at once beside sixteen; ARGS="--quick".
-bench-storm: $(VENV)/built bench-peers
-	$(BIN)/python -m benches.tftp.storm $(ARGS)
+# Four thousand clients at once; caps; lost packets; forged requests. ARGS="--quick", ARGS="--json FILE".
+bench-storm bench-caps bench-loss bench-reflection: bench-%: $(VENV)/built bench-peers
+	$(BIN)/python -m benches.tftp.$* $(ARGS)
 
 # Other people's servers, into ~/.cache/pxefast-bench.
 bench-peers: $(VENV)/tools

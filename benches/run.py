@@ -22,7 +22,7 @@ import snapshot
 from machine import machine
 
 from benches.tftp import bench as tftp
-from benches.tftp import reflection, storm
+from benches.tftp import caps, loss, reflection, storm
 
 SECTIONS = {
     "parse": packets.run,
@@ -32,6 +32,8 @@ SECTIONS = {
     "tftp": tftp.section,
     "reflection": reflection.section,
     "storm": storm.section,
+    "caps": caps.section,
+    "loss": loss.section,
     "content": contents.run,
 }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..machine import machine
 from . import table
 from .measure import Case, Plan, measure
 from .servers import SERVERS
@@ -28,12 +31,7 @@ def run(plan: Plan = DEFAULT) -> dict[str, Any]:
                 f"--mebibytes={plan.file_bytes >> 20}"]  # fmt: skip
     if not plan.uncut:
         switches.append("--cut")
-    command = [*own_network(), sys.executable, "-m", "benches.tftp", "--inside", "--json=-", *switches]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return figures
+    return apart("benches.tftp", "--json=-", *switches)
 
 
 def section() -> dict[str, Any]:
@@ -41,6 +39,40 @@ def section() -> dict[str, Any]:
     figures = run()
     print(figures["text"])
     return figures
+
+
+def apart(module: str, *switches: str) -> dict[str, Any]:
+    """The figures that a module's script prints in a network of its own."""
+    command = [*own_network(), sys.executable, "-m", module, "--inside", *switches]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def script(module: str, about: str, quick: str, measure: Callable[[bool], dict[str, Any]]) -> int:
+    """What a module does as a program: measures in a network of its own, in a short form or not, and prints `text`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # this network is our own
+    arguments = parser.parse_args()
+    if arguments.inside:
+        before = os.getloadavg()
+        figures = measure(arguments.quick)
+        progress("")
+        loads = [before, os.getloadavg()]
+        json.dump({"machine": machine(), "load_average": loads, **figures}, sys.stdout)
+        return 0
+    figures = apart(module, *(["--quick"] if arguments.quick else []))
+    print(
+        f"load average {figures['load_average'][0][0]:.1f} before, {figures['load_average'][1][0]:.1f} after"
+    )
+    print(figures["text"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
 
 
 def own_network() -> list[str]:

@@ -1,13 +1,14 @@
 /* Many TFTP clients that compare every byte with what they should get; shares no code with the server.
 
    load --port PORT --name NAME --file FILE [--host ADDRESS] [--sources FIRST/COUNT] [--clients 16]
-        [--block 1456] [--window 1] [--msftwindow] [--patience 1000] [--seconds 120] [--hold] [--gro]
+        [--block 1456] [--window 1] [--msftwindow] [--patience 1000] [--seconds 120] [--hold] [--gro] [--each]
         [--again [--vanish PERCENT] [--seed NUMBER]]
 
    One process and one epoll, so that a client costs the machine as little as can be. Each client has its own port, asks for
    tsize, blksize and windowsize (at 1: not), takes what is granted, and behaves as RFC 7440 says: it ACKs a full window and
-   the last block; a block out of turn is dropped, and the last one in turn is ACKed, once until there is progress. After
-   --patience milliseconds of silence it repeats what it said last, 10 times at most; --seconds bounds the whole.
+   the last block; a block out of turn is dropped, and the last one in turn is ACKed, once until there is progress, or
+   with --each for each such block, as EDK2 does. After --patience milliseconds of silence it repeats what it said last,
+   10 times at most; --seconds bounds the whole.
 
    Prints one JSON object; status 1 where a transfer failed or a byte was wrong. With --hold the last block of each file is
    ACKed only when standard input ends: whoever reads the object finds each child of a forking server still there. With --gro
@@ -59,7 +60,7 @@ static struct {
     const uint8_t *bytes;
     uint64_t size;
     uint32_t block, window;
-    bool vary, hold, gro, again;
+    bool vary, hold, gro, each, again;
     uint32_t vanish; /* percent */
     double patience;
     struct sockaddr_in server;
@@ -154,7 +155,7 @@ static void data(struct client *c, const uint8_t *datagram, size_t length, doubl
     if (ahead) {
         bool late = ahead >= 0x8000; /* before what is expected: a repeat */
         seen.early += !late;
-        if (!c->gap && (!late || ahead == 0xffff)) {
+        if (wanted.each || (!c->gap && (!late || ahead == 0xffff))) {
             c->gap = true;
             acknowledge(c);
         }
@@ -316,21 +317,23 @@ static int by_size(const void *a, const void *b) {
 static int report(const struct client *clients, uint32_t count, double began, double ended) {
     double *took = calloc(count, sizeof *took);
     uint32_t done = 0;
+    double together = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (clients[i].state == DONE) {
+        together += clients[i].ended - clients[i].began;
+        if (clients[i].state == DONE)
             took[done++] = clients[i].ended - clients[i].began;
-        }
     }
     qsort(took, done, sizeof *took, by_size);
     printf("{\"clients\": %u, \"verified\": %llu, \"failed\": %llu, \"vanished\": %llu, \"wrong\": %llu, \"bytes\": %llu, "
            "\"seconds\": %.6f, \"block\": %u, \"window\": %u, \"at_once\": %u, "
-           "\"resent\": %llu, \"early\": %llu, \"asked_again\": %llu, \"fastest\": %.6f, \"middle\": %.6f, "
-           "\"slow\": %.6f, \"slowest\": %.6f, \"why\": \"%s\"}\n",
+           "\"blocks\": %llu, \"resent\": %llu, \"early\": %llu, \"asked_again\": %llu, \"fastest\": %.6f, \"middle\": %.6f, "
+           "\"slow\": %.6f, \"slowest\": %.6f, \"together\": %.6f, \"why\": \"%s\"}\n",
            count, (unsigned long long)seen.verified, (unsigned long long)seen.failed, (unsigned long long)seen.vanished,
            (unsigned long long)seen.wrong, (unsigned long long)(seen.verified * wanted.size), ended - began, clients->block,
-           clients->window, most_flowing, (unsigned long long)(seen.datagrams - seen.blocks), (unsigned long long)seen.early,
+           clients->window, most_flowing, (unsigned long long)seen.blocks,
+           (unsigned long long)(seen.datagrams - seen.blocks), (unsigned long long)seen.early,
            (unsigned long long)seen.repeated_asks, done ? took[0] : 0, done ? took[done / 2] : 0,
-           done ? took[done - 1 - done / 100] : 0, done ? took[done - 1] : 0, why);
+           done ? took[done - 1 - done / 100] : 0, done ? took[done - 1] : 0, together, why);
     if (wanted.again)
         return seen.wrong ? 1 : 0;
     return done == count ? 0 : 1;
@@ -351,6 +354,7 @@ int main(int words, char **word) {
                                             {"clients", 1, 0, 'c'}, {"block", 1, 0, 'b'},    {"window", 1, 0, 'w'},
                                             {"patience", 1, 0, 't'}, {"seconds", 1, 0, 's'}, {"host", 1, 0, 'h'},
                                             {"msftwindow", 0, 0, 'm'}, {"hold", 0, 0, 'o'}, {"gro", 0, 0, 'g'},
+                                            {"each", 0, 0, 'e'},
                                             {"sources", 1, 0, 'S'}, {"again", 0, 0, 'a'}, {"vanish", 1, 0, 'v'},
                                             {"seed", 1, 0, 'r'}, {0}};
     const char *file = NULL;
@@ -363,6 +367,7 @@ int main(int words, char **word) {
         case 'p': wanted.server.sin_port = htons((uint16_t)atoi(optarg)); break;
         case 'h': inet_pton(AF_INET, optarg, &wanted.server.sin_addr); break;
         case 'g': wanted.gro = true; break;
+        case 'e': wanted.each = true; break;
         case 'o': wanted.hold = true; break;
         case 'm': wanted.vary = true; break;
         case 'n': wanted.name = optarg; break;

@@ -30,11 +30,15 @@ FLAGS = (
 )
 
 
-PROGRAMS = ("bare", "load")
+PROGRAMS = ("bare", "load", "link")
 
 
 class LoadError(Exception):
-    """A transfer that failed, or a wrong byte."""
+    """A transfer that failed, or a wrong byte; `told` is what load.c prints, where it ran."""
+
+    def __init__(self, why: str, told: dict[str, Any] | None = None) -> None:
+        super().__init__(why)
+        self.told = told or {}
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def load(
         told: dict[str, Any] = json.loads(process.stdout.readline() or '{"why": "the load did not start"}')
         look()
     if process.returncode:
-        raise LoadError(f"{told['why']}; {told.get('verified', 0)} of {clients} clients were served")
+        raise LoadError(f"{told['why']}; {told.get('verified', 0)} of {clients} clients were served", told)
     return told
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 SERVER, CLIENT = "10.64.0.1", "10.64.0.2"
 # Each of these is the clients' host; the server reaches them by way of CLIENT, for whom it needs one neighbour entry.
@@ -58,3 +59,44 @@ def cable() -> Iterator[Clients]:
         _address(clients)
         yield clients
         run("ip", "link", "delete", LINK)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of a cable: percent of its packets that are lost, doubled, and late, in each direction."""
+
+    lost: float = 0
+    doubled: float = 0
+    late: float = 0
+
+    def __str__(self) -> str:
+        named = {"lost": self.lost, "doubled": self.doubled, "late": self.late}
+        return ", ".join(f"{value:g} % {name}" for name, value in named.items() if value) or "all arrive"
+
+
+@contextmanager
+def link(program: Path, microseconds: int) -> Iterator[tuple[Clients, Callable[[Quality], None]]]:
+    """A cable with a delay between the two, which link.c is, and how to change its quality."""
+    with (
+        _host() as (holder, clients),
+        subprocess.Popen(
+            [str(program), f"/proc/{holder}/ns/net", LINK, str(microseconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as carrier,
+    ):
+        assert carrier.stdin is not None
+        assert carrier.stdout is not None
+        lines, answers = carrier.stdin, carrier.stdout
+        answers.readline()
+        _address(clients)
+
+        def become(quality: Quality) -> None:
+            shares = [round(percent * 1e4) for percent in (quality.lost, quality.doubled, quality.late)]
+            print(*shares, 1, file=lines, flush=True)
+            if answers.readline() != "ready\n":
+                raise OSError(f"{program} ended")
+
+        yield clients, become
+        lines.close()

@@ -7,7 +7,6 @@ long enough. `python -m benches.tftp.reflection`, and a section of ../run.py.
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import struct
@@ -22,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .bench import ROOT, own_network
+from .bench import apart, script
 from .peers import AbsentError
 from .servers import IMAGE, SERVERS, Stage
 
@@ -260,17 +259,13 @@ def text(counts: Sequence[Count]) -> str:
 
 def section() -> dict[str, Any]:
     """The part of ../run.py: measured in a network of its own."""
-    command = [*own_network(), sys.executable, "-m", "benches.tftp.reflection", "--inside"]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    figures: dict[str, Any] = json.loads(done.stdout)
+    figures = apart("benches.tftp.reflection")
     print(figures["text"])
     return figures
 
 
-def _here() -> dict[str, Any]:
-    counts, absent = measure(NAMES)
+def _here(quick: bool) -> dict[str, Any]:
+    counts, absent = measure(["pxefast"] if quick else NAMES)
     kept = promises(counts)
     words = [text(counts), "", *(f"{name}: {why}" for name, why in absent.items())]
     words += [f"{promise}: {'kept' if true else 'MISSED'}" for promise, true in kept.items()]
@@ -281,7 +276,4 @@ def _here() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--inside"]:
-        print(json.dumps(_here()))
-    else:
-        section()
+    sys.exit(script("benches.tftp.reflection", __doc__, "pxefast alone", _here))

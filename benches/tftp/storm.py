@@ -6,10 +6,7 @@ building. `python -m benches.tftp.storm [--quick]`, and a section of ../run.py.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
-import os
 import subprocess
 import sys
 import time
@@ -20,8 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..machine import machine
-from .bench import ROOT, own_network, progress
+from .bench import apart, progress, script
 from .measure import Case, LoadError, load, stage, wait_until_served
 from .network import FIRST, SERVER, Clients, cable
 from .peers import AbsentError
@@ -39,23 +35,43 @@ SLABS = ("UDP", "sock_inode_cache", "filp", "dentry", "eventpoll_epi", "eventpol
 
 @dataclass(frozen=True)
 class Plan:
-    """How many clients, what each fetches, and how often; other people's servers get files that are shorter.
+    """How many clients; by window how many bytes one of many fetches, so that all run at once, and one of few.
 
-    Whoever does not serve them all within so many seconds is left out from then on.
+    Other people's servers get files that are shorter; whoever does not serve them all within so many seconds is left
+    out from then on.
     """
 
     many: int = 4000
     few: int = 16
-    many_bytes: int = 512 << 10
-    few_bytes: int = 64 << 20
+    sizes: tuple[tuple[int, int, int], ...] = (
+        (1, 512 << 10, 64 << 20),
+        (16, 4 << 20, 256 << 20),
+        (64, 4 << 20, 256 << 20),
+    )
     shorter: int = 8
-    windows: tuple[int, ...] = (1, 16, 64)
     rounds: int = 3
     servers: tuple[str, ...] = ("bare", OURS, "dnsmasq", "atftpd", "tftpd-crate")
     seconds: int = 60
 
+    @property
+    def windows(self) -> list[int]:
+        return [window for window, _, _ in self.sizes]
 
-QUICK = Plan(many_bytes=128 << 10, few_bytes=32 << 20, rounds=1, servers=("bare", OURS))
+    @property
+    def crowds(self) -> list[tuple[int, int, int]]:
+        """How many at which window, and bytes of the file."""
+        return [
+            (count, window, size)
+            for window, many, few in self.sizes
+            for count, size in ((self.few, few), (self.many, many))
+        ]
+
+
+QUICK = Plan(
+    sizes=((1, 128 << 10, 32 << 20), (16, 1 << 20, 64 << 20), (64, 1 << 20, 64 << 20)),
+    rounds=1,
+    servers=("bare", OURS),
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,7 @@ def measure(plan: Plan, clients: Clients) -> Results:
     results = Results()
     with ExitStack() as stack:
         here = stack.enter_context(_stage(plan))
-        running: dict[tuple[str, int], Server] = {}
+        running: dict[tuple[str, int, int], Server] = {}
         for name in plan.servers:
             try:
                 running |= stack.enter_context(_server(plan, here, name))
@@ -106,9 +122,8 @@ def measure(plan: Plan, clients: Clients) -> Results:
             for count in (plan.few, plan.many) if turn % 2 else (plan.many, plan.few):
                 progress(f"round {turn + 1} of {plan.rounds}: {name}, {count} clients, window {window}")
                 try:
-                    done = _sample(
-                        plan, here, running[name, count], _file(name, count), count, window, clients
-                    )
+                    server = running[name, count, window]
+                    done = _sample(plan, here, server, _file(name, count, window), count, window, clients)
                 except (LoadError, OSError) as error:
                     results.absent[name] = f"{count} clients, window {window}: {error}"
                     break
@@ -121,31 +136,32 @@ def measure(plan: Plan, clients: Clients) -> Results:
 @contextmanager
 def _stage(plan: Plan) -> Iterator[Stage]:
     with stage(1 << 20, address=SERVER) as here:
-        for count, size in ((plan.few, plan.few_bytes), (plan.many, plan.many_bytes)):
-            for file, length in ((f"{count}.bin", size), (f"{count}-short.bin", size // plan.shorter)):
+        for count, window, size in plan.crowds:
+            for name, length in (("bare", size), ("dnsmasq", size // plan.shorter)):
+                file = _file(name, count, window)
                 here.path(file).write_bytes(hashlib.shake_256(file.encode()).digest(length))
         yield here
 
 
-def _file(name: str, count: int) -> str:
-    return f"{count}.bin" if SERVERS[name].file == "image.bin" else f"{count}-short.bin"
+def _file(name: str, count: int, window: int) -> str:
+    return f"{count}-{window}.bin" if SERVERS[name].file == "image.bin" else f"{count}-{window}-short.bin"
 
 
 @contextmanager
-def _server(plan: Plan, here: Stage, name: str) -> Iterator[dict[tuple[str, int], Server]]:
-    """One server for both crowds; the bare loop has one file, so there are two of it."""
+def _server(plan: Plan, here: Stage, name: str) -> Iterator[dict[tuple[str, int, int], Server]]:
+    """One server for all crowds; the bare loop has one file, so there is one of it for each."""
     with ExitStack() as stack:
-        found: dict[tuple[str, int], Server] = {}
-        for count in (plan.few, plan.many):
-            own = here
+        found: dict[tuple[str, int, int], Server] = {}
+        for count, window, _ in plan.crowds:
+            own, file = here, _file(name, count, window)
             if name == "bare":
-                own = replace(here, folder=here.folder / str(count))
+                own = replace(here, folder=here.folder / file)
                 own.path("").mkdir(parents=True)
-                own.path("image.bin").hardlink_to(here.path(f"{count}.bin"))
+                own.path("image.bin").hardlink_to(here.path(file))
             if name == "bare" or not found:
                 server = stack.enter_context(SERVERS[name].run(own))
-            found[name, count] = server
-            wait_until_served(here, server, _file(name, count))
+            found[name, count, window] = server
+            wait_until_served(here, server, file)
         yield found
 
 
@@ -263,44 +279,30 @@ def text(plan: Plan, results: Results) -> str:
     return "\n".join(said + promises(plan, results))
 
 
-def section(quick: bool = False) -> dict[str, Any]:
+def section() -> dict[str, Any]:
     """The part of ../run.py."""
-    command = [
-        *own_network(),
-        sys.executable,
-        "-m",
-        "benches.tftp.storm",
-        "--inside",
-        *(["--quick"] if quick else []),
-    ]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    figures: dict[str, Any] = json.loads(done.stdout)
+    figures = apart("benches.tftp.storm")
     print(figures["text"])
     return figures
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benches.tftp.storm", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="shorter files, one round, nobody beside us but the bare loop"
-    )
-    parser.add_argument(
-        "--inside", action="store_true", help=argparse.SUPPRESS
-    )  # the network is this run's own
-    arguments = parser.parse_args()
-    if not arguments.inside:
-        section(quick=arguments.quick)
-        return 0
-    plan, before = QUICK if arguments.quick else Plan(), os.getloadavg()
+def _here(quick: bool) -> dict[str, Any]:
+    plan = QUICK if quick else Plan()
     with cable() as clients:
         results = measure(plan, clients)
     rows = [{"server": name, "clients": count, "window": window, "samples": [asdict(each) for each in done]}
             for (name, count, window), done in results.samples.items()]  # fmt: skip
-    json.dump({"machine": machine(), "load_average": [before, os.getloadavg()], "plan": asdict(plan), "rows": rows,
-               "absent": results.absent, "memory": results.memory and asdict(results.memory),
-               "text": text(plan, results)}, sys.stdout)  # fmt: skip
-    return 0
+    memory = results.memory and asdict(results.memory)
+    return {"plan": asdict(plan), "rows": rows, "absent": results.absent, "memory": memory,
+            "text": text(plan, results)}  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        script(
+            "benches.tftp.storm",
+            __doc__,
+            "shorter files, one round, nobody beside us but the bare loop",
+            _here,
+        )
+    )

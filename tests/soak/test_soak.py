@@ -1,4 +1,5 @@
-"""Days of use in short: clients come, vanish and lose packets without end, and the server is killed again and again.
+"""Days of use in short: clients come, vanish and lose packets without end; the server hands over and is killed, again
+and again.
 
 With PXEFAST_LONG=1 an hour, PXEFAST_SOAK_SECONDS tells another time; a line of figures each time somebody looks.
 """
@@ -24,10 +25,13 @@ from benches.tftp.servers import HERE
 
 from ..loopback.lan import CLIENT, SERVER, Lan
 from ..loopback.point import FILES, Point
-from ..loopback.service import Service, eventually
+from ..loopback.service import PATIENCE, Service, ended, eventually
 
-LONG_SECONDS, SHORT_SECONDS = 3600, 12
-LONG_LIFE, SHORT_LIFE = 300, 6
+LONG_SECONDS, SHORT_SECONDS = 3600, 20
+# A server hands over to its successor, and that one to the next, who is killed. After a takeover the transfers that are
+# under way have so long to end.
+LONG_LIFE, SHORT_LIFE = 80, 3
+LONG_DRAIN, SHORT_DRAIN = 60, 2
 LOSS = "udp dport != 53 numgen random mod 100 < 5"
 WINDOWS = (1, 4, 16, 64)
 CROWD = 50  # of each window
@@ -97,7 +101,7 @@ def test_servers_that_are_killed_and_clients_that_vanish_leave_nothing_behind(
 ) -> None:
     """R-36 without end: at 5 % loss; what a server has stays what it was, and no byte is wrong."""
     seconds = float(os.environ.get("PXEFAST_SOAK_SECONDS", LONG_SECONDS if long else SHORT_SECONDS))
-    life = LONG_LIFE if long else SHORT_LIFE
+    life, drain = (LONG_LIFE, LONG_DRAIN) if long else (SHORT_LIFE, SHORT_DRAIN)
     content = Random(seed).randbytes(1_000_003 if long else 200_003)
     (tmp_path / "load").mkdir()
     file = tmp_path / "load" / "large.bin"
@@ -105,7 +109,8 @@ def test_servers_that_are_killed_and_clients_that_vanish_leave_nothing_behind(
     lan.server.ip(f"route add 10.30.0.0/24 via {CLIENT}")
     lan.client.ip("route add local 10.30.0.0/24 dev lo")
     with lan.server:
-        point = Point(tmp_path, {"log": {"format": "json"}}, {**FILES, "large.bin": content})
+        settings = {"log": {"format": "json"}, "tftp": {"drain_seconds": drain}}
+        point = Point(tmp_path, settings, {**FILES, "large.bin": content})
     # In the short form all do: who is just gone is waited for half a minute.
     mute = f"ip saddr {MUTE} icmp type destination-unreachable {'drop' if long else 'accept'}"
     lan.client.run(
@@ -126,7 +131,11 @@ def test_servers_that_are_killed_and_clients_that_vanish_leave_nothing_behind(
                 assert steady([each.resident for each in busy])
                 assert steady([each.files * DESCRIPTOR for each in busy])
                 assert {each.threads for each in busy} == {idle.threads}
-                if time.monotonic() < end:
+                if time.monotonic() >= end:
+                    break
+                if lives % 3:
+                    assert ended(point.service.reload(), None, drain + PATIENCE)
+                else:
                     point.service.end(signal.SIGKILL)
                     with lan.server:
                         point.again()
@@ -138,7 +147,7 @@ def test_servers_that_are_killed_and_clients_that_vanish_leave_nothing_behind(
     assert all(each["verified"] for each in told)
     assert not sum(each["wrong"] for each in told)
     assert sum(each["vanished"] for each in told)
-    assert lives > 1
+    assert lives > 3
     assert quiet.threads == idle.threads
 
 
