@@ -16,6 +16,8 @@ pub enum Habit {
     Grub,
     /// RFC 7440 to the letter: one ACK a gap, silent on duplicates, ACKs what it has after 1 s.
     Rfc7440,
+    /// The same, but ACKs its last block in order when that comes twice, once until there is progress.
+    Polite,
     /// Lock-step; silent on duplicates, repeats after 5 s (G-19).
     UBoot,
     /// RFC 7440's windows, but says nothing of gaps, and what it has only 5 s after it last said anything.
@@ -27,9 +29,10 @@ pub enum Habit {
 }
 
 impl Habit {
-    pub const ALL: [Habit; 8] = [
+    pub const ALL: [Habit; 9] = [
         Habit::Edk2,
         Habit::Rfc7440,
+        Habit::Polite,
         Habit::Pxelinux,
         Habit::Grub,
         Habit::UBoot,
@@ -117,7 +120,7 @@ impl Receiver {
             Habit::Edk2 => 3_800_000,
             Habit::Pxelinux => 200_000,
             Habit::Grub => 35_000_000,
-            Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody => 1_000_000,
+            Habit::Rfc7440 | Habit::Polite | Habit::Bootmgr | Habit::Moody => 1_000_000,
             Habit::UBoot | Habit::Mute => 5_000_000,
         };
         if self.done || self.gave_up {
@@ -145,7 +148,13 @@ impl Receiver {
         let wish = match self.habit {
             Habit::Bootmgr => self.window,
             Habit::Moody => self.random.below(256),
-            Habit::Edk2 | Habit::Pxelinux | Habit::Grub | Habit::Rfc7440 | Habit::UBoot | Habit::Mute => 0,
+            Habit::Edk2
+            | Habit::Pxelinux
+            | Habit::Grub
+            | Habit::Rfc7440
+            | Habit::Polite
+            | Habit::UBoot
+            | Habit::Mute => 0,
         };
         if self.habit == Habit::Moody && wish > 0 {
             self.window = wish;
@@ -187,13 +196,23 @@ impl Receiver {
         let duplicate = seq::from_wire(wire, self.received.saturating_sub(200), self.received).is_some();
         match self.habit {
             Habit::Edk2 | Habit::Grub => self.ack(self.received),
-            Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody if !duplicate && !self.gap_told => {
+            Habit::Polite if wire == seq::to_wire(self.received) && !self.gap_told => {
+                self.gap_told = true;
+                self.ack(self.received)
+            }
+            Habit::Rfc7440 | Habit::Polite | Habit::Bootmgr | Habit::Moody if !duplicate && !self.gap_told => {
                 self.gap_told = true;
                 self.shrink();
                 self.ack(self.received)
             }
             Habit::Pxelinux if duplicate => self.ack(self.received),
-            Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody | Habit::Pxelinux | Habit::UBoot | Habit::Mute => None,
+            Habit::Rfc7440
+            | Habit::Polite
+            | Habit::Bootmgr
+            | Habit::Moody
+            | Habit::Pxelinux
+            | Habit::UBoot
+            | Habit::Mute => None,
         }
     }
 
@@ -217,9 +236,13 @@ impl Receiver {
                 self.gave_up = true;
                 None
             }
-            Habit::Pxelinux | Habit::Rfc7440 | Habit::Bootmgr | Habit::Moody | Habit::UBoot | Habit::Mute => {
-                self.ack(self.received)
-            }
+            Habit::Pxelinux
+            | Habit::Rfc7440
+            | Habit::Polite
+            | Habit::Bootmgr
+            | Habit::Moody
+            | Habit::UBoot
+            | Habit::Mute => self.ack(self.received),
         }
         .map(Up::Ack)
     }

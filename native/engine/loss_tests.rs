@@ -146,3 +146,51 @@ fn doubled_and_late_packets_never_make_every_window_go_out_twice() {
         }
     }
 }
+
+/// A file of 6,000 blocks over a path of 2 ms there and back: simulated microseconds, three runs together.
+fn long(habit: Habit, window: u16, quality: Quality) -> f64 {
+    let size = 6_000 * 1_000 - 1;
+    let took = |seed| {
+        let scene = Scene {
+            agreed: habit.with_window(window),
+            size,
+            habit,
+            quality,
+            seed,
+            lose: &[],
+            answer: None,
+            pace: None,
+        };
+        let run = scene.play();
+        assert_eq!(run.outcome, Some(Outcome::Complete), "{habit:?} window {window} seed {seed}");
+        run.took as f64
+    };
+    (1..=3).map(took).sum()
+}
+
+const PATH: Quality = Quality { loss: 0, duplicate: 0, reorder: 0, delay: 1_000 };
+
+/// Where each window loses something, each is rewound: none goes on by timeouts only.
+#[test]
+fn a_path_that_loses_much_leaves_a_quarter_of_what_the_best_sender_could_do() {
+    for window in [16, 64] {
+        for loss in [10, 50] {
+            // The blocks of a window before the first that is lost, where the ACK arrives.
+            let kept = 1.0 - loss as f64 / 1_000.0;
+            let ideal = kept * kept * (1.0 - kept.powi(window.into())) / (1.0 - kept) / f64::from(window);
+            let part = long(Habit::Edk2, window, PATH) / long(Habit::Edk2, window, Quality { loss, ..PATH }) / ideal;
+            assert!(part > 0.25, "window {window} loss {loss}: {part}");
+        }
+    }
+}
+
+/// What is doubled or late looks like a gap. It costs a window, and not the step in which both sides go.
+#[test]
+fn doubled_and_late_packets_leave_two_thirds_of_the_speed() {
+    for habit in [Habit::Edk2, Habit::Rfc7440, Habit::Polite] {
+        for window in [4, 16, 64] {
+            let part = long(habit, window, PATH) / long(habit, window, Quality { duplicate: 10, reorder: 10, ..PATH });
+            assert!(part > 0.66, "{habit:?} window {window}: {part}");
+        }
+    }
+}

@@ -40,8 +40,13 @@ impl RoundTrip {
 
     /// Learns from a round trip of something that left only once (Karn).
     pub(super) fn sample(&mut self, round_trip: Time) {
+        self.bound(round_trip.min(LONGEST));
+        self.estimate(round_trip);
+    }
+
+    /// Learns how long the timer should wait, but not how short a round trip can be.
+    pub(super) fn estimate(&mut self, round_trip: Time) {
         let round_trip = round_trip.min(LONGEST);
-        self.bound(round_trip);
         match self.smooth {
             None => {
                 self.smooth = Some(round_trip);

@@ -2,9 +2,10 @@
 //!
 //! What real firmware does (F-53, F-54) shapes four rules that RFC 7440 leaves open:
 //! - An ACK inside the window means a gap: rewind behind it. But while a rewound window is on its way, ACKs of blocks
-//!   sent before it still come in; after some rewinds in a row they only let the window slide (`window.rs`).
+//!   sent before it still come in; those that come too early to speak of it only let the window slide (`window.rs`).
 //! - A timeout resends *one* block, the last that is out. The receiver then has its window whole, or tells what it
-//!   really has. Only after [`GENTLE`] silent timeouts the whole window goes out again, for receivers that tell nothing.
+//!   really has. The next one resends the window, for receivers that tell a gap once or never; and so on in turns. Where
+//!   the window was rewound the receiver has told of a gap, and the window is first.
 //! - An ACK that repeats is not answered. EDK2 sends one for each packet out of order and for each duplicate; a server
 //!   that answers them sends every window twice to the end of the file.
 //! - Except for one that can only mean that a window's first block is lost: the answer to the block that a timeout
@@ -30,8 +31,6 @@ use super::watch::Watch;
 use super::window::{Owed, Piece, Told, Window};
 use crate::wire::tftp::ErrorCode;
 
-/// Timeouts that resend one block only.
-const GENTLE: u8 = 2;
 /// Windows without a late repeated ACK after which the next such ACK is believed again.
 const LULL: u8 = 4;
 /// Bounds of the time between the pieces of a slow start, in microseconds.
@@ -83,6 +82,8 @@ pub struct Transfer {
     heard: u8,
     /// The last of them resent a block to learn what has arrived.
     probing: bool,
+    /// The next timeout resends one block.
+    gently: bool,
     /// Windows since the last repeated ACK that meant a lost first block, as far as [`LULL`].
     lull: u8,
     timing: Timing,
@@ -108,6 +109,7 @@ impl Transfer {
             misses: 0,
             heard: 0,
             probing: false,
+            gently: true,
             lull: LULL,
             timing: Timing { first, ..timing },
             watch: Watch::new(now),
@@ -215,6 +217,7 @@ impl Transfer {
                 return self.ignore();
             }
             self.window.rewind();
+            self.gently = false;
             self.starting = self.window.base() == 1;
             self.watch.gap(0, now);
             return self.send_window(now);
@@ -223,8 +226,12 @@ impl Transfer {
         self.watch.told();
         self.lull = LULL.min(self.lull + 1);
         match self.window.acknowledge(block, self.watch.is_late(now)) {
-            Told::Whole => self.watch.arrived(now),
+            Told::Whole => {
+                self.gently = true;
+                self.watch.arrived(now);
+            }
             Told::Gap(arrived) => {
+                self.gently = false;
                 self.starting = false;
                 self.watch.gap(arrived, now);
             }
@@ -279,20 +286,19 @@ impl Transfer {
             self.give_up(Outcome::TimedOut);
             return Send::Error(ErrorCode::NotDefined, "timeout");
         }
-        self.window.forget_rewinds();
+        let gently = self.gently;
+        self.gently = !gently;
+        self.window.forget_rewind();
         self.arm(now);
         if out == 0 {
             return self.send_window(now);
         }
         self.probing = true;
-        if self.misses <= GENTLE {
+        if gently {
             return self.send_again(self.window.base() + out - 1, now);
         }
         self.window.rewind();
-        let most = if self.window.base() > 1 { u64::MAX } else { UNKNOWN };
-        let send = self.send_at_most(most, now);
-        self.window.only_slide();
-        send
+        self.send_at_most(if self.window.base() > 1 { u64::MAX } else { UNKNOWN }, now)
     }
 
     /// What the window still allows, from the next block on; of the first window as many blocks as left so far, and one.
@@ -372,7 +378,9 @@ impl Transfer {
     }
 
     fn arm(&mut self, now: Time) {
-        let wait = self.timing.after(&self.watch.measures.round_trip, self.misses);
+        // One block, and then the window, are one try.
+        let tries = if self.window.outstanding() > 1 { self.misses / 2 } else { self.misses };
+        let wait = self.timing.after(&self.watch.measures.round_trip, tries);
         self.deadline = now.saturating_add(match self.proven {
             false => wait.min(UNPROVEN_WAIT),
             true if self.starting => self.watch.measures.handshake.map_or(STEP.1, |time| time.clamp(STEP.0, STEP.1)),
@@ -445,6 +453,11 @@ impl Transfer {
     /// The smoothed round trip in microseconds, once one was measured.
     pub fn round_trip(&self) -> Option<Time> {
         self.watch.measures.round_trip.smooth
+    }
+
+    /// What is out was not rewound: an acknowledgment of it can only come once it has arrived.
+    pub fn is_in_step(&self) -> bool {
+        !self.window.is_rewound()
     }
 
     /// No acknowledgment has come yet: a repeated request is a retransmission (W-98), and the peer is unproven.

@@ -11,8 +11,9 @@ pub(super) struct Watch {
     /// When the first piece of what is out left, and the last.
     begun: Time,
     left: Time,
-    /// All that is out left only once (Karn).
+    /// All that is out left only once (Karn); or what left again did so because the peer spoke.
     once: bool,
+    answered: bool,
     /// Since when something is held back by us, and not by the peer's silence.
     held: Option<Time>,
 }
@@ -20,7 +21,15 @@ pub(super) struct Watch {
 impl Watch {
     /// What was asked for now.
     pub fn new(now: Time) -> Watch {
-        Watch { measures: Measures::default(), began: now, begun: now, left: now, once: true, held: None }
+        Watch {
+            measures: Measures::default(),
+            began: now,
+            begun: now,
+            left: now,
+            once: true,
+            answered: true,
+            held: None,
+        }
     }
 
     /// A piece leaves: the beginning of a window or not, for the first time or not.
@@ -28,6 +37,7 @@ impl Watch {
         self.left = now;
         if begins {
             self.begun = now;
+            self.answered |= fresh;
         }
         self.once = fresh && (begins || self.once);
     }
@@ -36,6 +46,7 @@ impl Watch {
     pub fn leaves_again(&mut self, now: Time) {
         self.left = now;
         self.once = false;
+        self.answered = false;
     }
 
     /// The file's first block leaves.
@@ -76,20 +87,28 @@ impl Watch {
 
     /// All that was out has arrived.
     pub fn arrived(&mut self, now: Time) {
+        let round_trip = now.saturating_sub(self.left);
         if self.once {
-            self.measures.round_trip.sample(now.saturating_sub(self.left));
+            self.measures.round_trip.sample(round_trip);
+        } else if self.answered {
+            self.measures.round_trip.estimate(round_trip);
         }
     }
 
     /// The peer told of a gap behind so many blocks, and the window is rewound.
     pub fn gap(&mut self, arrived: u16, now: Time) {
         self.measures.gap(arrived);
+        if self.answered {
+            self.measures.round_trip.estimate(now.saturating_sub(self.left));
+        }
+        self.answered = true;
         self.lost(now);
     }
 
     /// The peer was silent for too long.
     pub fn silent(&mut self, now: Time) {
         self.measures.timeouts = self.measures.timeouts.saturating_add(1);
+        self.answered = false;
         self.lost(now);
     }
 

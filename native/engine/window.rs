@@ -2,9 +2,6 @@
 
 use super::seq;
 
-/// Rewinds in a row until ACKs of a rewound window only slide it.
-const REWINDS: u8 = 3;
-
 /// Blocks that leave together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -43,7 +40,6 @@ pub(super) struct Window {
     /// The end of a rewound window, while ACKs below it may speak of what was sent before: up to `sent`.
     recover: u64,
     sent: u64,
-    rewinds: u8,
     resent: u32,
     leaving: Leaving,
     owed: Option<Owed>,
@@ -79,7 +75,6 @@ impl Window {
             fresh: 1,
             recover: 0,
             sent: 0,
-            rewinds: 0,
             resent: 0,
             leaving: Leaving { first: 1, end: 1, fresh: 1, alone: false },
             owed: None,
@@ -163,16 +158,13 @@ impl Window {
         self.owed = None;
         if self.base >= self.next {
             self.next = self.base;
-            self.forget_rewinds();
+            self.forget_rewind();
             return Told::Whole;
         }
-        if block >= self.recover {
-            self.rewinds = 0;
-        } else if !late || block == self.sent || self.rewinds >= REWINDS {
-            // Who has just what was sent before the rewind missed nothing: a packet that came twice made it speak.
+        // Who has just what was sent before the rewind missed nothing: a packet that came twice made it speak.
+        if block < self.recover && (!late || block == self.sent) {
             return Told::Slid;
         }
-        self.rewinds += 1;
         self.rewind();
         Told::Gap(arrived)
     }
@@ -185,15 +177,13 @@ impl Window {
     }
 
     /// Nothing that is said now can speak of what was sent before.
-    pub fn forget_rewinds(&mut self) {
+    pub fn forget_rewind(&mut self) {
         self.recover = 0;
-        self.rewinds = 0;
     }
 
-    /// Until a whole window has passed, ACKs inside this one are about its earlier copies.
-    pub fn only_slide(&mut self) {
-        self.recover = self.next - 1;
-        self.rewinds = REWINDS;
+    /// It is a rewound one, of which not all has arrived.
+    pub fn is_rewound(&self) -> bool {
+        self.recover > 0
     }
 
     /// Hands out what the window still allows, at most so many blocks; `None` where that is nothing.

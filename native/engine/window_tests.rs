@@ -65,11 +65,8 @@ fn a_repeated_ack_is_not_answered_but_the_window_that_the_timer_sends_is_the_one
     for _ in 0..3 {
         assert_eq!(transfer.handle(Event::Ack(0, 4), 2), Send::Nothing);
     }
-    for _ in 0..2 {
-        assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(8, 1));
-    }
-    for count in [2, 2] {
-        assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(1, count));
+    for (first, count) in [(8, 1), (1, 2), (2, 1), (1, 2)] {
+        assert_eq!(transfer.handle(Event::Timeout, transfer.deadline()), blocks(first, count));
     }
 }
 

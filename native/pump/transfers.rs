@@ -190,7 +190,8 @@ impl Running {
         self.transfer.acknowledged_blocks().saturating_mul(block).min(self.source.size)
     }
 
-    /// Takes what came from the peer, up to what something leaves for: an answer to that will be told of again.
+    /// Takes what came from the peer, up to what a new window leaves for: an answer to that will be told of again. Where
+    /// a window was rewound more may be said of it already, and what is read late would look like another gap.
     pub fn readable(&mut self, shared: &mut Shared, now: Time) {
         let mut refused = false;
         for _ in 0..DATAGRAMS {
@@ -199,7 +200,7 @@ impl Running {
                 Ok(Some(Event::Refused)) => refused = true,
                 Ok(Some(event)) => {
                     let left = self.take(event, shared, now);
-                    if self.transfer.outcome().is_some() || left && !refused {
+                    if self.transfer.outcome().is_some() || left && !refused && self.transfer.is_in_step() {
                         return;
                     }
                 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -34,6 +36,18 @@ def silent(peer: Peer, seconds: float = 0.3) -> bool:
     except TimeoutError:
         return True
     return False
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The service stands still, and then finds all that was told to it at once."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stat = Path(f"/proc/{pid}/stat")
+        eventually(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", what="the service's stop")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 16, 63, 64])
@@ -114,20 +128,34 @@ def test_a_request_after_its_own_abortion_is_a_new_transfer_also_where_both_are_
     """R-42."""
     name, options = point.name("sized/1427.bin"), [("tsize", 0), ("blksize", 1468)]
     first = peer.ask(name, options)
-    os.kill(point.service.pid, signal.SIGSTOP)
-    try:
-        stat = Path(f"/proc/{point.service.pid}/stat")
-        eventually(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", what="the service's stop")
+    with stopped(point.service.pid):
         # The well-known port has something to read before the transfer's.
         peer.socket.sendto(b"", peer.door)
         peer.send(ERROR, 0, b"TFTP Aborted\0")
         peer.tell(request(name, options))
-    finally:
-        os.kill(point.service.pid, signal.SIGCONT)
     again = peer.receive()
     assert (again.opcode, again.source != first.source) == (OACK, True)
     peer.ack(0)
     assert peer.rest(peer.receive(), 1468, 1) == files["sized/1427.bin"]
+
+
+def test_what_is_said_of_a_late_block_is_no_other_gap_also_where_both_are_read_at_once(
+    point: Point, peer: Peer, files: dict[str, bytes]
+) -> None:
+    """F-53: block 10 seemed lost, came late, and 11 was gone by then: one rewind, and the window slides."""
+    first = peer.ask(point.name(LARGE), [("blksize", BLOCK), ("windowsize", 8)])
+    assert first.opcode == OACK
+    for block in (0, 8):
+        peer.ack(block)
+        assert [peer.receive().number for _ in range(8)] == list(range(block + 1, block + 9))
+    with stopped(point.service.pid):
+        peer.ack(9)
+        peer.ack(10)
+    assert [peer.receive().number for _ in range(9)] == list(range(10, 19))
+    peer.ack(18)
+    window = b"".join(peer.receive().rest for _ in range(8))
+    assert window == files[LARGE][18 * BLOCK : 26 * BLOCK]
+    peer.send(ERROR, 0)
 
 
 def test_a_copy_of_the_request_that_comes_late_does_not_end_the_transfer(
