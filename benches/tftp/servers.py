@@ -23,6 +23,7 @@ port = 0
 boot_port = 0
 [tftp]
 port = {port}
+drain_seconds = 0
 {tftp}[log]
 format = "json"
 """
