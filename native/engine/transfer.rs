@@ -4,8 +4,7 @@
 //! - An ACK inside the window means a gap: rewind behind it. But while a rewound window is on its way, ACKs of blocks
 //!   sent before it still come in; those that come too early to speak of it only let the window slide (`window.rs`).
 //! - A timeout resends *one* block, the last that is out. The receiver then has its window whole, or tells what it
-//!   really has. The next one resends the window, for receivers that tell a gap once or never; and so on in turns. Where
-//!   the window was rewound the receiver has told of a gap, and the window is first.
+//!   really has. The next one resends the window, for receivers that tell a gap once or never; and so on in turns.
 //! - An ACK that repeats is not answered. EDK2 sends one for each packet out of order and for each duplicate; a server
 //!   that answers them sends every window twice to the end of the file.
 //! - Except for one that can only mean that a window's first block is lost: the answer to the block that a timeout
@@ -82,8 +81,6 @@ pub struct Transfer {
     heard: u8,
     /// The last of them resent a block to learn what has arrived.
     probing: bool,
-    /// The next timeout resends one block.
-    gently: bool,
     /// Windows since the last repeated ACK that meant a lost first block, as far as [`LULL`].
     lull: u8,
     timing: Timing,
@@ -109,7 +106,6 @@ impl Transfer {
             misses: 0,
             heard: 0,
             probing: false,
-            gently: true,
             lull: LULL,
             timing: Timing { first, ..timing },
             watch: Watch::new(now),
@@ -217,7 +213,6 @@ impl Transfer {
                 return self.ignore();
             }
             self.window.rewind();
-            self.gently = false;
             self.starting = self.window.base() == 1;
             self.watch.gap(0, now);
             return self.send_window(now);
@@ -226,12 +221,8 @@ impl Transfer {
         self.watch.told();
         self.lull = LULL.min(self.lull + 1);
         match self.window.acknowledge(block, self.watch.is_late(now)) {
-            Told::Whole => {
-                self.gently = true;
-                self.watch.arrived(now);
-            }
+            Told::Whole => self.watch.arrived(now),
             Told::Gap(arrived) => {
-                self.gently = false;
                 self.starting = false;
                 self.watch.gap(arrived, now);
             }
@@ -286,15 +277,13 @@ impl Transfer {
             self.give_up(Outcome::TimedOut);
             return Send::Error(ErrorCode::NotDefined, "timeout");
         }
-        let gently = self.gently;
-        self.gently = !gently;
         self.window.forget_rewind();
         self.arm(now);
         if out == 0 {
             return self.send_window(now);
         }
         self.probing = true;
-        if gently {
+        if self.misses % 2 == 1 {
             return self.send_again(self.window.base() + out - 1, now);
         }
         self.window.rewind();

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -126,8 +126,6 @@ pub(super) struct Member {
 pub struct Control {
     pub(super) door: Mailbox<ToDoor>,
     pub(super) workers: Vec<Member>,
-    /// Requests wait at the door, which has to know of any room.
-    pub(super) queued: AtomicBool,
     gates: Mutex<Vec<Gate>>,
     /// Wakes who answers gates.
     listener: Arc<Bell>,
@@ -157,7 +155,6 @@ impl Control {
         Ok(Control {
             door: Mailbox::default(),
             workers: (0..workers).map(member).collect::<io::Result<_>>()?,
-            queued: AtomicBool::new(false),
             gates: Mutex::default(),
             listener,
             reports: Mutex::new(VecDeque::with_capacity(REPORTS)),

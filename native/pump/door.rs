@@ -111,6 +111,8 @@ pub(super) struct Door {
     /// Which worker has this peer's transfer.
     peers: HashMap<SocketAddrV4, usize>,
     queue: Queue,
+    /// How many waited when everybody was told.
+    told: usize,
     /// Transfers that one worker has room for.
     places: usize,
     /// Its socket is polled; and somebody said that it shall not be.
@@ -144,6 +146,7 @@ impl Door {
             rate: Rate::new(settings.requests_per_second),
             peers: HashMap::with_capacity(limits.transfers),
             queue: Queue::new(settings.queue, settings.queue_patience),
+            told: 0,
             places,
             reads: false,
             closed: false,
@@ -274,18 +277,30 @@ impl Door {
 
     fn wait(&mut self, asked: Box<Asked>, now: Time) {
         self.stats.count(Counter::TftpQueued);
-        self.control.queued.store(true, Ordering::Relaxed);
         if let Some(oldest) = self.queue.put(asked, now) {
             self.stats.count(Counter::TftpQueueFull);
             self.clients.release(*oldest.received.from.ip());
+        }
+        self.tell_queue();
+    }
+
+    /// How many wait, for everybody, where that is another number than before.
+    fn tell_queue(&mut self) {
+        let length = self.queue.len();
+        if std::mem::replace(&mut self.told, length) != length {
+            self.stats.set(Counter::TftpQueueLength, length as u64);
         }
     }
 
     /// Lets the queue move as far as there is room.
     fn advance(&mut self, now: Time) {
-        if self.queue.len() == 0 || !self.reads {
-            return self.control.queued.store(self.queue.len() > 0, Ordering::Relaxed);
+        if self.queue.len() > 0 && self.reads {
+            self.move_on(now);
         }
+        self.tell_queue();
+    }
+
+    fn move_on(&mut self, now: Time) {
         for gone in self.queue.given_up(now) {
             self.stats.count(Counter::TftpQueueGivenUp);
             self.clients.release(*gone.ip());

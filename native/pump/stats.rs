@@ -48,6 +48,8 @@ names! {
         TftpSourceNetwork => "tftp.dropped.source_network",
         /// Requests that had to wait for a place or for their turn.
         TftpQueued => "tftp.queue.entered",
+        /// How many wait now.
+        TftpQueueLength => "tftp.queue.length",
         /// Of them, dropped since the queue was full: the oldest gave way.
         TftpQueueFull => "tftp.queue.overflowed",
         /// Of them, forgotten since their client asked no more.
@@ -181,6 +183,18 @@ impl Stats {
     /// So many more.
     pub fn add(&self, counter: Counter, by: u64) {
         bump(&self.counters, counter as usize, by);
+    }
+
+    /// So many now, of what is no count of events.
+    pub fn set(&self, counter: Counter, value: u64) {
+        if let Some(counter) = self.counters.get(counter as usize) {
+            counter.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// What it stands at.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.counters.get(counter as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
     /// A DHCP packet that is no question to us.

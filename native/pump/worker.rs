@@ -122,7 +122,7 @@ impl Worker {
             if let Some(member) = self.control.workers.get(self.index) {
                 member.silent.store(self.silent, Ordering::Relaxed);
             }
-            if self.door.is_none() && self.control.queued.load(Ordering::Relaxed) {
+            if self.door.is_none() && self.shared.stats.get(Counter::TftpQueueLength) > 0 {
                 self.control.tell_door(ToDoor::Room);
             }
         }

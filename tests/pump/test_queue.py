@@ -51,6 +51,7 @@ def test_who_finds_no_place_is_served_in_turn_and_told_nothing_before(tmp_path: 
         before = native.server.counters()
         peers = wait_in_turn(native, stack, 3)
         assert waiting(native) == [source(peer) for peer in peers]
+        assert native.server.counters()["tftp.queue.length"] == 3
         assert all(row.name == "file" and row.seconds >= 0 for row in native.server.waiting())
         begun = {}
         for place, peer in enumerate(peers, 1):
@@ -63,6 +64,7 @@ def test_who_finds_no_place_is_served_in_turn_and_told_nothing_before(tmp_path: 
             assert peer.rest(first, 1024, 2) == FILES["file"]
         changes = moved(before, native.server.counters())
         assert changes["tftp.queue.entered"] == 3
+        assert native.server.counters()["tftp.queue.length"] == 0
 
 
 def test_who_asks_again_keeps_its_place(tmp_path: Path) -> None:

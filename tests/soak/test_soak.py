@@ -63,7 +63,7 @@ def look(service: Service) -> Look:
         service.open_files,
         len(list(Path(f"/proc/{service.pid}/task").iterdir())),
         counters["tftp.started"] - ended,
-        counters.get("tftp.queue.length", 0),
+        counters["tftp.queue.length"],
     )
 
 
