@@ -20,12 +20,13 @@ SIZE = 40 * PAGE + 123
 
 @contextmanager
 def meanwhile(deed: Iterator[None]) -> Iterator[None]:
-    """Do it step by step, over and over, as fast as it goes."""
-    stop = threading.Event()
+    """Do it step by step, over and over; now and then slowly enough for a whole transfer to pass between two."""
+    stop, pauses = threading.Event(), Random(0)
 
     def run() -> None:
         while not stop.is_set():
             next(deed)
+            stop.wait(pauses.choice((0, 0, 0.001, 0.01)))
 
     thread = threading.Thread(target=run)
     thread.start()
