@@ -367,9 +367,7 @@ impl Transfer {
     }
 
     fn arm(&mut self, now: Time) {
-        // One block, and then the window, are one try.
-        let tries = if self.window.outstanding() > 1 { self.misses / 2 } else { self.misses };
-        let wait = self.timing.after(&self.watch.measures.round_trip, tries);
+        let wait = self.timing.after(&self.watch.measures.round_trip, self.misses);
         self.deadline = now.saturating_add(match self.proven {
             false => wait.min(UNPROVEN_WAIT),
             true if self.starting => self.watch.measures.handshake.map_or(STEP.1, |time| time.clamp(STEP.0, STEP.1)),

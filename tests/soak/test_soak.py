@@ -133,12 +133,12 @@ def test_servers_that_are_killed_and_clients_that_vanish_leave_nothing_behind(
                 assert {each.threads for each in busy} == {idle.threads}
                 if time.monotonic() >= end:
                     break
-                if lives % 3:
-                    assert ended(point.service.reload(), None, drain + PATIENCE)
-                else:
+                if lives % 3 == 1:
                     point.service.end(signal.SIGKILL)
                     with lan.server:
                         point.again()
+                else:
+                    assert ended(point.service.reload(), None, drain + PATIENCE)
         quiet = eventually(lambda: at_rest(point.service, idle), 120, "rest")
         print(f"at rest: {quiet}", flush=True)
         told = [json.loads(words) for words in said]

@@ -123,6 +123,8 @@ class Service:
         if self._predecessor is not None:
             for event in self._predecessor.events():
                 parts.feed.tell(event)
+            if not self._predecessor.lives:
+                self._predecessor = None
         if self._serves:
             parts.feed.admit()
         if self._serves and parts.status.due():

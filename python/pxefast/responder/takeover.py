@@ -212,8 +212,10 @@ class Predecessor:
         self.sockets = Sockets(
             dict(zip(names, first.descriptors, strict=True)), frozenset(first.facts["fixed"])
         )
-        #: How many transfers have not ended there.
+        #: How many transfers have not ended there, once it says so.
         self.draining: int | None = None
+        #: It has not ended itself.
+        self.lives = True
 
     def take(self) -> Estate:
         """What it remembers; from here on nobody reads the doors. Raises NotTaken."""
@@ -241,7 +243,7 @@ class Predecessor:
             self._line.send("failed", why=why)
 
     def events(self) -> Iterator[str]:
-        """What it told since the last call; `draining` is None once it has ended."""
+        """What it told since the last call, until it no longer `lives`."""
         try:
             while (message := self._line.receive(0)) is not None:
                 if message.kind == "event":
@@ -249,7 +251,8 @@ class Predecessor:
                 else:
                     self.draining = int(message.facts["transfers"])
         except NotTaken:
-            self.draining = None
+            self.lives = False
+            self._line.close()
 
 
 def _memory(data: bytes) -> int:
