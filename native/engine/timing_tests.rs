@@ -139,6 +139,22 @@ fn the_handshake_is_the_first_round_trip_unless_it_is_not_clear_which() {
 }
 
 /// W-92.
+/// Karn, RFC 6298: in a crowd round trips become longer than any timeout was.
+#[test]
+fn a_path_that_became_slow_is_not_sent_everything_twice() {
+    let mut transfer = start(4, 1_000);
+    let mut sent = transfer.deadline();
+    for window in 1..=50 {
+        let answer = sent + 400_000;
+        while transfer.deadline() < answer {
+            transfer.handle(Event::Timeout, transfer.deadline());
+        }
+        assert_eq!(transfer.handle(Event::Ack(4 * window, 0), answer), blocks(4 * u64::from(window) + 1, 4));
+        sent = answer;
+    }
+    assert!(transfer.resent() < 20, "{}", transfer.resent());
+}
+
 #[test]
 fn a_timeout_that_the_client_names_is_the_one_it_gets() {
     let mut transfer = offer(Agreed { timeout: Some(3), ..agreed(1) }, 9);

@@ -79,6 +79,9 @@ pub struct Transfer {
     /// Timeouts since then, and how many of them there were when the peer last repeated itself.
     misses: u8,
     heard: u8,
+    /// How often the timeout is doubled: at each, until a round trip is measured (Karn). So a path that became slow, by
+    /// a crowd perhaps, is not sent everything twice.
+    doublings: u8,
     /// The last of them resent a block to learn what has arrived.
     probing: bool,
     /// Windows since the last repeated ACK that meant a lost first block, as far as [`LULL`].
@@ -105,6 +108,7 @@ impl Transfer {
             proven: false,
             misses: 0,
             heard: 0,
+            doublings: 0,
             probing: false,
             lull: LULL,
             timing: Timing { first, ..timing },
@@ -127,6 +131,7 @@ impl Transfer {
         match (self.phase, event) {
             (Phase::Offered, Event::Ack(0, wanted)) => {
                 self.phase = Phase::Flowing;
+                self.doublings = 0;
                 self.watch.agreed(self.agreed.timeout.is_some(), now);
                 self.want(wanted);
                 self.progress(now);
@@ -148,6 +153,7 @@ impl Transfer {
             (Phase::Offered, Event::Timeout) => {
                 self.watch.silent(now);
                 self.misses += 1;
+                self.doublings = self.misses;
                 if self.misses >= UNPROVEN.1 {
                     return self.end(Outcome::TimedOut);
                 }
@@ -220,13 +226,16 @@ impl Transfer {
         self.want(wanted);
         self.watch.told();
         self.lull = LULL.min(self.lull + 1);
-        match self.window.acknowledge(block, self.watch.is_late(now)) {
+        let learned = match self.window.acknowledge(block, self.watch.is_late(now)) {
             Told::Whole => self.watch.arrived(now),
             Told::Gap(arrived) => {
                 self.starting = false;
-                self.watch.gap(arrived, now);
+                self.watch.gap(arrived, now)
             }
-            Told::Slid => {}
+            Told::Slid => false,
+        };
+        if learned {
+            self.doublings = 0;
         }
         self.progress(now);
         if self.window.is_over() {
@@ -263,6 +272,7 @@ impl Transfer {
     fn timed_out(&mut self, now: Time) -> Send {
         let out = self.window.outstanding();
         self.misses = self.misses.saturating_add(1);
+        self.doublings = self.doublings.saturating_add(1);
         if out > 0 {
             self.watch.silent(now);
         }
@@ -367,7 +377,7 @@ impl Transfer {
     }
 
     fn arm(&mut self, now: Time) {
-        let wait = self.timing.after(&self.watch.measures.round_trip, self.misses);
+        let wait = self.timing.after(&self.watch.measures.round_trip, self.doublings);
         self.deadline = now.saturating_add(match self.proven {
             false => wait.min(UNPROVEN_WAIT),
             true if self.starting => self.watch.measures.handshake.map_or(STEP.1, |time| time.clamp(STEP.0, STEP.1)),

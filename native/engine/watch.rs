@@ -85,24 +85,25 @@ impl Watch {
         self.measures.windows = self.measures.windows.saturating_add(1);
     }
 
-    /// All that was out has arrived.
-    pub fn arrived(&mut self, now: Time) {
+    /// All that was out has arrived. Whether a round trip was learned from that.
+    pub fn arrived(&mut self, now: Time) -> bool {
         let round_trip = now.saturating_sub(self.left);
         if self.once {
             self.measures.round_trip.sample(round_trip);
         } else if self.answered {
             self.measures.round_trip.estimate(round_trip);
         }
+        self.once || self.answered
     }
 
-    /// The peer told of a gap behind so many blocks, and the window is rewound.
-    pub fn gap(&mut self, arrived: u16, now: Time) {
+    /// The peer told of a gap behind so many blocks, and the window is rewound. Whether a round trip was learned.
+    pub fn gap(&mut self, arrived: u16, now: Time) -> bool {
         self.measures.gap(arrived);
         if self.answered {
             self.measures.round_trip.estimate(now.saturating_sub(self.left));
         }
-        self.answered = true;
         self.lost(now);
+        std::mem::replace(&mut self.answered, true)
     }
 
     /// The peer was silent for too long.
