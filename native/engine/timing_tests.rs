@@ -138,7 +138,6 @@ fn the_handshake_is_the_first_round_trip_unless_it_is_not_clear_which() {
     assert_eq!((asked_twice.measures().handshake, offered_twice.measures().handshake), (None, None));
 }
 
-/// W-92.
 /// Karn, RFC 6298: in a crowd round trips become longer than any timeout was.
 #[test]
 fn a_path_that_became_slow_is_not_sent_everything_twice() {
@@ -155,6 +154,7 @@ fn a_path_that_became_slow_is_not_sent_everything_twice() {
     assert!(transfer.resent() < 20, "{}", transfer.resent());
 }
 
+/// W-92.
 #[test]
 fn a_timeout_that_the_client_names_is_the_one_it_gets() {
     let mut transfer = offer(Agreed { timeout: Some(3), ..agreed(1) }, 9);
