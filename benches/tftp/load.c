@@ -99,9 +99,10 @@ static void finish(struct client *c, enum state state, const char *words, uint64
     running--;
 }
 
-/* What must not happen, whatever the server goes through. */
+/* What must not happen, whatever the server goes through: told rather than any other failure. */
 static void wrong(struct client *c, const char *words, uint64_t number) {
-    seen.wrong++;
+    if (!seen.wrong++)
+        why[0] = 0;
     finish(c, FAILED, words, number);
 }
 
@@ -225,6 +226,11 @@ static void cut(struct client *c, struct mmsghdr *message, double time) {
     }
 }
 
+/* Whether it can be the answer to a request. What this port's last owner left behind sends blocks as he had agreed. */
+static bool answers(const uint8_t *datagram, size_t length) {
+    return length >= 4 && (datagram[1] != DATA || (length <= 4 + 512 && datagram[2] == 0 && datagram[3] == 1));
+}
+
 /* Everything that waits for one client. */
 static void receive(struct client *c, double time) {
     static uint8_t *room;
@@ -243,9 +249,12 @@ static void receive(struct client *c, double time) {
     if (c->state == ASKING) { /* who answers first is the transfer's port: from now on nobody else is heard */
         struct sockaddr_in peer;
         socklen_t length = sizeof peer;
-        ssize_t got = recvfrom(c->socket, room, stride - 1, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
-        if (got < 0)
-            return;
+        ssize_t got;
+        do {
+            got = recvfrom(c->socket, room, stride - 1, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
+            if (got < 0)
+                return;
+        } while (!answers(room, (size_t)got));
         must("connect", connect(c->socket, (struct sockaddr *)&peer, sizeof peer));
         take(c, room, (size_t)got, time);
     }

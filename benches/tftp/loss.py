@@ -115,6 +115,8 @@ def _sample(
         told = load(here, server, file, case, plan.clients, lambda: None, *switches, place=place)
     except LoadError as error:
         told = error.told
+        if "blocks" not in told:
+            raise
     return Sample(
         verified=told["verified"],
         wrong=told["wrong"],

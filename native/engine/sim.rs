@@ -234,7 +234,7 @@ impl<'a> Play<'a> {
             let (transfer, send) = Transfer::start(self.scene.terms(), now);
             self.run.transfer = transfer;
             self.send(send, now);
-        } else if self.run.transfer.awaits_first_ack() {
+        } else if self.run.transfer.is_half_open() {
             self.tell(Event::Repeated, now);
         }
     }

@@ -312,6 +312,19 @@ fn what_the_client_gets_meanwhile_does_not_leave_after_a_hold() {
     assert_eq!(transfer.resent(), 2, "15 and 16");
 }
 
+/// T11: who was held by a cap gives way to nobody for that.
+#[test]
+fn a_peer_is_silent_after_a_timeout_and_not_after_a_hold() {
+    let terms = Terms { agreed: agreed(1), size: 9_999, acknowledge: false, gated: false, timing: TIMING };
+    let (mut transfer, send) = Transfer::start(terms, 0);
+    assert_eq!(send, blocks(1, 1));
+    transfer.hold(1, 90_000, 0);
+    assert_eq!(transfer.handle(Event::Timeout, 90_000), blocks(1, 1));
+    assert!(transfer.is_half_open() && !transfer.is_silent());
+    transfer.handle(Event::Timeout, transfer.deadline());
+    assert!(transfer.is_silent());
+}
+
 #[test]
 fn each_piece_of_a_slow_start_may_be_held() {
     let mut transfer = offer(agreed(8), 1_000);

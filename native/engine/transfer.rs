@@ -457,14 +457,16 @@ impl Transfer {
         !self.window.is_rewound()
     }
 
-    /// No acknowledgment has come yet: a repeated request is a retransmission (W-98), and the peer is unproven.
+    /// No acknowledgment has come yet, of the options or of the first block: a repeated request is a retransmission
+    /// (W-98), and the peer is unproven. Who has acknowledged options knows them; who asks once more does not, and began
+    /// anew at the same port.
     pub fn is_half_open(&self) -> bool {
         !self.proven && self.outcome().is_none()
     }
 
-    /// A repeat of the request still means this transfer: ACK 0 or ACK 1 is awaited (W-98).
-    pub fn awaits_first_ack(&self) -> bool {
-        self.outcome().is_none() && self.window.base() == 1
+    /// It is half open, and a whole timeout went by without a word.
+    pub fn is_silent(&self) -> bool {
+        self.is_half_open() && self.misses > 0
     }
 
     /// A repeat of the request is a copy that was late on its way or in a queue: the peer goes on with this transfer.

@@ -159,21 +159,25 @@ fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
 }
 
 #[test]
-fn a_repeated_request_gets_the_pending_answer_again() {
+fn a_request_that_is_repeated_before_any_acknowledgment_gets_the_pending_answer_again() {
     let (mut transfer, _) = Transfer::start(terms(agreed(4), 100_000, true), 0);
+    assert!(transfer.is_half_open());
     assert_eq!(transfer.handle(Event::Repeated, 1), Send::Acknowledgment);
-    first_window(&mut transfer, 0, 4);
-    assert!(transfer.awaits_first_ack());
-    assert_eq!(transfer.handle(Event::Repeated, 3), Send::Blocks { first: 1, count: 1 });
-    transfer.handle(Event::Ack(4, 0), 4);
-    assert!(!transfer.awaits_first_ack());
+    transfer.handle(Event::Ack(0, 0), 2);
+    assert!(!transfer.is_half_open());
+
+    let (mut transfer, _) = Transfer::start(terms(agreed(1), 100_000, false), 0);
+    assert!(transfer.is_half_open());
+    assert_eq!(transfer.handle(Event::Repeated, 1), Send::Blocks { first: 1, count: 1 });
+    transfer.handle(Event::Ack(1, 0), 2);
+    assert!(!transfer.is_half_open());
 }
 
 #[test]
 fn a_late_copy_of_the_request_is_told_from_a_peer_that_begins_anew() {
     let mut transfer = start(4, 100_000);
     transfer.handle(Event::Ack(4, 0), 5_000_000);
-    assert!(!transfer.awaits_first_ack() && transfer.is_lively(5_900_000));
+    assert!(!transfer.is_half_open() && transfer.is_lively(5_900_000));
     assert!(!transfer.is_lively(6_000_000), "it has been silent for a second");
     transfer.handle(Event::PeerError(0), 5_000_001);
     assert!(!transfer.is_lively(5_000_002), "it has said that it ends");

@@ -108,7 +108,7 @@ impl Worker {
     /// A half-open transfer whose timeout came gives way from now on.
     fn fell_silent(&mut self, slot: u32) {
         if let Some(running) = self.slots.get(slot) {
-            if running.transfer.is_half_open() && !running.silent {
+            if running.transfer.is_silent() && !running.silent {
                 running.silent = true;
                 self.silent += 1;
                 self.room = true;
@@ -200,7 +200,7 @@ impl Worker {
         self.with(slot, |running, shared| running.readable(shared, now));
         self.settle(slot, now);
         match self.slots.get(slot) {
-            Some(running) if running.request == asked.key() && running.transfer.awaits_first_ack() => {
+            Some(running) if running.request == asked.key() && running.transfer.is_half_open() => {
                 self.shared.stats.count(Counter::TftpRepeated);
                 self.with(slot, |running, shared| {
                     running.take(Event::Repeated, shared, now);

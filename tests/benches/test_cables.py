@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -29,9 +28,15 @@ receiver.bind(("{CLIENT}", 0))
 receiver.settimeout(60)
 print(receiver.getsockname()[1], flush=True)
 came = []
-while (number := int(receiver.recv(100))) < {COUNT}:
-    came.append(number)
-print(*came)
+try:
+    while True:
+        number = int(receiver.recv(100))
+        if number < {COUNT}:
+            came.append(number)
+        else:
+            receiver.settimeout(1)  # what was late comes behind it
+except TimeoutError:
+    print(*came)
 """
 
 
@@ -56,22 +61,14 @@ def test_a_cable_loses_doubles_and_delays_what_it_was_told_to() -> None:
             port = int(receiver.stdout.readline())
             for number in range(COUNT):
                 sender.sendto(b"%d" % number, (CLIENT, port))
-                if number % 20 == 0:
-                    time.sleep(0.0005)
             become(Quality())
-            # Behind what is late.
-            time.sleep(0.1)
             sender.sendto(b"%d" % COUNT, (CLIENT, port))
             came = [int(number) for number in receiver.stdout.readline().split()]
     lost, doubled = COUNT - len(set(came)), len(came) - len(set(came))
     late = sum(after < before for before, after in pairwise(came))
-    assert (0.07 < lost / COUNT < 0.13, 0.03 < doubled / COUNT < 0.07, 0 < late < 0.1 * COUNT) == (
-        True,
-    ) * 3, (
-        lost,
-        doubled,
-        late,
-    )
+    assert 0.07 < lost / COUNT < 0.13
+    assert 0.03 < doubled / COUNT < 0.07
+    assert 0 < late < 0.1 * COUNT
 
 
 def test_every_transfer_ends_well_where_packets_are_lost_doubled_and_late_both_ways() -> None:

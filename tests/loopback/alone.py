@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from .service import PATIENCE, Event, eventually
+from .service import PATIENCE, Event, descriptors, eventually
 
 
 class Alone:
@@ -50,18 +49,11 @@ class Alone:
     @property
     def open_files(self) -> int:
         """How many descriptors it has, sockets among them."""
-        return len(self._descriptors())
+        return len(descriptors(self.pid))
 
     @property
     def sockets(self) -> int:
-        return sum(name.startswith("socket:") for name in self._descriptors())
-
-    def _descriptors(self) -> list[str]:
-        names = []
-        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                names.append(str(descriptor.readlink()))
-        return names
+        return sum(name.startswith("socket:") for name in descriptors(self.pid))
 
     @property
     def resident_bytes(self) -> int:

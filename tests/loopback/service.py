@@ -141,12 +141,14 @@ class Service:
         How many of those there are depends on whether two threads ever needed one at once; no packet adds any.
         """
         database = re.compile(r"site\.db(-wal|-shm)?")
-        names = []
-        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                names.append(descriptor.readlink().name)
+        names = [Path(name).name for name in descriptors(self.pid)]
         assert sum(database.fullmatch(name) is not None for name in names) <= DATABASE_FILES
         return sum(database.fullmatch(name) is None for name in names)
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets it has open; each transfer has one."""
+        return sum(name.startswith("socket:") for name in descriptors(self.pid))
 
     @property
     def resident_bytes(self) -> int:
@@ -203,6 +205,15 @@ class Service:
         code = self.end()
         assert not self.lines, f"on stderr, and no event: {self.lines}"
         assert code in (0, -signal.SIGKILL), f"exit {code}; the last events: {self.events[-3:]}"
+
+
+def descriptors(pid: int) -> list[str]:
+    """What a process has open, as the kernel names it."""
+    names = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            names.append(str(descriptor.readlink()))
+    return names
 
 
 def ended(pid: int, number: signal.Signals | None, seconds: float = PATIENCE) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -96,14 +97,25 @@ def test_every_client_gets_its_file_though_packets_are_lost(lan: Lan, tmp_path: 
     lan.server.run("ethtool", "-K", "eth0", "tx", "off")
     with lan.server:
         server = TftpServer(tmp_path / "served", host=SERVER, port=69)
-    with server, lan.dropping("udp dport != 69 numgen random mod 100 < 2"):
+    with server, lan.dropping("udp dport != 69 numgen random mod 100 < 2"), ExitStack() as stack:
         running = {}
-        for number, client in enumerate(COMMANDS):
+
+        def start(number: int, client: str) -> None:
             command = COMMANDS[client](SERVER, str(server.port), "file", str(tmp_path / str(number)))
             with lan.client:
-                running[client] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for number, (client, process) in enumerate(running.items()):
-            said, _ = process.communicate(timeout=120)
-            assert process.returncode == 0, (client, said)
+                running[client] = stack.enter_context(
+                    subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                )
+            stack.callback(running[client].kill)
+
+        for number, client in enumerate(COMMANDS):
+            start(number, client)
+        for number, client in enumerate(COMMANDS):
+            said, _ = running[client].communicate(timeout=120)
+            # Where its ACK 0 is lost the options come once more, and atftp aborts: a person would start it again.
+            while client.startswith("atftp") and b"unexpected OACK" in said:
+                start(number, client)
+                said, _ = running[client].communicate(timeout=120)
+            assert running[client].returncode == 0, (client, said)
             assert (tmp_path / str(number)).read_bytes() == content, client
     assert sum(report.resent for report in server.transfers()) > 0, "nothing was lost: nothing was shown"

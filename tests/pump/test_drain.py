@@ -33,12 +33,13 @@ def test_a_draining_server_ends_its_transfers_and_leaves_new_requests_in_the_soc
     tmp_path: Path, seed: int
 ) -> None:
     files = {"file": Random(seed).randbytes(50_000)}
-    native = Native(tmp_path, files, {"file": "file"}, workers=2)
+    native = Native(tmp_path, files, {"file": "file"}, **ROOMY)
     door = socket.socket(fileno=socket.dup(native.server.sockets()["tftp"]))
     with ExitStack() as stack, closing(door):
         peers = [begun(native, stack) for _ in range(3)]
         native.server.drain()
         native.server.drain()
+        assert native.server.waiting() == [], "the door says so, and has heard of it before"
         late = stack.enter_context(Peer(native.door))
         late.tell(request("file", OPTIONS))
         assert native.server.transferring == 3
@@ -91,6 +92,7 @@ def test_doors_handed_over_to_a_second_server_while_the_first_drains_lose_no_req
                 next(told).tell(request("file", OPTIONS))
 
         ask(30)
+        first.barrier()
         second = Native(tmp_path / "second", files, {"file": "file"}, sockets=first.server.sockets(), **ROOMY)
         ask(30)
         first.server.drain()

@@ -6,14 +6,14 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from ..loopback.machine import pending
-from ..loopback.peer import ACK, DATA, ERROR, OACK, Option, Peer, request
+from ..loopback.peer import ACK, DATA, ERROR, OACK, Option, Packet, Peer, request
 from ..loopback.point import Point
 from ..loopback.service import SOON, Event, eventually
 from .conftest import BLOCK
@@ -155,6 +155,30 @@ def test_what_is_said_of_a_late_block_is_no_other_gap_also_where_both_are_read_a
     peer.ack(18)
     window = b"".join(peer.receive().rest for _ in range(8))
     assert window == files[LARGE][18 * BLOCK : 26 * BLOCK]
+    peer.send(ERROR, 0)
+
+
+def test_a_machine_that_begins_anew_at_the_same_port_is_told_its_options_again(
+    point: Point, peer: Peer, files: dict[str, bytes]
+) -> None:
+    """W-98: it was reset before its first block, and knows nothing of what it agreed to."""
+    options: list[Option] = [("blksize", BLOCK), ("windowsize", 4)]
+    first = peer.ask(point.name(LARGE), options)
+    peer.ack(0)
+    assert peer.receive().opcode == DATA
+
+    def answer() -> Packet | None:
+        peer.tell(request(point.name(LARGE), options))
+        with suppress(TimeoutError):
+            while (packet := peer.receive(0.2)).source == first.source:
+                assert packet.opcode == DATA
+            return packet
+        return None
+
+    packet = eventually(answer, what="another transfer")
+    assert (packet.opcode, packet.options) == (OACK, first.options)
+    peer.ack(0)
+    assert peer.receive().rest == files[LARGE][:BLOCK]
     peer.send(ERROR, 0)
 
 
