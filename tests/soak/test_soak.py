@@ -108,6 +108,8 @@ def test_servers_that_are_killed_and_clients_that_vanish_leave_nothing_behind(
     file.write_bytes(content)
     lan.server.ip(f"route add 10.30.0.0/24 via {CLIENT}")
     lan.client.ip("route add local 10.30.0.0/24 dev lo")
+    # Ports come again while the server still has transfers to those who vanished from them.
+    lan.client.sysctl("net.ipv4.ip_local_port_range", "40000 40127")
     with lan.server:
         settings = {"log": {"format": "json"}, "tftp": {"drain_seconds": drain}}
         point = Point(tmp_path, settings, {**FILES, "large.bin": content})
