@@ -61,8 +61,8 @@ def test_a_cable_loses_doubles_and_delays_what_it_was_told_to() -> None:
             port = int(receiver.stdout.readline())
             for number in range(COUNT):
                 sender.sendto(b"%d" % number, (CLIENT, port))
-            become(Quality())
-            sender.sendto(b"%d" % COUNT, (CLIENT, port))
+            for _ in range(20):  # one of them arrives
+                sender.sendto(b"%d" % COUNT, (CLIENT, port))
             came = [int(number) for number in receiver.stdout.readline().split()]
     lost, doubled = COUNT - len(set(came)), len(came) - len(set(came))
     late = sum(after < before for before, after in pairwise(came))
