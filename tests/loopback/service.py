@@ -193,9 +193,14 @@ class Service:
             self._reading.set()
 
     def close_log(self) -> None:
-        """Read no more of what it prints, as when the reader of a pipe dies."""
+        """Read no more of what it prints than what comes next, as when the reader of a pipe dies (`is_read`)."""
         assert self._process.stderr
         os.dup2(os.open(os.devnull, os.O_RDONLY), self._process.stderr.fileno())
+
+    @property
+    def is_read(self) -> bool:
+        """Whether somebody reads what it prints."""
+        return self._reader.is_alive()
 
     def stop(self) -> None:
         """End it, whatever is under way. It must end well and have printed nothing but events."""

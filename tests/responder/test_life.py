@@ -165,6 +165,7 @@ def test_a_log_that_nobody_reads_any_more_does_not_end_the_service(tmp_path: Pat
             machine.socket.sendto(machine.packet(1, 5), ("127.0.0.1", point.service.ports["dhcp"]))
             machine.socket.settimeout(PATIENCE)
             assert machine.socket.recv(2000)
+            eventually(lambda: not point.service.is_read)
         assert "log lines could not be written" in eventually(lambda: point.home.status()["problems"])[0]
         assert point.service.end() == 0
 
