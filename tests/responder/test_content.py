@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +145,23 @@ def test_a_bad_source_is_told_once_and_the_old_version_stays(
     server.fault = None
     points.one.run("content", "redistribute", image)
     eventually(lambda: served(points.two, image) == (2, content_of(source)), PULLED, "the new version")
+
+
+def test_the_child_that_has_brought_everything_ends_without_a_complaint(
+    points: Points, server: Web, source: Path
+) -> None:
+    image = points.add(source)
+    points.one.run("content", "distribute", image, "--dp", "two")
+    pipe, pull = subprocess.PIPE, ["content", "pull", "--json", "--attended"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pxefast", "--home", str(points.two.folder), *pull],
+        stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True,
+    ) as child:  # fmt: skip
+        code = child.wait(PULLED)
+        assert child.stdout
+        lines = child.stdout.read().splitlines()
+    assert (code, json.loads(lines[-1])["event"]) == (0, "served")
+    assert served(points.two, image) == (1, content_of(source))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_module
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -267,7 +266,9 @@ def _attended() -> None:
     os.nice(10)
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin: a thread that waits in its lock aborts the interpreter at its end.
+        while os.read(0, 4096):
+            pass
         # At any moment: that is what bringing content is made for.
         os._exit(1)
 
