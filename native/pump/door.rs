@@ -354,7 +354,8 @@ impl Door {
             io::ErrorKind::PermissionDenied => {
                 unreadable(ErrorCode::AccessViolation, "the server may not read this file")
             }
-            _ => unreadable(ErrorCode::NotDefined, "the file is not as it was published"),
+            io::ErrorKind::InvalidData => unreadable(ErrorCode::NotDefined, "the file is not as it was published"),
+            _ => unreadable(ErrorCode::NotDefined, "the server cannot open the file"),
         })?;
         Ok((found, source))
     }

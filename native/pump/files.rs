@@ -220,11 +220,15 @@ impl Namespace {
     /// The bytes of a published file, for one transfer.
     ///
     /// # Errors
-    /// `InvalidData` for what is not the file that was published; of a folder's file the system's own error, too.
+    /// `InvalidData` for what is not the file that was published, else the system's own error; `NotFound` only of a
+    /// folder's file.
     pub fn open(&self, published: &Published) -> io::Result<Source> {
         match &published.content {
             Content::Fixed { path, size, kept } => {
-                self.open_fixed(path, *size, kept).map_err(|_| io::ErrorKind::InvalidData.into())
+                self.open_fixed(path, *size, kept).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => io::ErrorKind::InvalidData.into(),
+                    _ => error,
+                })
             }
             Content::Loose { path, shared } => self.open_loose(path, shared),
             Content::Memory(bytes) => Ok(Source::memory(bytes)),

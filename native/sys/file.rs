@@ -1,13 +1,14 @@
 //! Published files: opened once below a root, without following a link, and read by offset.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::{check, length};
+use super::check;
 
 /// A folder below which files are opened.
 pub struct Root(File);
@@ -16,13 +17,14 @@ impl Root {
     /// Opens the folder `path`.
     ///
     /// # Errors
-    /// The system's own error.
+    /// The system's own error; `Unsupported`, with words, where nothing could be opened below it, for want of openat2.
     pub fn open(path: &Path) -> io::Result<Root> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_dir() {
-            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
-        }
-        Ok(Root(file))
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        openat2(libc::AT_FDCWD, &name, libc::O_DIRECTORY, 0).map(Root).map_err(|error| match error.raw_os_error() {
+            // A filter of system calls answers EPERM, too; for a folder that may not be read the kernel says EACCES.
+            Some(libc::ENOSYS | libc::EPERM) => io::Error::new(io::ErrorKind::Unsupported, NO_OPENAT2),
+            _ => error,
+        })
     }
 
     /// Opens the regular file `name` below the root, for reading; never through a link or a device, and never waiting
@@ -32,31 +34,33 @@ impl Root {
     /// The system's own error; `InvalidData` for what is no regular file.
     pub fn open_file(&self, name: &str, mounts: bool) -> io::Result<File> {
         let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-        // SAFETY: `open_how` is plain data for which all zeros is a valid value.
-        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-        how.flags = u64::from((libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOFOLLOW).unsigned_abs());
-        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+        let mut resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
         if !mounts {
-            how.resolve |= libc::RESOLVE_NO_XDEV;
+            resolve |= libc::RESOLVE_NO_XDEV;
         }
-        // SAFETY: the name is NUL-terminated, `how` and its true size are passed, both live through the call.
-        let descriptor = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                self.0.as_raw_fd(),
-                name.as_ptr(),
-                &how,
-                std::mem::size_of::<libc::open_how>(),
-            )
-        };
-        let descriptor = check(libc::c_int::try_from(descriptor).unwrap_or(-1))?;
-        // SAFETY: the kernel just gave us this descriptor; nobody else has it.
-        let file = unsafe { File::from_raw_fd(descriptor) };
+        let file = openat2(self.0.as_raw_fd(), &name, libc::O_NONBLOCK | libc::O_NOFOLLOW, resolve)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }
         Ok(file)
     }
+}
+
+const NO_OPENAT2: &str =
+    "files cannot be opened to be served: openat2 needs Linux 5.6, and a filter of system calls may \
+    forbid it, as systemd's RestrictSUIDSGID= does";
+
+fn openat2(folder: RawFd, name: &CStr, flags: libc::c_int, resolve: u64) -> io::Result<File> {
+    // SAFETY: `open_how` is plain data for which all zeros is a valid value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = u64::from((libc::O_RDONLY | libc::O_CLOEXEC | flags).unsigned_abs());
+    how.resolve = resolve;
+    // SAFETY: the name is NUL-terminated, `how` and its true size are passed, both live through the call.
+    let descriptor =
+        unsafe { libc::syscall(libc::SYS_openat2, folder, name.as_ptr(), &how, std::mem::size_of::<libc::open_how>()) };
+    let descriptor = check(libc::c_int::try_from(descriptor).unwrap_or(-1))?;
+    // SAFETY: the kernel just gave us this descriptor; nobody else has it.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
 /// What tells a file from another, and from itself after its bytes were changed in place: which it is, its size, and
@@ -117,11 +121,9 @@ pub fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
-/// Asks whether the kernel knows openat2 (Linux 5.6).
+/// Whether files can be opened below a root (Linux 5.6).
 pub fn has_openat2() -> bool {
-    // SAFETY: null and zero arguments: the kernel answers EINVAL where it knows the call, ENOSYS where not.
-    let answer = unsafe { libc::syscall(libc::SYS_openat2, -1, std::ptr::null::<u8>(), std::ptr::null::<u8>(), 0) };
-    length(answer as isize).is_ok() || io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
+    Root::open(Path::new("/")).is_ok()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from scapy.layers.dhcp import BOOTP, DHCP
 
@@ -36,25 +36,23 @@ class Answer(NamedTuple):
         return None if self.reply is None else self.reply.file.rstrip(b"\0").decode()
 
 
-class Machine:
-    """A client with one MAC address and SMBIOS GUID, at an address of its own on loopback.
+class Client:
+    """A client with one MAC address and SMBIOS GUID, and its questions.
 
-    An iPXE is a machine with `ipxe` set: the second stage of a boot is another machine with the same MAC.
+    An iPXE is a client with `ipxe` set: the second stage of a boot is another client with the same MAC.
     """
 
     def __init__(
-        self, service: Service, mac: str, guid: str, address: str = "127.0.0.2", architecture: int = UEFI_X64,
-        ipxe: bool = False, port: int = 0,
+        self, mac: str, guid: str, address: str = "127.0.0.2", architecture: int = UEFI_X64, ipxe: bool = False,
+        port: int = 0,
     ) -> None:  # fmt: skip
-        self.service = service
         self.mac, self.guid, self.architecture, self.ipxe = mac, guid, architecture, ipxe
-        self.server = "127.0.0.1"
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         self.socket.bind((address, port))
         self.address: tuple[str, int] = self.socket.getsockname()
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,6 +73,20 @@ class Machine:
             options.append((77, b"iPXE"))
         fields = {"chaddr": bytes.fromhex(self.mac.replace(":", "")), "xid": xid, "flags": "B", **header}
         return bytes(BOOTP(**fields) / DHCP(options=[*options, *extra, "end"]))
+
+    def answer(self, packet: bytes) -> BOOTP:
+        """The next packet that comes, which is the answer to this question."""
+        self.socket.settimeout(PATIENCE)
+        return checked(self.socket.recv(65536), packet)
+
+
+class Machine(Client):
+    """A client at an address of its own on loopback, that reads the events of its service."""
+
+    def __init__(self, service: Service, mac: str, guid: str, **more: Any) -> None:
+        super().__init__(mac, guid, **more)
+        self.service = service
+        self.server = "127.0.0.1"
 
     def discover(self, xid: int | None = None, **more: Any) -> Answer:
         """Ask on the DHCP port who serves PXE; a new boot unless `xid` says which."""

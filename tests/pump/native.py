@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pxefast import _native
 from pxefast.config import Tftp
 
 from ..loopback.home import write_files
-from ..loopback.machine import DISCOVER, REQUEST, Machine
+from ..loopback.machine import DISCOVER, REQUEST, Client
 from ..loopback.peer import ERROR, Peer
-from ..loopback.service import PATIENCE, Service, eventually
+from ..loopback.service import PATIENCE, eventually
 
 GUID = "11111111-2222-3333-4444-555555555555"
 # Longer than a gate waits for its answer: who is not woken by it finds it gone.
@@ -76,7 +76,7 @@ class Native:
         )
         return reports
 
-    def question(self, machine: Machine, discover: bool = False, **more: Any) -> _native.Request:
+    def question(self, machine: Client, discover: bool = False, **more: Any) -> _native.Request:
         """What the server makes of a machine's question."""
         port = self.server.ports["dhcp" if discover else "boot"]
         machine.socket.sendto(
@@ -91,6 +91,6 @@ class Native:
             assert self.server.answer(self.question(asking, discover), boot_file, **shown) is not None
 
 
-def machine(address: str) -> Machine:
-    """A machine without a service: its packets are for a native server."""
-    return Machine(cast(Service, None), "02:00:00:00:00:01", GUID, address)
+def machine(address: str) -> Client:
+    """Whose packets are for a native server."""
+    return Client("02:00:00:00:00:01", GUID, address)

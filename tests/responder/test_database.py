@@ -140,7 +140,7 @@ def test_what_one_distribution_point_launched_every_other_one_denies(tmp_path: P
         home.answer()
         home.run("content", "distribute", one.image)
         machine = one.machine()
-        with Service(home) as two, Machine(two, machine.mac, machine.guid, "127.0.5.1") as elsewhere:
+        with Service(home) as two, Machine(two, machine.mac, machine.guid, address="127.0.5.1") as elsewhere:
             eventually(lambda: elsewhere.discover().reply, SOON, "an offer there too")
             assert fetched(machine, machine.boot().file or "").opcode == DATA
             eventually(lambda: elsewhere.discover().reply is None, SOON, "the denial of an offer")
