@@ -169,6 +169,23 @@ def test_a_request_starts_a_service_that_was_stopped_alone(point: Point) -> None
     assert point.show("ActiveState") == "active"
 
 
+def test_a_filter_of_system_calls_that_keeps_files_from_being_opened_is_named(point: Point) -> None:
+    unit = write_files(
+        point.host.root / "run/systemd/system/pxefast.service.d",
+        {"more.conf": b"[Service]\nRestrictSUIDSGID=yes\nRestart=no\n"},
+    )
+    point.host.run("systemctl", "daemon-reload")
+    assert point.host.command("systemctl", "restart", SERVICE).code == 1
+    last = point.host.run(
+        "journalctl", "--unit", SERVICE, "--output", "cat", "--identifier", "pxefast"
+    ).splitlines()[-1]
+    assert "files cannot be opened to be served" in last
+    assert "RestrictSUIDSGID" in last
+    (unit / "more.conf").unlink()
+    point.host.run("systemctl", "daemon-reload")
+    assert point.fetch("small.bin") == SMALL
+
+
 def test_a_service_that_is_stopped_with_its_sockets_ends_its_transfers_and_stays_stopped(
     point: Point,
 ) -> None:

@@ -2,7 +2,7 @@
 
    load --port PORT --name NAME --file FILE [--host ADDRESS] [--sources FIRST/COUNT] [--clients 16]
         [--block 1456] [--window 1] [--msftwindow] [--patience 1000] [--seconds 120] [--hold] [--gro] [--each]
-        [--again [--vanish PERCENT] [--seed NUMBER]]
+        [--one-socket | --again [--vanish PERCENT] [--seed NUMBER]]
 
    One process and one epoll, so that a client costs the machine as little as can be. Each client has its own port, asks for
    tsize, blksize and windowsize (at 1: not), takes what is granted, and behaves as RFC 7440 says: it ACKs a full window and
@@ -14,7 +14,9 @@
    ACKed only when standard input ends: whoever reads the object finds each child of a forking server still there. With --gro
    windows arrive uncut (UDP_GRO), as if the network card cut them: else the server's processor does it on loopback.
 
-   With --sources each client has the next address of so many. With --again whoever is done, or failed, asks anew from
+   With --sources each client has the next address of so many. With --one-socket they share a port, and are told apart by
+   their addresses: a machine is charged for its own socket alone, but this processor for all, and four thousand cost it
+   more, client by client, than sixteen. With --again whoever is done, or failed, asks anew from
    another port until the time is over, and PERCENT of the transfers end by their client's closing its port in their
    midst; then only wrong bytes are a failure. */
 
@@ -39,12 +41,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, UNCUT = 65536, EVENTS = 256, TRIES = 10, RECEIVE_BUFFER = 8 << 20 };
+enum { BATCH = 64, UNCUT = 65536, EVENTS = 256, TRIES = 10, RECEIVE_BUFFER = 8 << 20, RECEIVE_BUFFERS = 1 << 29 };
 enum { RRQ = 1, DATA = 3, ACK = 4, ERROR = 5, OACK = 6 };
 enum state { ASKING, RUNNING, DONE, FAILED, GONE };
 
 struct client {
-    int socket;
+    int socket;               /* its own, unless --one-socket; then peer: the transfer's port, in the network's order */
+    in_port_t peer;
     enum state state;
     bool gap;                 /* told already that a block is missing */
     uint32_t block, window;   /* granted */
@@ -60,7 +63,7 @@ static struct {
     const uint8_t *bytes;
     uint64_t size;
     uint32_t block, window;
-    bool vary, hold, gro, each, again;
+    bool vary, hold, gro, each, one_socket, again;
     uint32_t vanish; /* percent */
     double patience;
     struct sockaddr_in server;
@@ -72,6 +75,7 @@ static struct {
 } seen;
 static char why[256];
 static int poll_fd;
+static struct client *clients;
 static uint32_t running, flowing, most_flowing;
 
 static double now(void) {
@@ -112,6 +116,56 @@ static void run(struct client *c) {
         most_flowing = flowing;
 }
 
+/* With --one-socket: it, and what is to leave it. */
+static int shared;
+static struct {
+    uint8_t bytes[BATCH][512], control[BATCH][CMSG_SPACE(sizeof(struct in_pktinfo))];
+    struct sockaddr_in to[BATCH];
+    struct iovec slices[BATCH];
+    struct mmsghdr messages[BATCH];
+    unsigned count;
+} leaving;
+
+static struct in_addr address(uint32_t number) {
+    return (struct in_addr){htonl(wanted.source + number % wanted.sources)};
+}
+
+static void leave(void) {
+    for (unsigned left = 0; left < leaving.count;) {
+        int some = sendmmsg(shared, leaving.messages + left, leaving.count - left, 0);
+        left += some > 0 ? (unsigned)some : 1; /* what cannot leave is lost */
+    }
+    leaving.count = 0;
+}
+
+static void say(const struct client *c, const void *bytes, size_t length) {
+    struct sockaddr_in to = wanted.server;
+    if (!wanted.one_socket) {
+        if (c->state == ASKING)
+            (void)sendto(c->socket, bytes, length, 0, (struct sockaddr *)&to, sizeof to);
+        else
+            (void)send(c->socket, bytes, length, MSG_NOSIGNAL);
+        return;
+    }
+    if (leaving.count == BATCH)
+        leave();
+    unsigned i = leaving.count++;
+    if (c->peer)
+        to.sin_port = c->peer;
+    memcpy(leaving.bytes[i], bytes, length);
+    leaving.to[i] = to;
+    leaving.slices[i] = (struct iovec){leaving.bytes[i], length};
+    struct msghdr *message = &leaving.messages[i].msg_hdr;
+    *message = (struct msghdr){.msg_name = &leaving.to[i], .msg_namelen = sizeof to, .msg_iov = &leaving.slices[i],
+                               .msg_iovlen = 1, .msg_control = leaving.control[i], .msg_controllen = sizeof leaving.control[i]};
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    struct in_pktinfo from = {.ipi_spec_dst = address((uint32_t)(c - clients))};
+    header->cmsg_level = IPPROTO_IP;
+    header->cmsg_type = IP_PKTINFO;
+    header->cmsg_len = CMSG_LEN(sizeof from);
+    memcpy(CMSG_DATA(header), &from, sizeof from);
+}
+
 static void ask(const struct client *c) {
     char request[512] = {0, RRQ};
     int length = 2 + snprintf(request + 2, 300, "%s%coctet%ctsize%c0%cblksize%c%u", wanted.name, 0, 0, 0, 0, 0, wanted.block) + 1;
@@ -119,14 +173,14 @@ static void ask(const struct client *c) {
         length += snprintf(request + length, 100, "windowsize%c%u", 0, wanted.window) + 1;
     if (wanted.vary)
         length += snprintf(request + length, 100, "msftwindow%c31416", 0) + 1;
-    (void)sendto(c->socket, request, (size_t)length, 0, (struct sockaddr *)&wanted.server, sizeof wanted.server);
+    say(c, request, (size_t)length);
 }
 
 static void acknowledge(struct client *c) {
     uint16_t number = (uint16_t)(c->next - 1);
     uint8_t ack[4] = {0, ACK, (uint8_t)(number >> 8), (uint8_t)number};
     c->unacknowledged = 0;
-    (void)send(c->socket, ack, sizeof ack, MSG_NOSIGNAL);
+    say(c, ack, sizeof ack);
 }
 
 static void granted(struct client *c, char *options, size_t length) {
@@ -208,65 +262,99 @@ static void take(struct client *c, uint8_t *datagram, size_t length, double time
     }
 }
 
-/* One message, or what the kernel left in one piece. */
+/* Whether it can be the answer to a request. What this port's last owner left behind sends blocks as he had agreed. */
+static bool answers(const uint8_t *datagram, size_t length) {
+    return length >= 4 && (datagram[1] != DATA || (length <= 4 + 512 && datagram[2] == 0 && datagram[3] == 1));
+}
+
+/* With --one-socket: whose it is; nobody's where it comes from another port than the transfer's. */
+static struct client *owner(struct in_addr to, const struct mmsghdr *message) {
+    const struct sockaddr_in *from = message->msg_hdr.msg_name;
+    struct client *c = &clients[ntohl(to.s_addr) - wanted.source];
+    if (!c->peer && answers(message->msg_hdr.msg_iov->iov_base, message->msg_len))
+        c->peer = from->sin_port;
+    return c->peer == from->sin_port ? c : NULL;
+}
+
+/* One message, or what the kernel left in one piece; of this client, unless they are told apart by their addresses. */
 static void cut(struct client *c, struct mmsghdr *message, double time) {
     uint8_t *bytes = message->msg_hdr.msg_iov->iov_base;
     size_t length = message->msg_len, piece = length;
     for (struct cmsghdr *h = CMSG_FIRSTHDR(&message->msg_hdr); h; h = CMSG_NXTHDR(&message->msg_hdr, h)) {
         int segment;
+        struct in_pktinfo about;
         if (h->cmsg_level == IPPROTO_UDP && h->cmsg_type == UDP_GRO) {
             memcpy(&segment, CMSG_DATA(h), sizeof segment);
             piece = (size_t)segment;
+        } else if (h->cmsg_level == IPPROTO_IP && h->cmsg_type == IP_PKTINFO) {
+            memcpy(&about, CMSG_DATA(h), sizeof about);
+            c = owner(about.ipi_addr, message);
         }
     }
-    for (size_t at = 0; at < length || !at; at += piece) {
+    for (size_t at = 0; c && (at < length || !at); at += piece) {
         take(c, bytes + at, length - at < piece ? length - at : piece, time);
         if (!piece)
             break;
     }
 }
 
-/* Whether it can be the answer to a request. What this port's last owner left behind sends blocks as he had agreed. */
-static bool answers(const uint8_t *datagram, size_t length) {
-    return length >= 4 && (datagram[1] != DATA || (length <= 4 + 512 && datagram[2] == 0 && datagram[3] == 1));
+/* What waits in a socket: where messages go, and how many there are room for in one call. */
+static struct {
+    struct mmsghdr messages[BATCH];
+    struct iovec slices[BATCH];
+    uint8_t controls[BATCH][64];
+    struct sockaddr_in from[BATCH];
+    size_t stride;
+    int batch;
+} room;
+
+static void prepare(void) {
+    room.stride = wanted.gro ? UNCUT + 64 : (wanted.block < 512 ? 512 : wanted.block) + 64;
+    room.batch = wanted.gro && !wanted.one_socket ? BATCH / 16 : BATCH;
+    uint8_t *bytes = malloc(room.stride * (size_t)room.batch);
+    for (int i = 0; i < room.batch; i++) {
+        room.slices[i] = (struct iovec){bytes + room.stride * (size_t)i, room.stride - 1};
+        room.messages[i].msg_hdr = (struct msghdr){.msg_iov = &room.slices[i], .msg_iovlen = 1, .msg_control = room.controls[i]};
+    }
 }
 
-/* Everything that waits for one client. */
+static int gather(int socket, struct client *c, double time) {
+    for (int i = 0; i < room.batch; i++) {
+        room.messages[i].msg_hdr.msg_controllen = wanted.gro || wanted.one_socket ? sizeof room.controls[i] : 0;
+        room.messages[i].msg_hdr.msg_name = wanted.one_socket ? &room.from[i] : NULL;
+        room.messages[i].msg_hdr.msg_namelen = wanted.one_socket ? sizeof room.from[i] : 0;
+    }
+    int got = recvmmsg(socket, room.messages, (unsigned)room.batch, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < got; i++)
+        cut(c, &room.messages[i], time);
+    return got;
+}
+
+/* Everything that waits for one client; with --one-socket (NULL) what came for any of them, as much as one call gets. */
 static void receive(struct client *c, double time) {
-    static uint8_t *room;
-    static struct iovec slices[BATCH];
-    static struct mmsghdr messages[BATCH];
-    static uint8_t controls[BATCH][64];
-    size_t stride = wanted.gro ? UNCUT + 64 : (wanted.block < 512 ? 512 : wanted.block) + 64;
-    int batch = wanted.gro ? BATCH / 16 : BATCH;
-    if (!room) {
-        room = malloc(stride * (size_t)batch);
-        for (int i = 0; i < batch; i++) {
-            slices[i] = (struct iovec){room + stride * (size_t)i, stride - 1};
-            messages[i].msg_hdr = (struct msghdr){.msg_iov = &slices[i], .msg_iovlen = 1, .msg_control = controls[i]};
-        }
+    if (!c) {
+        gather(shared, NULL, time);
+        leave();
+        return;
     }
     if (c->state == ASKING) { /* who answers first is the transfer's port: from now on nobody else is heard */
+        uint8_t *bytes = room.slices->iov_base;
         struct sockaddr_in peer;
         socklen_t length = sizeof peer;
         ssize_t got;
         do {
-            got = recvfrom(c->socket, room, stride - 1, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
+            got = recvfrom(c->socket, bytes, room.stride - 1, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
             if (got < 0)
                 return;
-        } while (!answers(room, (size_t)got));
+        } while (!answers(bytes, (size_t)got));
         must("connect", connect(c->socket, (struct sockaddr *)&peer, sizeof peer));
-        take(c, room, (size_t)got, time);
+        take(c, bytes, (size_t)got, time);
     }
-    for (int got = batch; got == batch;) {
-        for (int i = 0; i < batch; i++)
-            messages[i].msg_hdr.msg_controllen = wanted.gro ? sizeof controls[i] : 0;
-        got = recvmmsg(c->socket, messages, (unsigned)batch, MSG_DONTWAIT, NULL);
-        if (got < 0 && errno == ECONNREFUSED && c->state == RUNNING)
-            finish(c, FAILED, "the server closed its port at block", c->next);
-        for (int i = 0; i < got; i++)
-            cut(c, &messages[i], time);
-    }
+    int got;
+    while ((got = gather(c->socket, c, time)) == room.batch)
+        ;
+    if (got < 0 && errno == ECONNREFUSED && c->state == RUNNING)
+        finish(c, FAILED, "the server closed its port at block", c->next);
 }
 
 static void silence(struct client *c, double time) {
@@ -283,23 +371,30 @@ static void silence(struct client *c, double time) {
         acknowledge(c);
 }
 
+static int port(struct client *c, struct in_addr at) {
+    int new;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = at};
+    must("socket", new = socket(AF_INET, SOCK_DGRAM | (c ? SOCK_NONBLOCK : 0), 0));
+    if (setsockopt(new, SOL_SOCKET, SO_RCVBUFFORCE, c ? &(int){RECEIVE_BUFFER} : &(int){RECEIVE_BUFFERS}, sizeof(int)))
+        (void)setsockopt(new, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
+    if (wanted.gro)
+        must("UDP_GRO", setsockopt(new, IPPROTO_UDP, UDP_GRO, &(int){1}, sizeof(int)));
+    if (!c)
+        must("IP_PKTINFO", setsockopt(new, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int)));
+    must("bind", bind(new, (struct sockaddr *)&here, sizeof here));
+    must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, new, &event));
+    return new;
+}
+
 /* A port, and the request that leaves it. */
 static void begin(struct client *c, uint32_t number) {
     *c = (struct client){.block = 512, .window = 1, .next = 1};
     uint64_t blocks = wanted.size / wanted.block + 1;
     if (wanted.vanish > (uint32_t)(rand() % 100))
         c->vanishes = 2 + (uint64_t)rand() % blocks;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    struct sockaddr_in here = {.sin_family = AF_INET};
-    if (wanted.sources)
-        here.sin_addr.s_addr = htonl(wanted.source + number % wanted.sources);
-    must("socket", c->socket = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
-    if (setsockopt(c->socket, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)))
-        (void)setsockopt(c->socket, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
-    if (wanted.gro)
-        must("UDP_GRO", setsockopt(c->socket, IPPROTO_UDP, UDP_GRO, &(int){1}, sizeof(int)));
-    must("bind", bind(c->socket, (struct sockaddr *)&here, sizeof here));
-    must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, c->socket, &event));
+    if (!wanted.one_socket)
+        c->socket = port(c, wanted.sources ? address(number) : (struct in_addr){INADDR_ANY});
     running++;
 }
 
@@ -323,7 +418,7 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int report(const struct client *clients, uint32_t count, double began, double ended) {
+static int report(uint32_t count, double began, double ended) {
     double *took = calloc(count, sizeof *took);
     uint32_t done = 0;
     double together = 0;
@@ -363,7 +458,7 @@ int main(int words, char **word) {
                                             {"clients", 1, 0, 'c'}, {"block", 1, 0, 'b'},    {"window", 1, 0, 'w'},
                                             {"patience", 1, 0, 't'}, {"seconds", 1, 0, 's'}, {"host", 1, 0, 'h'},
                                             {"msftwindow", 0, 0, 'm'}, {"hold", 0, 0, 'o'}, {"gro", 0, 0, 'g'},
-                                            {"each", 0, 0, 'e'},
+                                            {"each", 0, 0, 'e'},      {"one-socket", 0, 0, 'O'},
                                             {"sources", 1, 0, 'S'}, {"again", 0, 0, 'a'}, {"vanish", 1, 0, 'v'},
                                             {"seed", 1, 0, 'r'}, {0}};
     const char *file = NULL;
@@ -377,6 +472,7 @@ int main(int words, char **word) {
         case 'h': inet_pton(AF_INET, optarg, &wanted.server.sin_addr); break;
         case 'g': wanted.gro = true; break;
         case 'e': wanted.each = true; break;
+        case 'O': wanted.one_socket = true; break;
         case 'o': wanted.hold = true; break;
         case 'm': wanted.vary = true; break;
         case 'n': wanted.name = optarg; break;
@@ -397,6 +493,10 @@ int main(int words, char **word) {
         fprintf(stderr, "load --port PORT --name NAME --file FILE [--clients N] [--block BYTES] [--window BLOCKS]\n");
         return 2;
     }
+    if (wanted.one_socket && (wanted.sources != count || wanted.again)) {
+        fprintf(stderr, "--one-socket wants --sources with an address for each client, and no --again\n");
+        return 2;
+    }
     int source = open(file, O_RDONLY);
     must(file, source);
     struct stat about;
@@ -408,12 +508,16 @@ int main(int words, char **word) {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     must("epoll_create1", poll_fd = epoll_create1(0));
-    struct client *clients = calloc(count, sizeof *clients);
+    clients = calloc(count, sizeof *clients);
+    prepare();
+    if (wanted.one_socket)
+        shared = port(NULL, (struct in_addr){INADDR_ANY});
     for (uint32_t i = 0; i < count; i++)
         begin(&clients[i], i);
     double began = now(), looked = began, time = began;
     for (uint32_t i = 0; i < count; i++)
         start(&clients[i]);
+    leave();
     while ((running || wanted.again) && time < began + seconds) {
         struct epoll_event ready[EVENTS];
         int some = epoll_wait(poll_fd, ready, EVENTS, 20);
@@ -424,6 +528,7 @@ int main(int words, char **word) {
             looked = time;
             for (uint32_t i = 0; i < count; i++)
                 silence(&clients[i], time);
+            leave();
             for (uint32_t i = 0; wanted.again && i < count; i++)
                 again(&clients[i], i, time);
         }
@@ -431,7 +536,7 @@ int main(int words, char **word) {
     for (uint32_t i = 0; !wanted.again && running && i < count; i++)
         if (clients[i].state == ASKING || clients[i].state == RUNNING)
             finish(&clients[i], FAILED, "out of time at block", clients[i].next);
-    int status = report(clients, count, began, now());
+    int status = report(count, began, now());
     if (wanted.hold) {
         fflush(stdout);
         while (getchar() != EOF)
@@ -439,6 +544,7 @@ int main(int words, char **word) {
         for (uint32_t i = 0; i < count; i++)
             if (clients[i].state == DONE)
                 acknowledge(&clients[i]);
+        leave();
     }
     return status;
 }

@@ -169,7 +169,7 @@ def _sample(
     plan: Plan, here: Stage, server: Server, file: str, count: int, window: int, clients: Clients
 ) -> Sample:
     before = clocks(server.process)
-    more = ["--gro", f"--sources={FIRST}/{count}", f"--seconds={plan.seconds}"]
+    more = ["--gro", "--one-socket", f"--sources={FIRST}/{count}", f"--seconds={plan.seconds}"]
     after: dict[int, float] = {}
     told = load(
         here, server, file, Case(BLOCK, window), count, lambda: after.update(clocks(server.process)), *more,
