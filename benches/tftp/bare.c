@@ -114,13 +114,14 @@ static void send_window(const struct transfer *t) {
     }
 }
 
-static void begin(int door) {
+/* Takes a request that waits; false where none does. */
+static bool begin(int door) {
     char request[REQUEST + 1], answer[128];
     struct sockaddr_in peer, here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
     socklen_t length = sizeof peer;
     ssize_t got = recvfrom(door, request, REQUEST, 0, (struct sockaddr *)&peer, &length);
     if (got < 4 || request[1] != RRQ)
-        return;
+        return got >= 0;
     request[got] = 0;
     struct transfer *t = calloc(1, sizeof *t);
     *t = (struct transfer){.block = 512, .window = 1};
@@ -164,6 +165,7 @@ static void begin(int door) {
         answer[0] = 0, answer[1] = OACK;
         (void)send(t->socket, answer, (size_t)(out - answer), MSG_NOSIGNAL);
     }
+    return true;
 }
 
 static void end(struct transfer *t) {
@@ -224,7 +226,8 @@ int main(int count, char **words) {
             if (ready[i].data.ptr)
                 go_on(ready[i].data.ptr);
             else
-                begin(door);
+                for (int requests = 0; requests < EVENTS && begin(door); requests++)
+                    ;
         }
     }
 }

@@ -380,8 +380,10 @@ static int port(struct client *c, struct in_addr at) {
         (void)setsockopt(new, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
     if (wanted.gro)
         must("UDP_GRO", setsockopt(new, IPPROTO_UDP, UDP_GRO, &(int){1}, sizeof(int)));
-    if (!c)
+    if (!c) { /* that its packets are never cut saves it the search for each one's number */
         must("IP_PKTINFO", setsockopt(new, IPPROTO_IP, IP_PKTINFO, &(int){1}, sizeof(int)));
+        must("IP_MTU_DISCOVER", setsockopt(new, IPPROTO_IP, IP_MTU_DISCOVER, &(int){IP_PMTUDISC_DO}, sizeof(int)));
+    }
     must("bind", bind(new, (struct sockaddr *)&here, sizeof here));
     must("epoll_ctl", epoll_ctl(poll_fd, EPOLL_CTL_ADD, new, &event));
     return new;
