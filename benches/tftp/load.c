@@ -270,7 +270,10 @@ static bool answers(const uint8_t *datagram, size_t length) {
 /* With --one-socket: whose it is; nobody's where it comes from another port than the transfer's. */
 static struct client *owner(struct in_addr to, const struct mmsghdr *message) {
     const struct sockaddr_in *from = message->msg_hdr.msg_name;
-    struct client *c = &clients[ntohl(to.s_addr) - wanted.source];
+    uint32_t number = ntohl(to.s_addr) - wanted.source;
+    if (number >= wanted.sources)
+        return NULL;
+    struct client *c = &clients[number];
     if (!c->peer && answers(message->msg_hdr.msg_iov->iov_base, message->msg_len))
         c->peer = from->sin_port;
     return c->peer == from->sin_port ? c : NULL;
