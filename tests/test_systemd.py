@@ -13,7 +13,7 @@ import pytest
 from .loopback.home import write_files
 from .loopback.host import Host, HostHome, host_or_skip
 from .loopback.lan import CLIENT, SERVER, Lan, lan_or_skip
-from .loopback.machine import DISCOVER, REQUEST, Client
+from .loopback.machine import CLIENT_PORT, Client
 from .loopback.peer import DATA, Peer, request
 from .loopback.service import Event, eventually
 
@@ -99,22 +99,17 @@ def test_the_steps_of_the_manual_lead_to_a_service_that_serves_without_any_privi
 
 
 def test_a_machine_is_told_what_to_boot_and_only_once(point: Point) -> None:
-    client = Client("02:00:00:00:00:01", "11111111-2222-3333-4444-555555555555", address="", port=68)
+    client = Client("02:00:00:00:00:01", "11111111-2222-3333-4444-555555555555", address="", port=CLIENT_PORT)
     point.home.answer()
     point.home.device("pc", client.mac, client.guid)
     deployed = point.home.deploy(point.image, ["pc"])
     explained = ("explain", "--mac", client.mac, "--smbios-guid", client.guid, "--arch", "x64", "--json")
     eventually(lambda: deployed.id in point.home.command(*explained).out)
     with client:
-        offered = client.packet(DISCOVER, 1)
-        client.socket.sendto(offered, ("255.255.255.255", 67))
-        assert client.answer(offered).siaddr == SERVER
-        asked = client.packet(REQUEST, 1)
-        client.socket.sendto(asked, (SERVER, 4011))
-        file = client.answer(asked).file.rstrip(b"\0")
+        file = client.boot_from(SERVER, 1)
         with point.peer() as peer:
             assert peer.fetch(file) == BOOT
-        client.socket.sendto(client.packet(DISCOVER, 2), ("255.255.255.255", 67))
+        client.discover_by_broadcast(2)
         (again,) = eventually(
             lambda: [event for event in point.events("request") if event["xid"] == "00000002"]
         )

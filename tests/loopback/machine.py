@@ -14,6 +14,7 @@ from .service import PATIENCE, Event, Service
 COOKIE = b"\x63\x82\x53\x63"
 UEFI_X64 = 7
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
+DHCP_PORT, BOOT_PORT, CLIENT_PORT = 67, 4011, 68
 
 _numbers = itertools.count(0x10000000)
 
@@ -74,10 +75,24 @@ class Client:
         fields = {"chaddr": bytes.fromhex(self.mac.replace(":", "")), "xid": xid, "flags": "B", **header}
         return bytes(BOOTP(**fields) / DHCP(options=[*options, *extra, "end"]))
 
-    def answer(self, packet: bytes) -> BOOTP:
-        """The next packet that comes, which is the answer to this question."""
+    def discover_by_broadcast(self, xid: int) -> bytes:
+        """Ask who serves PXE: the question."""
+        packet = self.packet(DISCOVER, xid)
+        self.socket.sendto(packet, ("255.255.255.255", DHCP_PORT))
+        return packet
+
+    def boot_from(self, server: str, xid: int) -> str:
+        """What firmware does on a network: discover by broadcast, and ask the server that answers. The boot file."""
         self.socket.settimeout(PATIENCE)
-        return checked(self.socket.recv(65536), packet)
+        discover = self.discover_by_broadcast(xid)
+        assert checked(self.socket.recv(65536), discover).siaddr == server
+        request = self.packet(REQUEST, xid)
+        self.socket.sendto(request, (server, BOOT_PORT))
+        return checked(self.socket.recv(65536), request).file.rstrip(b"\0").decode()
+
+    def received(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """What has arrived and was not taken yet. Loopback delivers before the sender goes on."""
+        return pending(self.socket)
 
 
 class Machine(Client):
@@ -115,10 +130,6 @@ class Machine(Client):
         payload, source = self.socket.recvfrom(65536)
         assert not self.received(), "one answer a question"
         return Answer(event, checked(payload, packet), source)
-
-    def received(self) -> list[tuple[bytes, tuple[str, int]]]:
-        """What has arrived and was not taken yet. Loopback delivers before the sender goes on."""
-        return pending(self.socket)
 
 
 def pending(sock: socket.socket) -> list[tuple[bytes, tuple[str, int]]]:
