@@ -178,6 +178,7 @@ def test_a_filter_of_system_calls_that_keeps_files_from_being_opened_is_named(po
     assert "RestrictSUIDSGID" in last
     (unit / "more.conf").unlink()
     point.host.run("systemctl", "daemon-reload")
+    point.host.run("systemctl", "reset-failed", SERVICE)
     assert point.fetch("small.bin") == SMALL
 
 
