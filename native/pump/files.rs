@@ -226,7 +226,7 @@ impl Namespace {
         match &published.content {
             Content::Fixed { path, size, kept } => {
                 self.open_fixed(path, *size, kept).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => io::ErrorKind::InvalidData.into(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => io::ErrorKind::InvalidData.into(),
                     _ => error,
                 })
             }

@@ -31,14 +31,19 @@ impl Root {
     /// for one (safety T6, T7); through a mount point only where `mounts` says so.
     ///
     /// # Errors
-    /// The system's own error; `InvalidData` for what is no regular file.
+    /// The system's own error; `InvalidData` for what is no regular file, or does not lie there itself.
     pub fn open_file(&self, name: &str, mounts: bool) -> io::Result<File> {
         let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         let mut resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
         if !mounts {
             resolve |= libc::RESOLVE_NO_XDEV;
         }
-        let file = openat2(self.0.as_raw_fd(), &name, libc::O_NONBLOCK | libc::O_NOFOLLOW, resolve)?;
+        let opened = openat2(self.0.as_raw_fd(), &name, libc::O_NONBLOCK | libc::O_NOFOLLOW, resolve);
+        let file = opened.map_err(|error| match error.raw_os_error() {
+            // A link; through a mount point, or out of the root; a socket.
+            Some(libc::ELOOP | libc::EXDEV | libc::ENXIO) => io::ErrorKind::InvalidData.into(),
+            _ => error,
+        })?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }
