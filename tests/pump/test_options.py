@@ -184,11 +184,14 @@ def test_a_request_that_is_said_wrong_is_refused_or_not_answered(
     with Peer(server.port) as peer, Peer(server.port) as other:
         peer.tell(datagram)
         assert other.ask("nothing").number == 1
+        # A file comes from a thread of its own, anything else before the answer to the other.
+        if code == 0:
+            first = peer.receive()
+            assert (first.opcode, first.number) == (DATA, 1)
+            return
         answers = [answer for answer, _ in pending(peer.socket)]
         if code is None:
             assert answers == []
-        elif code == 0:
-            assert answers[0][:4] == b"\0\3\0\1"
         else:
             assert [answer[:4] for answer in answers] == [bytes([0, ERROR, 0, code])]
             assert answers[0].endswith(b"\0") and answers[0].count(b"\0", 4) == 1
