@@ -176,6 +176,7 @@ def test_a_filter_of_system_calls_that_keeps_files_from_being_opened_is_named(po
     ).splitlines()[-1]
     assert "files cannot be opened to be served" in last
     assert "RestrictSUIDSGID" in last
+    assert point.show("ExecMainStatus") == "3"
     (unit / "more.conf").unlink()
     point.host.run("systemctl", "daemon-reload")
     point.host.run("systemctl", "reset-failed", SERVICE)

@@ -146,9 +146,12 @@ class Parts:
         return float(facts["heard"])
 
     def open(self) -> None:
-        """Read the doors from now on."""
+        """Read the doors from now on. Raises CannotOpen where no file could be served."""
         self._is_open = True
-        self._publish(self._files)
+        try:
+            self._publish(self._files)
+        except OSError as error:
+            raise CannotOpen(str(error.strerror or error)) from error
 
     def start(self) -> None:
         """Begin with all that has a thread of its own."""
