@@ -146,6 +146,18 @@ def test_what_is_cut_short_malformed_or_in_pieces_is_counted(tmp_path: Path) -> 
     assert capture.counts == {"packets": 5, "truncated": 1, "malformed": 1, "fragments": 1, "other": 1}
 
 
+def test_a_packet_of_which_less_than_all_was_captured_is_counted_wherever_it_was_cut(tmp_path: Path) -> None:
+    whole = bytes(ETHER / question())
+    file = tmp_path / "a.pcap"
+    with PcapWriter(str(file), linktype=1) as writer:
+        writer.write_header(None)
+        for length in range(len(whole) + 1):
+            writer.write_packet(whole[:length], sec=1, usec=0, caplen=length, wirelen=len(whole))
+    found, capture = read(file)
+    assert [datagram.payload for datagram in found] == [b"question"]
+    assert capture.counts == {"packets": len(whole) + 1, "truncated": len(whole)}
+
+
 def test_a_capture_that_ends_in_the_middle_is_read_up_to_there(tmp_path: Path) -> None:
     file = written(tmp_path / "a.pcap", [ETHER / question()] * 3)
     file.write_bytes(file.read_bytes()[:-5])

@@ -254,5 +254,5 @@ def _ipv4(packet: bytes, short: str) -> tuple[str, str, bytes]:
         raise _Left("fragments")
     if len(packet) < total and short == "malformed":
         raise _Left("malformed")
-    source, destination = (str(IPv4Address(packet[at : at + 4])) for at in (12, 16))
-    return source, destination, packet[header:total]
+    source, destination = struct.unpack_from("!4s4s", packet, 12)
+    return str(IPv4Address(source)), str(IPv4Address(destination)), packet[header:total]
