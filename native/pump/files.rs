@@ -40,7 +40,7 @@ pub struct Source {
 }
 
 enum Bytes {
-    File(Arc<Open>, Stamp),
+    File(Arc<Open>, Box<Stamp>),
     Memory(Arc<[u8]>),
 }
 
@@ -74,7 +74,7 @@ impl Open {
 
 impl Source {
     fn file(open: Arc<Open>, stamp: Stamp) -> Source {
-        Source { size: stamp.size, bytes: Bytes::File(open, stamp) }
+        Source { size: stamp.size, bytes: Bytes::File(open, Box::new(stamp)) }
     }
 
     fn memory(bytes: &Arc<[u8]>) -> Source {
@@ -108,7 +108,7 @@ impl Source {
         let Bytes::File(open, stamp) = &self.bytes else { return self.piece(offset, length, 0) };
         copy.resize(length, 0);
         read_exact_at(&open.file, copy, offset)?;
-        if Stamp::of(&open.file)? != *stamp {
+        if Stamp::of(&open.file)? != **stamp {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(Span::from(&**copy))

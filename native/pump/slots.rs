@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 
 use super::transfers::Running;
 use crate::engine::deadline::{Deadlines, Time};
+use crate::sys::cache;
 
 /// A place, and which life of it: a late event of an ended transfer meets nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +60,22 @@ impl Slots {
         self.running.get_mut(slot as usize)?.as_mut()
     }
 
+    /// The transfer that this token names has its turn soon: it is fetched from memory meanwhile.
+    pub fn fetch(&self, token: u64) {
+        if let Some(running) = self.running.get(Place::of(token).slot as usize) {
+            cache::fetch(running);
+        }
+    }
+
     /// Every transfer under way.
     pub fn all(&self) -> impl Iterator<Item = &Running> {
         self.running.iter().flatten()
     }
 
-    /// The slot of this place, while the transfer that it was given to runs.
-    pub fn living(&self, place: Place) -> Option<u32> {
-        (self.lives.get(place.slot as usize) == Some(&place.life)).then_some(place.slot)
+    /// The slot of the transfer that this token names, while it runs.
+    pub fn living(&mut self, token: u64) -> Option<u32> {
+        let slot = Place::of(token).slot;
+        self.get(slot).is_some_and(|running| running.token == token).then_some(slot)
     }
 
     /// The slot of this peer's transfer.
@@ -83,7 +92,7 @@ impl Slots {
     /// Gives the place that [`Slots::vacant`] named to a transfer.
     pub fn fill(&mut self, place: Place, running: Running) {
         self.free.pop();
-        self.by_peer.insert(running.peer, place.slot);
+        self.by_peer.insert(running.origin.peer, place.slot);
         self.half_open.push_back(place);
         if let Some(room) = self.running.get_mut(place.slot as usize) {
             *room = Some(running);
@@ -98,7 +107,7 @@ impl Slots {
         }
         self.free.push(slot);
         self.deadlines.remove(slot);
-        self.by_peer.remove(&running.peer);
+        self.by_peer.remove(&running.origin.peer);
         Some(running)
     }
 
@@ -121,14 +130,23 @@ impl Slots {
         crowded.then(|| self.half_open.pop_front()).flatten().map(|place| place.slot)
     }
 
-    /// The transfer in this slot is due then.
+    /// The transfer in this slot is due then, or at an earlier time that was said before.
     pub fn due(&mut self, slot: u32, deadline: Time) {
-        self.deadlines.set(slot, deadline);
+        if let Some(running) = self.running.get_mut(slot as usize).and_then(Option::as_mut) {
+            if deadline < running.listed {
+                running.listed = deadline;
+                self.deadlines.set(slot, deadline);
+            }
+        }
     }
 
     /// A slot whose deadline has come; it is due no more.
     pub fn expired(&mut self, now: Time) -> Option<u32> {
-        self.deadlines.expired(now)
+        let slot = self.deadlines.expired(now)?;
+        if let Some(running) = self.get(slot) {
+            running.listed = Time::MAX;
+        }
+        Some(slot)
     }
 
     /// The next deadline of all.

@@ -75,25 +75,38 @@ pub(super) struct Begin {
     pub asked: Time,
 }
 
-/// A transfer under way.
+/// A transfer under way: what a block asks for, and no more, because each of thousands is fetched from memory anew for each
+/// of its windows.
+#[repr(align(64))]
 pub(super) struct Running {
     pub transfer: Transfer,
-    pub peer: SocketAddrV4,
-    pub request: u64,
-    /// What is asked before a gated file's final byte.
-    pub gate: Option<Gate>,
+    /// Its place and life there, as the kernel's events name them.
+    pub token: u64,
+    /// When it is looked at next, whatever happens; its deadline may have moved behind that.
+    pub listed: Time,
     /// It counts as half open, and as silent.
     pub half_open: bool,
     pub silent: bool,
+    wants_room: bool,
+    socket: Socket,
+    mtu: u32,
+    source: Source,
+    /// What bounds its bandwidth.
+    tolls: Option<Box<Tolls>>,
+    pub origin: Box<Origin>,
+}
+
+const _: () = assert!(size_of::<Running>() <= 7 * 64);
+
+/// What a transfer came from: what only its beginning, its end and its gate ask for.
+pub(super) struct Origin {
+    pub peer: SocketAddrV4,
+    /// The request, hashed.
+    pub request: u64,
+    /// What is asked before a gated file's final byte.
+    pub gate: Option<Gate>,
     published: Arc<Published>,
     began: Time,
-    socket: Socket,
-    source: Source,
-    token: u64,
-    mtu: u32,
-    /// What bounds its bandwidth.
-    tolls: Option<Tolls>,
-    wants_room: bool,
     acknowledgment: Option<([u8; ACKNOWLEDGMENT], usize)>,
 }
 
@@ -116,22 +129,19 @@ impl Running {
         let terms = Terms { agreed, size: source.size, acknowledge, gated, timing };
         let (transfer, send) = Transfer::start(terms, now);
         let gate = gated.then(|| Gate { transfer: id, published: Arc::clone(&published), peer, session });
+        let origin = Box::new(Origin { peer, request, gate, published, began: asked, acknowledgment });
         let mut running = Running {
             transfer,
-            peer,
-            request,
-            gate,
+            token: id.token,
+            listed: Time::MAX,
             half_open: true,
             silent: false,
-            published,
-            began: asked,
-            socket,
-            source,
-            token: id.token,
-            mtu,
-            tolls,
             wants_room: false,
-            acknowledgment,
+            socket,
+            mtu,
+            source,
+            tolls: tolls.map(Box::new),
+            origin,
         };
         running.send(send, shared, now);
         Ok(running)
@@ -157,13 +167,13 @@ impl Running {
         Report {
             bytes: self.acknowledged(),
             size: self.source.size,
-            published: Arc::clone(&self.published),
-            peer: self.peer,
+            published: Arc::clone(&self.origin.published),
+            peer: self.origin.peer,
             outcome,
             agreed: self.transfer.agreed(),
             window: self.transfer.largest_window(),
             resent: self.transfer.resent(),
-            took: now.saturating_sub(self.began),
+            took: now.saturating_sub(self.origin.began),
             measures: self.transfer.measures(),
         }
     }
@@ -171,13 +181,13 @@ impl Running {
     /// How it is, for who looks.
     pub fn live(&self, worker: usize, now: Time) -> Live {
         Live {
-            published: Arc::clone(&self.published),
+            published: Arc::clone(&self.origin.published),
             size: self.source.size,
-            peer: self.peer,
+            peer: self.origin.peer,
             bytes: self.acknowledged(),
             agreed: self.transfer.agreed(),
             resent: self.transfer.resent(),
-            age: now.saturating_sub(self.began),
+            age: now.saturating_sub(self.origin.began),
             round_trip: self.transfer.round_trip(),
             state: if self.wants_room { "held" } else { self.transfer.state() },
             worker,
@@ -272,13 +282,13 @@ impl Running {
         match send {
             Send::Nothing => {}
             Send::Acknowledgment => {
-                let bytes = self.acknowledgment.as_ref().and_then(|(bytes, length)| bytes.get(..*length));
+                let bytes = self.origin.acknowledgment.as_ref().and_then(|(bytes, length)| bytes.get(..*length));
                 let sent = self.socket.send(bytes.unwrap_or(&[]));
                 self.judge(sent, shared, now);
             }
             Send::Blocks { first, count } => self.send_blocks(first, usize::from(count), shared, now),
             Send::Ask => {
-                if let Some(gate) = &self.gate {
+                if let Some(gate) = &self.origin.gate {
                     shared.stats.count(Counter::TftpGatesAsked);
                     shared.control.ask(gate.clone());
                 }

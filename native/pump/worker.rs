@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::control::{Control, Live, Member, ToDoor, ToWorker};
 use super::door::{Asked, Door, DOOR};
 use super::gate::{TransferId, Verdict};
-use super::slots::{Place, Slots};
+use super::slots::Slots;
 use super::stats::Counter;
 use super::transfers::{Begin, Running, Shared};
 use crate::engine::deadline::Time;
@@ -77,6 +77,9 @@ impl Worker {
             }
             for index in 0..count {
                 let Some(ready) = self.shared.poll.ready(index) else { continue };
+                if let Some(next) = self.shared.poll.ready(index + 1) {
+                    self.slots.fetch(next.token);
+                }
                 match ready.token {
                     DOOR => {
                         if let Some(door) = &mut self.door {
@@ -200,14 +203,14 @@ impl Worker {
         self.with(slot, |running, shared| running.readable(shared, now));
         self.settle(slot, now);
         match self.slots.get(slot) {
-            Some(running) if running.request == asked.key() && running.transfer.is_half_open() => {
+            Some(running) if running.origin.request == asked.key() && running.transfer.is_half_open() => {
                 self.shared.stats.count(Counter::TftpRepeated);
                 self.with(slot, |running, shared| {
                     running.take(Event::Repeated, shared, now);
                 });
                 self.settle(slot, now);
             }
-            Some(running) if running.request == asked.key() && running.transfer.is_lively(now) => {
+            Some(running) if running.origin.request == asked.key() && running.transfer.is_lively(now) => {
                 self.shared.stats.count(Counter::TftpRepeated);
             }
             found => {
@@ -222,7 +225,7 @@ impl Worker {
     /// Brings the answer of a gate to the transfer that asked for it, and to no other (I3).
     fn answered(&mut self, transfer: TransferId, verdict: &Verdict, now: Time) {
         let mut met = false;
-        if let Some(slot) = self.slots.living(Place::of(transfer.token)) {
+        if let Some(slot) = self.slots.living(transfer.token) {
             self.with(slot, |running, shared| met = running.answered(verdict, shared, now));
             self.settle(slot, now);
         }
@@ -232,7 +235,7 @@ impl Worker {
     }
 
     fn event(&mut self, token: u64, readable: bool, writable: bool, now: Time) {
-        let Some(slot) = self.slots.living(Place::of(token)) else { return };
+        let Some(slot) = self.slots.living(token) else { return };
         self.with(slot, |running, shared| {
             if writable {
                 running.writable(shared, now);
@@ -280,7 +283,7 @@ impl Worker {
             member.transfers.fetch_sub(1, Ordering::Relaxed);
             member.half_open.fetch_sub(usize::from(running.half_open), Ordering::Relaxed);
         }
-        if let Some(gate) = &running.gate {
+        if let Some(gate) = &running.origin.gate {
             self.control.withdraw(gate.transfer);
         }
         let stats = &self.shared.stats;
@@ -292,7 +295,7 @@ impl Worker {
         if !self.control.report(report) {
             self.shared.stats.count(Counter::ReportsLost);
         }
-        self.control.tell_door(ToDoor::Ended(running.peer));
+        self.control.tell_door(ToDoor::Ended(running.origin.peer));
     }
 
     fn live(&self, now: Time) -> Vec<Live> {

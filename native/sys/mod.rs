@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod cache;
 pub mod clock;
 mod cmsg;
 pub mod file;
