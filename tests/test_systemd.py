@@ -14,7 +14,7 @@ from .loopback.home import write_files
 from .loopback.host import Host, HostHome, host_or_skip
 from .loopback.lan import CLIENT, SERVER, Lan, lan_or_skip
 from .loopback.machine import CLIENT_PORT, Client
-from .loopback.peer import DATA, Peer, request
+from .loopback.peer import DATA, Fetch, Peer, request
 from .loopback.service import Event, eventually
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "tftp.md"
@@ -60,20 +60,6 @@ class Point:
     def fetch(self, file: str, *options: tuple[str, object]) -> bytes:
         with self.peer() as peer:
             return peer.fetch(self.name(file), options)
-
-
-class Fetch:
-    """A transfer whose first block has come, and that goes on when told."""
-
-    def __init__(self, point: Point, peer: Peer) -> None:
-        self._peer = peer
-        self.size = int(dict(peer.ask(point.name("large.bin"), [("blksize", 1400)]).options)["blksize"])
-        peer.ack(0)
-        self._first = peer.receive()
-
-    def end(self) -> bytes:
-        """The whole file. What was sent again meanwhile is passed over."""
-        return self._peer.rest(self._first, self.size, 1)
 
 
 @pytest.fixture(scope="module")
@@ -138,15 +124,16 @@ def test_a_reload_takes_the_new_settings_and_lets_a_transfer_of_the_old_service_
     settings, old = point.home.folder / "pxefast.toml", point.show("MainPID")
     before = settings.read_text()
     with point.peer() as peer, point.peer() as later:
-        fetch = Fetch(point, peer)
+        fetch = Fetch(peer, point.name("large.bin"))
         settings.write_text(before.replace("[tftp]\n", "[tftp]\nmax_block_size = 1024\n"))
         point.host.run("systemctl", "reload", SERVICE)
         eventually(lambda: point.show("MainPID") not in (old, "0"))
         assert dict(later.ask(point.name("small.bin"), [("blksize", 1400)]).options) == {"blksize": "1024"}
-        assert fetch.size == 1400
         assert fetch.end() == LARGE
     eventually(lambda: not (point.host.root / "proc" / old).exists())
     assert (point.show("ActiveState"), point.show("NRestarts")) == ("active", "0")
+    settings.write_text(before)
+    point.host.run("systemctl", "reload", SERVICE)
     assert point.fetch("small.bin") == SMALL
 
 
@@ -183,11 +170,22 @@ def test_a_filter_of_system_calls_that_keeps_files_from_being_opened_is_named(po
     assert point.fetch("small.bin") == SMALL
 
 
+def test_the_same_filter_is_named_to_who_serves_a_folder_alone(point: Point) -> None:
+    command = b"pxefast tftp /srv/image --host 127.0.0.1 --port 0"
+    unit = b"[Service]\nType=oneshot\nRestrictSUIDSGID=yes\nExecStart=" + command + b"\n"
+    write_files(point.host.root / "run/systemd/system", {"alone.service": unit})
+    assert point.host.command("systemctl", "start", "alone").code == 1
+    told = point.host.run("journalctl", "--unit", "alone", "--output", "cat", "--identifier", "pxefast")
+    assert "files cannot be opened to be served" in told
+    assert "Traceback" not in told
+    assert point.show("ExecMainStatus", "alone") == "3"
+
+
 def test_a_service_that_is_stopped_with_its_sockets_ends_its_transfers_and_stays_stopped(
     point: Point,
 ) -> None:
     with point.peer() as peer, point.peer() as late:
-        fetch = Fetch(point, peer)
+        fetch = Fetch(peer, point.name("large.bin"))
         point.host.run("systemctl", "stop", "--no-block", "pxefast-*.socket")
         eventually(lambda: point.show("StatusText") == "ends; 1 transfer under way")
         late.tell(request(point.name("small.bin")))

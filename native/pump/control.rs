@@ -197,10 +197,11 @@ impl Control {
         self.workers.iter().map(|member| member.transfers.load(Ordering::Relaxed)).sum()
     }
 
-    /// What runs now, worker by worker; a worker that does not answer within [`PATIENCE`] is left out.
+    /// What runs now, worker by worker; a worker that has ended, or does not answer within [`PATIENCE`], is left out.
     pub fn live(&self) -> Vec<Live> {
         let (sender, receiver) = channel();
         (0..self.workers.len()).for_each(|worker| self.tell_worker(worker, ToWorker::Look(sender.clone())));
+        drop(sender);
         let end = Instant::now() + PATIENCE;
         let left = || end.saturating_duration_since(Instant::now());
         (0..self.workers.len()).map_while(|_| receiver.recv_timeout(left()).ok()).flatten().collect()

@@ -33,6 +33,17 @@ pub struct Worker {
     room: bool,
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.door.is_some() {
+            self.control.door.close();
+        }
+        if let Some(member) = self.control.workers.get(self.index) {
+            member.mail.close();
+        }
+    }
+}
+
 impl Worker {
     /// A worker with so many places, and the door where it shall keep it.
     ///

@@ -118,3 +118,19 @@ class Peer:
                 return
             packet = self.receive()
             block += 1
+
+
+class Fetch:
+    """A transfer under way, in lock step: its first block has come, and it goes on when told."""
+
+    def __init__(self, peer: Peer, name: str, size: int = 1400) -> None:
+        self._peer, self._size = peer, size
+        assert peer.ask(name, [("blksize", size)]).options == [("blksize", str(size))]
+        peer.ack(0)
+        self._first = peer.receive()
+        while self._first.opcode == OACK:
+            self._first = peer.receive()
+
+    def end(self) -> bytes:
+        """The whole file. What was sent again meanwhile is passed over."""
+        return self._peer.rest(self._first, self._size, 1)

@@ -25,7 +25,7 @@ from pxefast.site.store import Store
 
 from ..loopback.home import LOOPBACK, Home
 from ..loopback.machine import pending
-from ..loopback.peer import DATA, OACK, Peer, request
+from ..loopback.peer import DATA, Fetch, Peer, request
 from ..loopback.point import FILES, Point
 from ..loopback.service import PATIENCE, Service, ended, eventually
 from ..loopback.storm import Storm
@@ -36,7 +36,6 @@ from .test_watch import watching
 
 LARGE = random.Random(20).randbytes(400_000)
 SMALL = random.Random(21).randbytes(1_300)
-SIZE = 1400
 
 
 def drained_for(seconds: int) -> dict[str, Any]:
@@ -50,33 +49,6 @@ def point(tmp_path: Path) -> Iterator[Point]:
         yield point_
 
 
-class Fetch:
-    """A transfer whose first blocks have come, and that goes on when told. What is sent again meanwhile is no harm."""
-
-    def __init__(self, point: Point, peer: Peer, name: str = "large.bin", size: int = SIZE) -> None:
-        self._peer, self._size = peer, size
-        self._received: list[bytes] = []
-        granted = dict(peer.ask(point.name(name), [("blksize", size)]).options)
-        assert granted == {"blksize": str(size)}
-        self._go_on(2)
-
-    def _go_on(self, blocks: int) -> None:
-        for _ in range(blocks):
-            self._peer.ack(len(self._received))
-            packet = self._peer.receive()
-            while packet.opcode != DATA or packet.number <= len(self._received):
-                assert packet.opcode in (DATA, OACK), packet
-                packet = self._peer.receive()
-            self._received.append(packet.rest)
-
-    def end(self) -> bytes:
-        """The whole file."""
-        while len(self._received[-1]) == self._size:
-            self._go_on(1)
-        self._peer.ack(len(self._received))
-        return b"".join(self._received)
-
-
 def told(point: Point, text: str) -> dict[str, Any]:
     return point.service.event("service", lambda event: text in event["text"])
 
@@ -88,7 +60,7 @@ def test_a_transfer_under_way_ends_whole_when_the_service_is_told_to_end_and_no_
     point: Point,
 ) -> None:
     with Peer(point.service.ports["tftp"]) as peer, Peer(point.service.ports["tftp"]) as late:
-        fetch = Fetch(point, peer)
+        fetch = Fetch(peer, point.name("large.bin"))
         os.kill(point.service.pid, signal.SIGTERM)
         assert told(point, "under way may take 60 s more")["transfers"] == 1
         assert eventually(lambda: point.home.status()["draining"]) == 1
@@ -104,7 +76,7 @@ def test_a_gate_opens_while_the_service_ends(tmp_path: Path) -> None:
         machine, after = point.machine(), now(point)
         assert machine.boot().file == point.name("boot.efi")
         with Peer(point.service.ports["tftp"], machine.address[0]) as peer:
-            fetch = Fetch(point, peer, "boot.efi", 512)
+            fetch = Fetch(peer, point.name("boot.efi"), 512)
             os.kill(point.service.pid, signal.SIGTERM)
             told(point, "under way may take")
             assert fetch.end() == test_gates.BOOT
@@ -115,7 +87,7 @@ def test_a_gate_opens_while_the_service_ends(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_it_at_once(point: Point) -> None:
     with Peer(point.service.ports["tftp"]) as peer:
-        Fetch(point, peer)
+        Fetch(peer, point.name("large.bin"))
         os.kill(point.service.pid, signal.SIGTERM)
         told(point, "under way may take")
         assert point.service.end() == 0
@@ -125,7 +97,7 @@ def test_a_second_signal_ends_it_at_once(point: Point) -> None:
 def test_transfers_get_so_long_and_no_longer(tmp_path: Path) -> None:
     with Point(tmp_path, drained_for(1), {**FILES, "large.bin": LARGE}) as point:
         with Peer(point.service.ports["tftp"]) as peer:
-            Fetch(point, peer)
+            Fetch(peer, point.name("large.bin"))
             os.kill(point.service.pid, signal.SIGTERM)
             told(point, "had not ended and are cut")
         assert ended(point.service.pid, None)
@@ -157,7 +129,7 @@ def test_who_waits_for_a_turn_waits_on_at_the_successor(tmp_path: Path) -> None:
     with Point(tmp_path, settings, {**FILES, "large.bin": LARGE, "small.bin": SMALL}) as point:
         door = point.service.ports["tftp"]
         with Peer(door) as first, Peer(door) as second:
-            fetch = Fetch(point, first)
+            fetch = Fetch(first, point.name("large.bin"))
             second.tell(request(point.name("small.bin")))
             eventually(lambda: point.home.status()["counters"]["tftp.queue.entered"])
             point.service.reload()
@@ -169,7 +141,7 @@ def test_who_waits_for_a_turn_waits_on_at_the_successor(tmp_path: Path) -> None:
 
 def test_a_transfer_under_way_goes_on_from_the_process_that_began_it(point: Point) -> None:
     with Peer(point.service.ports["tftp"]) as peer, Peer(point.service.ports["tftp"]) as other:
-        fetch = Fetch(point, peer)
+        fetch = Fetch(peer, point.name("large.bin"))
         old = point.service.reload()
         assert other.fetch(point.name("small.bin")) == SMALL
         assert eventually(lambda: point.home.status()["draining"]) == 1
@@ -185,7 +157,7 @@ def test_gates_of_before_open_in_the_old_process_while_the_new_one_answers(tmp_p
         name = machine.boot().file
         assert name is not None
         with Peer(point.service.ports["tftp"], machine.address[0]) as peer:
-            fetch = Fetch(point, peer, "boot.efi", 512)
+            fetch = Fetch(peer, point.name("boot.efi"), 512)
             old = point.service.reload()
             assert other.boot().file == name, "the new process answers"
             assert fetched(other, name).opcode == DATA
@@ -274,7 +246,7 @@ def test_a_port_that_the_new_settings_name_is_opened_and_one_that_is_taken_leave
 
 def test_who_watches_hears_both_and_notices_nothing(point: Point) -> None:
     with watching(point.home, "--json") as watch, Peer(point.service.ports["tftp"]) as peer:
-        fetch = Fetch(point, peer)
+        fetch = Fetch(peer, point.name("large.bin"))
         old = point.service.reload()
         with Peer(point.service.ports["tftp"]) as other:
             other.fetch(point.name("small.bin"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import shlex
 import signal
 import socket
@@ -130,6 +131,20 @@ def test_a_file_that_the_server_may_not_read_is_refused_with_that_reason(tmp_pat
         assert (refused.opcode, refused.number) == (ERROR, 2) and b"may not read" in refused.rest
         assert peer.fetch("file") == b"file"
     (tmp_path / "secret").chmod(0o600)
+
+
+def test_a_file_for_which_the_server_has_no_room_is_refused_and_the_others_are_served(tmp_path: Path) -> None:
+    write_files(tmp_path, {"large": bytes(64 << 20), "file": b"file"})
+    with (
+        command(tmp_path, "--host", "127.0.0.1", "--port", 0, "--json") as process,
+        Peer(port_of(process)) as peer,
+    ):
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0])
+        room = pages * resource.getpagesize() + (32 << 20)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (room, room))
+        refused = peer.ask("large")
+        assert (refused.opcode, refused.number) == (ERROR, 0) and b"cannot open the file" in refused.rest
+        assert peer.fetch("file") == b"file"
 
 
 def test_a_port_below_1024_without_the_right_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:

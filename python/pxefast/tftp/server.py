@@ -62,8 +62,10 @@ class TftpServer:
         self._follower = Thread(target=self._follow, name="pxefast-tftp-folder", daemon=True)
         try:
             pause = self._look()
-        except BaseException:
+        except BaseException as error:
             self._server.stop()
+            if isinstance(error, OSError):
+                raise CannotOpen(str(error.strerror or error)) from error
             raise
         self._pause = pause
         self._follower.start()
