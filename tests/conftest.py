@@ -20,10 +20,13 @@ from .postgres import Postgres, binaries
 SLOW = ("chaos", "firmware", "content", "bootmgr", "responder", "pump")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """One seed for a run. Of several processes each has a network of its own, so that no port meets another's."""
     if not os.environ.get("PXEFAST_SEED"):
         os.environ["PXEFAST_SEED"] = str(random.randrange(2**32))
+    # Hypothesis's own choices follow it, too.
+    config.option.hypothesis_seed = os.environ["PXEFAST_SEED"]
     if hasattr(config, "workerinput"):
         # Who may not make a network shares the host's: what needs a port of its own there is skipped.
         with contextlib.suppress(OSError):

@@ -70,6 +70,18 @@ def test_a_record_torn_by_a_crash_is_told_and_copied_again(ready: Store, journal
         assert len(journal.told) == 1
 
 
+def test_a_torn_record_of_any_length_is_cut_off_and_copied_again(ready: Store, journal: Journal) -> None:
+    journal.catch_up(ready)
+    ready.touch("test", "x" * 300_000)
+    journal.catch_up(ready)
+    whole = journal.file.read_bytes()
+    for cut in (1, 1 << 16, (1 << 17) + 1, 299_000):
+        journal = again(journal)
+        journal.file.write_bytes(whole[:-cut])
+        assert journal.check(ready) is None
+        assert journal.file.read_bytes() == whole
+
+
 def test_the_journal_cut_anywhere_is_whole_again_or_required_is_off(ready: Store, journal: Journal) -> None:
     fill(ready, journal)
     whole = journal.file.read_bytes()

@@ -35,6 +35,8 @@ __all__ = ["Ahead", "Head", "Journal", "JournalError"]
 # How long another process's turn is waited for, and how often it is looked whether that is over.
 _TURN_SECONDS = 1.0
 _LOOK_SECONDS = 0.002
+# How much of the journal is looked at in one go for the end of its last record.
+_PIECE_BYTES = 1 << 16
 
 _RECONCILE = "look at both with: pxefast reconcile"
 
@@ -273,10 +275,15 @@ class Journal:
         What is before byte `at` is known to be whole.
         """
         with self.file.open("rb") as file:
-            file.seek(at)
-            data = file.read()
-        end = at + data.rfind(b"\n") + 1
-        if end < at + len(data):
+            size = end = file.seek(0, os.SEEK_END)
+            while end > at:
+                start = max(at, end - _PIECE_BYTES)
+                file.seek(start)
+                if found := file.read(end - start).rfind(b"\n") + 1:
+                    end = start + found
+                    break
+                end = start
+        if end < size:
             os.truncate(self.file, end)
             self.told.append(
                 f"the last record of {self.file} was unfinished, as a crash leaves it; it is copied again"
