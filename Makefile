@@ -53,7 +53,7 @@ fuzz: $(VENV)/built
 		cargo +nightly fuzz run --fuzz-dir . $$target corpus/$$target seeds/$$target -- -max_total_time=$(SECONDS) || exit 1; \
 	done
 	$(BIN)/python -m pip install --group fuzz
-	for target in hive wim xml; do \
+	for target in hive wim xml capture; do \
 		$(BIN)/python -m tests.fuzz.run $$target -max_len=16384 -max_total_time=$(SECONDS) || exit 1; \
 	done
 

@@ -1,4 +1,4 @@
-"""What anybody's file may do to the readers of formats: nothing but a ContentError, and no more than it is large."""
+"""What anybody's file may do to the readers of formats: nothing but one error of ours, and no more than it is large."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from operator import xor
 from pathlib import Path
 
+from pxefast.cli.capture import Capture
 from pxefast.content import bcd, bcd_store, regf, wim
 from pxefast.content.regf import Key, Value
-from pxefast.errors import ContentError
+from pxefast.errors import ContentError, InputError
 
 from ..content.bare_wim import XML, image
 
 Target = Callable[[bytes], None]
+CAPTURES = Path(__file__).parent.parent / "data" / "pcap"
 
 
 def hive(data: bytes) -> None:
@@ -65,11 +67,16 @@ def _file() -> int:
     return os.memfd_create("fuzz")
 
 
-def wim_file(data: bytes) -> None:
-    """A whole file."""
+def _path(data: bytes) -> Path:
+    """Of a file that holds this, until the next call."""
     os.ftruncate(_file(), 0)
     os.pwrite(_file(), data, 0)
-    path = Path(f"/proc/self/fd/{_file()}")
+    return Path(f"/proc/self/fd/{_file()}")
+
+
+def wim_file(data: bytes) -> None:
+    """A whole file."""
+    path = _path(data)
     try:
         wim.read_header(path).refusal()
         info = wim.read(path)
@@ -87,7 +94,25 @@ def xml(data: bytes) -> None:
     wim_file(image(data.decode("utf-8", "replace")))
 
 
-TARGETS: dict[str, Target] = {"hive": hive, "wim": wim_file, "xml": xml}
+def capture(data: bytes) -> None:
+    """A capture file: each packet in it is a datagram or counted as something else."""
+    with Capture(_path(data), (67, 4011)) as read:
+        try:
+            found = list(read)
+        except InputError as error:
+            assert "is no capture" in str(error)
+            return
+    assert len(found) + sum(read.counts.values()) == 2 * read.counts["packets"]
+    assert sum(len(datagram.payload) for datagram in found) <= len(data)
+
+
+TARGETS: dict[str, Target] = {"hive": hive, "wim": wim_file, "xml": xml, "capture": capture}
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    """Of a pcapng file."""
+    body += bytes(-len(body) % 4)
+    return struct.pack("<II", kind, 12 + len(body)) + body + struct.pack("<I", 12 + len(body))
 
 
 def seeds(target: str) -> list[bytes]:
@@ -106,6 +131,14 @@ def seeds(target: str) -> list[bytes]:
             return [bcd.build(store), regf.write(small), regf.write(Key("r", keys=(Key("Objects"),)))]
         case "wim":
             return [image(XML), image(one), image(two, 2, 2), b"WLPWM" + bytes(203) + image(one)[:208]]
+        case "capture":
+            files = [path.read_bytes()[:2000] for path in sorted(CAPTURES.glob("*.pcap"))]
+            # The same packets as pcapng: a section, an interface, a block for each.
+            section, interface = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1), struct.pack("<HHI", 1, 0, 0)
+            packet = files[0][40 : 40 + struct.unpack_from("<I", files[0], 32)[0]]
+            enhanced = struct.pack("<5I", 0, 0, 9, len(packet), len(packet)) + packet
+            ng = _block(0x0A0D0D0A, section) + _block(1, interface) + 3 * _block(6, enhanced)
+            return [*files, ng]
         case _:
             return [
                 XML.encode(),

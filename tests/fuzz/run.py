@@ -1,4 +1,4 @@
-"""Fuzzes a reader of formats, led by coverage: python -m tests.fuzz.run hive|wim|xml [options of libFuzzer]."""
+"""Fuzzes a reader of formats, led by coverage: python -m tests.fuzz.run hive|wim|xml|capture [options of libFuzzer]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["pxefast.content"]):
+with atheris.instrument_imports(include=["pxefast.content", "pxefast.cli.capture"]):
     from . import formats
 
 
