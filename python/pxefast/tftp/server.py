@@ -62,10 +62,11 @@ class TftpServer:
         self._follower = Thread(target=self._follow, name="pxefast-tftp-folder", daemon=True)
         try:
             pause = self._look()
-        except BaseException as error:
+        except OSError as error:
             self._server.stop()
-            if isinstance(error, OSError):
-                raise CannotOpen(str(error.strerror or error)) from error
+            raise CannotOpen(str(error.strerror or error)) from error
+        except BaseException:
+            self._server.stop()
             raise
         self._pause = pause
         self._follower.start()
