@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +14,15 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.tftp import TFTP, TFTP_DATA, TFTP_ERROR, TFTP_OACK
 from scapy.utils import RawPcapReader
 
-from .net import PXE_SERVER, Namespace
+from ..loopback.service import eventually
+from .net import BROADCAST, PXE_SERVER, Namespace
 from .process import Program
 
 SENT = f"ip.src == {PXE_SERVER} && !icmp"
 WARNING = 0x600000  # Wireshark's PI_WARN; errors and malformed packets lie above
 ANY_TFTP_ERROR = "TFTP ERROR packet"  # Wireshark's warning at every ERROR, however well made
 ETHERNET, UDP_AND_DATA_HEADERS = 14, 8 + 4
+TAIL = 1 << 20
 Facts = dict[str, Any]
 
 COMMON_FIELDS = ["frame.number", "_ws.expert.severity", "_ws.expert.message", "frame.protocols"]
@@ -53,14 +57,28 @@ class Capture:
     """Running from its making until `end()`."""
 
     def __init__(self, namespace: Namespace, interface: str, path: Path) -> None:
-        self.path = path
-        argv = ["tcpdump", "-i", interface, "-n", "-U", "--immediate-mode", "-B", "65536", "-Z", "root"]
+        self.path, self._namespace = path, namespace
+        # Not in immediate mode, in which each packet takes as much room as the longest: 511 would fill these 64 MiB.
+        argv = ["tcpdump", "-i", interface, "-n", "-U", "-B", "65536", "-Z", "root"]
         self._program = Program([*argv, "-w", str(path), "ip"], namespace)
         self._program.err.wait_for(r"listening on", 15)
 
     def end(self) -> None:
-        if self._program.running:
-            self._program.end()
+        """Ends it when it holds all that came until now: packets wait for up to a second until it gets them."""
+        if not self._program.running:
+            return
+        mark = os.urandom(16)
+        with self._namespace, socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as last:
+            last.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            # An echo reply, which nobody answers.
+            last.sendto(bytes(8) + mark, (BROADCAST, 0))
+        eventually(lambda: mark in self._tail())
+        self._program.end()
+
+    def _tail(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - TAIL))
+            return file.read()
 
     @property
     def dropped(self) -> int:

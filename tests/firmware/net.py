@@ -20,7 +20,7 @@ from scapy.layers.l2 import Ether
 
 CLONE_NEWNET = 0x40000000
 RELAY, DHCP_SERVER, PXE_SERVER, CLIENT = "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.9"
-BRANCH_ROUTER = "10.78.0.1"
+BRANCH_ROUTER, BROADCAST = "10.78.0.1", "10.77.0.255"
 ROUTER_ADVERTISEMENT_PERIOD = 0.5
 
 _libc = ctypes.CDLL(None, use_errno=True)
