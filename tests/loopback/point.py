@@ -18,18 +18,22 @@ FILES = {file: f"the boot program for {firmware}\n".encode() for firmware, file 
 
 
 class Point:
-    """A home with a boot image of `files`, and its running service. Use it in a `with`."""
+    """A home with a boot image of `files`, and its running service. Use it in a `with`.
+
+    `program` are the arguments of the Python interpreter that start pxefast.
+    """
 
     def __init__(
         self, folder: Path, settings: Sections = LOOPBACK, files: Mapping[str, bytes] = FILES,
         programs: Mapping[str, str] = PROGRAMS, init: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "pxefast"),
     ) -> None:  # fmt: skip
         self._stack = ExitStack()
         self._numbers = itertools.count(1)
         self.home = Home(folder / "home", settings, init)
         self.home.answer()
         self.image = self.home.publish(write_files(folder / "image", files), **programs)
-        self.service = self._stack.enter_context(Service(self.home))
+        self.service = self._stack.enter_context(Service(self.home, program=program))
 
     def __enter__(self) -> Point:
         return self
