@@ -131,6 +131,20 @@ def test_a_wrong_token_is_refused_like_a_session_that_is_not_there_and_not_for_l
     assert report(point, session, "started").status == 200, "from elsewhere"
 
 
+def test_a_report_of_an_old_session_leaves_its_address_to_the_newer_one(point: Point) -> None:
+    old, old_session = launched(point)
+    other = point.machine()
+    newer = point.client(other.mac, other.guid, address=old.address[0])
+    name = newer.boot().file
+    assert name is not None
+    lines = fetched(newer, "session.env").rest
+    assert old_session.id not in lines.decode()
+    assert report(point, old_session, "done").status == 200
+    assert fetched(newer, "session.env").rest == lines, "the address is the newer session's"
+    fetched(newer, name)
+    assert state(point, newer) == "LAUNCHED"
+
+
 S = "0" * 32
 HOSTILE: dict[str, tuple[bytes, int]] = {
     "nothing": (b"", 0),

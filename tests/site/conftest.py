@@ -33,6 +33,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def ready(store: Store) -> Store:
     """web01 and web02 in collection `rack`, with required deployment PS120001, and responses allowed."""
+    return fill(store)
+
+
+def fill(store: Store) -> Store:
+    """Add the devices, the image and the deployment of the fixture `ready` to an empty site."""
     for number in (1, 2):
         store.devices.add(NewDevice(f"web0{number}", (f"00:11:22:33:44:0{number}",)))
     store.collections.create("rack")
