@@ -38,7 +38,7 @@ types: $(VENV)/built
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --concise pxefast._native
 
-# docs/conformance.md, from the sentences and the tests that show them.
+# docs/conformance.md and docs/robustness.md, from the sentences, the rules and the tests that show them.
 conformance: $(VENV)/built
 	$(BIN)/python -m tests.conformance.generate
 

@@ -1,4 +1,4 @@
-"""docs/conformance.md out of sentences.toml. `python -m tests.conformance.generate` writes it and docs/tftp-threats.md
+"""docs/conformance.md out of sentences.toml. `python -m tests.conformance.generate` writes it and docs/robustness.md
 (`make conformance`).
 """
 
@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import threats
+from . import robustness
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
@@ -95,5 +95,5 @@ if __name__ == "__main__":
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)}: {len(rows())} sentences")
-    threats.PAGE.write_text(threats.page(), encoding="utf-8")
-    print(f"{threats.PAGE.relative_to(ROOT)}: {len(threats.threats())} threats")
+    robustness.PAGE.write_text(robustness.page(), encoding="utf-8")
+    print(f"{robustness.PAGE.relative_to(ROOT)}: {len(robustness.rules())} rules")
