@@ -2,6 +2,8 @@
 //! nothing here sleeps, reads a clock or touches a socket.
 
 pub mod answer;
+pub mod arrival;
+pub mod buckets;
 pub mod deadline;
 pub mod destination;
 pub mod download;

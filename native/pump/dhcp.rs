@@ -6,12 +6,14 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use super::excess::{Excess, Limits};
 use super::stats::{Counter, Stats};
+use crate::engine::arrival::{Arrivals, Wall};
 use crate::engine::deadline::Time;
 use crate::engine::destination::{destination, Asked};
-use crate::sys::clock;
+use crate::sys::clock::{self, Steps};
 use crate::sys::poll::{Bell, Interest, Poll};
-use crate::sys::udp::{Batch, Socket, ToSend, BATCH};
+use crate::sys::udp::{Batch, Received, Socket, Stamps, ToSend, BATCH};
 use crate::wire::dhcp::{code, Packet};
 use crate::wire::pxe::{asks, Ask, Door, Reading};
 use crate::wire::relay::RelayAgent;
@@ -31,23 +33,51 @@ pub struct Question {
     pub local: Ipv4Addr,
     /// The interface that it came in by.
     pub interface: u32,
+    /// The earliest time at which it can have come.
+    pub heard: Time,
+}
+
+/// One port: its socket, and what is known of the datagrams in it.
+struct Port {
+    door: Door,
+    socket: Socket,
+    arrivals: Arrivals,
+    /// Datagrams that the socket had no room for, as the kernel counted them last.
+    overflowed: u32,
+}
+
+/// What is read of each packet, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Option 82 without a relay's address is accepted at port 67 (W-50).
+    pub accept_82_without_giaddr: bool,
+    /// How often may be asked (D15).
+    pub limits: Limits,
 }
 
 /// The sockets of ports 67 (where it is listened to) and 4011.
 pub struct Dhcp {
-    doors: Vec<(Door, Socket)>,
-    /// When each of them was last known to be empty.
-    empty: Vec<Time>,
+    /// The boot server's port first: it has its turn before whatever comes to the other.
+    ports: Vec<Port>,
+    /// The wall clock, which the kernel stamps datagrams with, and who tells that it was set.
+    wall: Wall,
+    steps: Steps,
+    _stamps: Stamps,
+    excess: Excess,
     poll: Poll,
     bell: Arc<Bell>,
     batch: Batch,
     /// Whether the doors are among what `poll` reports; and whether they shall be, which any thread may say.
     reads: bool,
     drained: Arc<AtomicBool>,
-    accept_82_without_giaddr: bool,
+    rules: Rules,
     stats: Arc<Stats>,
 }
 
+/// Questions that one wait returns at most: of port 4011, where machines boot, and of port 67.
+const QUESTIONS: (usize, usize) = (256, 32);
+/// Batches of one port that one wait reads at most: what is dropped costs little, but not nothing.
+const BATCHES: usize = 128;
 const BELL: u64 = u64::MAX - 1;
 /// Receive buffer of each port: a thousand machines that start at once.
 const BUFFER: i32 = 2 << 20;
@@ -59,30 +89,41 @@ impl Dhcp {
     /// The address that could not be bound, and the system's error.
     pub fn bind(
         doors: Vec<(Door, SocketAddrV4, Option<Socket>)>,
-        accept_82_without_giaddr: bool,
+        rules: Rules,
         stats: Arc<Stats>,
     ) -> Result<Dhcp, (SocketAddrV4, io::Error)> {
-        let unbound = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        let poll = Poll::new(4).map_err(|error| (unbound, error))?;
-        let bell = Arc::new(Bell::new().map_err(|error| (unbound, error))?);
-        poll.add(&*bell, BELL, Interest::Read).map_err(|error| (unbound, error))?;
-        let (mut open, mut empty) = (Vec::with_capacity(doors.len()), Vec::with_capacity(doors.len()));
+        let unbound = |error| (SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), error);
+        let poll = Poll::new(4).map_err(unbound)?;
+        let bell = Arc::new(Bell::new().map_err(unbound)?);
+        poll.add(&*bell, BELL, Interest::Read).map_err(unbound)?;
+        // Before any port is open: what comes to one is stamped as it comes.
+        let stamps = Stamps::begin().map_err(unbound)?;
+        let wall = Wall::new(clock::ahead(), stamps.works(), clock::now());
+        let steps = Steps::new().map_err(unbound)?;
+        let mut ports = Vec::with_capacity(doors.len());
         for (door, address, given) in doors {
             // Nobody knows how long a question may have waited in a socket that another opened.
-            empty.push(if given.is_some() { 0 } else { clock::now() });
+            let empty = if given.is_some() { 0 } else { clock::now() };
             let socket = listen(address, given).map_err(|error| (address, error))?;
-            poll.add(&socket, open.len() as u64, Interest::Read).map_err(|error| (address, error))?;
-            open.push((door, socket));
+            socket.stamp().map_err(|error| (address, error))?;
+            ports.push(Port { door, socket, arrivals: Arrivals::new(empty), overflowed: 0 });
+        }
+        ports.sort_by_key(|port| port.door != Door::Boot4011);
+        for (token, port) in (0..).zip(&ports) {
+            poll.add(&port.socket, token, Interest::Read).map_err(unbound)?;
         }
         Ok(Dhcp {
-            doors: open,
-            empty,
+            ports,
+            wall,
+            steps,
+            _stamps: stamps,
+            excess: Excess::new(&rules.limits),
             poll,
             bell,
             batch: Batch::default(),
             reads: true,
             drained: Arc::default(),
-            accept_82_without_giaddr,
+            rules,
             stats,
         })
     }
@@ -99,12 +140,17 @@ impl Dhcp {
 
     /// The address that each door is bound to, and its descriptor, which stays this one's.
     pub fn doors(&self) -> impl Iterator<Item = (Door, SocketAddrV4, RawFd)> + '_ {
-        self.doors.iter().filter_map(|(door, socket)| Some((*door, socket.local().ok()?, socket.as_raw_fd())))
+        self.ports.iter().filter_map(|port| Some((port.door, port.socket.local().ok()?, port.socket.as_raw_fd())))
     }
 
-    /// No question that the next wait returns can have come in before this.
-    pub fn heard(&self) -> Time {
-        self.empty.iter().copied().min().unwrap_or(0)
+    /// The time at which every socket was known to be empty: no question that is still in one came before.
+    pub fn empty(&self) -> Time {
+        self.ports.iter().map(|port| port.arrivals.empty()).min().unwrap_or(0)
+    }
+
+    /// Every socket was empty at `at`, as who read it before knows.
+    pub fn emptied(&mut self, at: Time) {
+        self.ports.iter_mut().for_each(|port| port.arrivals.emptied(at));
     }
 
     /// Waits for questions; none when the time passed, the bell rang, a signal came or all was dropped.
@@ -119,43 +165,98 @@ impl Dhcp {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
         };
-        let ready = |token| (0..count).any(|index| self.poll.ready(index).is_some_and(|ready| ready.token == token));
-        if ready(BELL) {
+        let is_ready =
+            |poll: &Poll, token| (0..count).any(|index| poll.ready(index).is_some_and(|ready| ready.token == token));
+        if is_ready(&self.poll, BELL) {
             self.bell.hush();
         }
         let mut questions = Vec::new();
         if !self.reads || self.drained.load(Ordering::Acquire) {
             return Ok(questions);
         }
-        for (token, ((door, socket), empty)) in (0..).zip(self.doors.iter().zip(&mut self.empty)) {
-            if !ready(token) {
-                *empty = began;
-                continue;
-            }
-            let before = clock::now();
-            match socket.receive(&mut self.batch) {
-                Ok(count) => {
-                    read(&self.batch, *door, self.accept_82_without_giaddr, &self.stats, &mut questions);
-                    // Of a full batch more may have been left than it took.
-                    if count < BATCH {
-                        *empty = before;
-                    }
-                }
-                Err(_) => self.stats.count(Counter::ReceiveFailed),
+        let mut ports = std::mem::take(&mut self.ports);
+        for (token, port) in (0..).zip(&mut ports) {
+            if is_ready(&self.poll, token) {
+                self.read_port(port, &mut questions);
+            } else {
+                port.arrivals.emptied(began);
             }
         }
+        self.ports = ports;
         Ok(questions)
+    }
+
+    /// Reads a port until it is empty or has given its share of questions.
+    fn read_port(&mut self, port: &mut Port, questions: &mut Vec<Question>) {
+        let mut batch = std::mem::take(&mut self.batch);
+        let first = questions.len();
+        let share = if port.door == Door::Boot4011 { QUESTIONS.0 } else { QUESTIONS.1 };
+        for _ in 0..BATCHES {
+            let most = share.saturating_sub(questions.len().saturating_sub(first)).min(BATCH);
+            if most == 0 {
+                break;
+            }
+            let before = clock::now();
+            let Ok(count) = port.socket.receive_some(&mut batch, most) else {
+                self.stats.count(Counter::ReceiveFailed);
+                break;
+            };
+            if count > 0 {
+                self.wall.look(clock::ahead(), self.steps.happened(), clock::now());
+                self.read(port, &batch, first, questions);
+            }
+            // Where there were as many as asked for, more may have been left.
+            if count < most {
+                port.arrivals.emptied(before);
+                break;
+            }
+        }
+        self.batch = batch;
+    }
+
+    /// The questions among what came to a port; the rest is counted. Those from `first` on are the port's.
+    fn read(&mut self, port: &mut Port, batch: &Batch, first: usize, questions: &mut Vec<Question>) {
+        let now = clock::now();
+        for (received, bytes) in batch.iter() {
+            if let Some(lost) = received.overflowed {
+                let more = lost.wrapping_sub(std::mem::replace(&mut port.overflowed, lost));
+                self.stats.add(Counter::DhcpOverflowed, u64::from(more));
+            }
+            let Some(ask) = judge(received, bytes, port.door, &self.rules, &mut self.excess, &self.stats, now) else {
+                continue;
+            };
+            let question = Question {
+                bytes: bytes.into(),
+                door: port.door,
+                ask,
+                from: received.from,
+                local: received.local,
+                interface: received.interface,
+                heard: port.arrivals.earliest(received.stamp, &self.wall, now),
+            };
+            match questions.iter_mut().skip(first).find(|earlier| repeats(&question, earlier)) {
+                // The client asks once more before its first question was looked at: one answer is enough.
+                Some(earlier) => {
+                    self.stats.count(Counter::DhcpRepeated);
+                    *earlier = question;
+                }
+                None => {
+                    self.stats.count(Counter::DhcpQuestions);
+                    questions.push(question);
+                }
+            }
+        }
     }
 
     /// Follows what was said of reading.
     fn heed(&mut self) -> io::Result<()> {
         let reads = !self.drained.load(Ordering::Acquire);
         if reads != self.reads {
-            for (token, (_, socket)) in self.doors.iter().enumerate() {
+            for (token, port) in (0..).zip(&self.ports) {
                 if reads {
-                    self.poll.add(socket, token as u64, Interest::Read)?;
+                    self.poll.add(&port.socket, token, Interest::Read)?;
                 } else {
-                    self.poll.remove(socket)?;
+                    self.poll.remove(&port.socket)?;
                 }
             }
             self.reads = reads;
@@ -166,7 +267,7 @@ impl Dhcp {
     /// Sends the answer to `question`, from the address and by the interface that it came to; where no route leads
     /// back by that interface, by the one that the route names. Returns whether it left.
     pub fn send(&self, question: &Question, to: SocketAddrV4, reply: &[u8]) -> bool {
-        let Some((_, socket)) = self.doors.iter().find(|(door, _)| *door == question.door) else { return false };
+        let Some(Port { socket, .. }) = self.ports.iter().find(|port| port.door == question.door) else { return false };
         let mut datagram = ToSend { bytes: reply, to, from: question.local, interface: question.interface };
         let mut sent = socket.send_from(&datagram);
         if sent.is_err() && !to.ip().is_broadcast() {
@@ -178,44 +279,58 @@ impl Dhcp {
     }
 }
 
-/// The questions among what came to a door; the rest is counted.
-fn read(batch: &Batch, door: Door, accept_82_without_giaddr: bool, stats: &Stats, questions: &mut Vec<Question>) {
-    for (received, bytes) in batch.iter() {
-        stats.count(Counter::DhcpReceived);
-        if received.truncated {
-            stats.count(Counter::DhcpTooLong);
-            continue;
-        }
-        if received.local.is_unspecified() {
-            stats.count(Counter::DhcpNoAddress);
-            continue;
-        }
-        let packet = match Packet::parse(bytes) {
-            Ok(packet) => packet,
-            Err(error) => {
-                stats.dhcp_malformed(error.what);
-                continue;
-            }
-        };
-        let reading = Reading::of(&packet);
-        match asks(&packet, &reading, door, received.local, accept_82_without_giaddr) {
-            Ok(ask) => {
-                stats.count(Counter::DhcpQuestions);
-                if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
-                    stats.count(Counter::DhcpLoaderMalformed);
-                }
-                questions.push(Question {
-                    bytes: bytes.into(),
-                    door,
-                    ask,
-                    from: received.from,
-                    local: received.local,
-                    interface: received.interface,
-                });
-            }
-            Err(why) => stats.dropped(why),
-        }
+/// What a datagram asks us; where it is no question, or one too many, that is counted.
+fn judge(
+    received: &Received,
+    bytes: &[u8],
+    door: Door,
+    rules: &Rules,
+    excess: &mut Excess,
+    stats: &Stats,
+    now: Time,
+) -> Option<Ask> {
+    stats.count(Counter::DhcpReceived);
+    if received.truncated {
+        stats.count(Counter::DhcpTooLong);
+        return None;
     }
+    if received.local.is_unspecified() {
+        stats.count(Counter::DhcpNoAddress);
+        return None;
+    }
+    let packet = match Packet::parse(bytes) {
+        Ok(packet) => packet,
+        Err(error) => {
+            stats.dhcp_malformed(error.what);
+            return None;
+        }
+    };
+    let reading = Reading::of(&packet);
+    let ask = match asks(&packet, &reading, door, received.local, rules.accept_82_without_giaddr) {
+        Ok(ask) => ask,
+        Err(why) => {
+            stats.dropped(why);
+            return None;
+        }
+    };
+    if let Some(limit) = excess.of(&packet, door, received, now) {
+        stats.count(limit);
+        return None;
+    }
+    if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
+        stats.count(Counter::DhcpLoaderMalformed);
+    }
+    Some(ask)
+}
+
+/// The same question from the same client; only the seconds that it has been waiting (bytes 8 and 9) may differ.
+fn repeats(question: &Question, earlier: &Question) -> bool {
+    let same = |from: usize, to: usize| question.bytes.get(from..to) == earlier.bytes.get(from..to);
+    question.from == earlier.from
+        && question.local == earlier.local
+        && question.bytes.len() == earlier.bytes.len()
+        && same(0, 8)
+        && same(10, question.bytes.len())
 }
 
 /// Where the answer to `question` goes; `None` where no honest client or relay could be.

@@ -47,7 +47,7 @@ impl Asked {
     #[cfg(test)]
     pub fn of(from: SocketAddrV4, bytes: &[u8]) -> Asked {
         let local = Ipv4Addr::LOCALHOST;
-        let received = Received { len: bytes.len(), truncated: false, from, to: local, local, interface: 1 };
+        let received = Received::untold(bytes.len(), from, local, 1);
         Asked::new(&received, bytes)
     }
 
@@ -432,7 +432,7 @@ impl Door {
         estate.seen.into_iter().for_each(|seen| self.roots.adopt(seen));
         for handover::Request { from, local, interface, bytes } in estate.waiting {
             if self.clients.admit(*from.ip(), now).is_ok() {
-                let received = Received { len: bytes.len(), truncated: false, from, to: local, local, interface };
+                let received = Received::untold(bytes.len(), from, local, interface);
                 self.wait(Box::new(Asked { received, bytes }), now);
             }
         }

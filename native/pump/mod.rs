@@ -4,6 +4,7 @@ mod caps;
 pub mod control;
 pub mod dhcp;
 pub mod door;
+pub mod excess;
 pub mod files;
 pub mod gate;
 pub mod handover;

@@ -20,6 +20,14 @@ names! {
         DhcpTooLong => "dhcp.dropped.datagram_too_long",
         /// Dropped: the interface has no address to answer from.
         DhcpNoAddress => "dhcp.dropped.interface_without_address",
+        /// Dropped: the client asks too often (D15).
+        DhcpClientRate => "dhcp.dropped.client_rate",
+        /// Dropped: all clients of one interface or relay together ask too often (D15).
+        DhcpNetworkRate => "dhcp.dropped.network_rate",
+        /// Dropped: the client has asked the same again before it was looked at; the newer one counts.
+        DhcpRepeated => "dhcp.dropped.repeated",
+        /// Datagrams at ports 67 and 4011 that the kernel's queue had no room for.
+        DhcpOverflowed => "dhcp.queue.overflowed",
         /// Questions whose option 250 is malformed; they count as without one (W-61).
         DhcpLoaderMalformed => "dhcp.malformed_loader",
         /// Replies sent.

@@ -49,6 +49,12 @@ impl Request {
         interface_name(self.0.interface).unwrap_or_default()
     }
 
+    /// The earliest time at which it can have come, in seconds since the machine started.
+    #[getter]
+    fn heard(&self) -> f64 {
+        self.0.heard as f64 / 1e6
+    }
+
     /// Where its answer goes; None where no honest client or relay could be.
     #[getter]
     fn destination(&self) -> Option<String> {

@@ -72,7 +72,7 @@ impl Server {
                 "a socket is given for {name:?}, which these settings do not listen on"
             )));
         }
-        let dhcp = Dhcp::bind(doors, settings.accept_option82_without_giaddr, Arc::clone(&stats))
+        let dhcp = Dhcp::bind(doors, settings.rules, Arc::clone(&stats))
             .map_err(|(address, error)| errors::system(format_args!("UDP {address}"))(error))?;
         let address = settings.tftp.address;
         let on_tftp = || errors::system(format!("UDP {address}"));
@@ -156,10 +156,16 @@ impl Server {
         Ok(questions.into_iter().map(Request).collect())
     }
 
-    /// Since when the doors were empty before the next wait, in seconds.
+    /// When every port was last known to be empty, in seconds.
     #[getter]
-    fn heard(&self) -> f64 {
-        self.lock(&self.dhcp).heard() as f64 / 1e6
+    fn empty(&self) -> f64 {
+        self.lock(&self.dhcp).empty() as f64 / 1e6
+    }
+
+    /// Every port was empty at this time, in seconds, as who read it before knows.
+    fn emptied(&self, seconds: f64) {
+        // A number that is no time becomes 0: nothing is known then.
+        self.lock(&self.dhcp).emptied((seconds.max(0.0) * 1e6) as u64);
     }
 
     /// Answers a request. Returns where to, or None when it did not leave.

@@ -6,9 +6,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::errors;
+use crate::engine::buckets::Allowance;
 use crate::engine::limits::Limits;
 use crate::engine::negotiate::Bounds;
 use crate::engine::timer::Timing;
+use crate::pump::dhcp::Rules;
+use crate::pump::excess;
 use crate::pump::settings::{workers as as_many, Caps, Network, Settings};
 use crate::wire::pxe::Door;
 
@@ -18,7 +21,7 @@ pub(super) struct ServerSettings {
     address: Ipv4Addr,
     dhcp_port: Option<u16>,
     boot_port: Option<u16>,
-    pub(super) accept_option82_without_giaddr: bool,
+    pub(super) rules: Rules,
     pub(super) tftp: Settings,
 }
 
@@ -29,7 +32,8 @@ impl ServerSettings {
         max_block_size, max_window_size, max_block_size_windows, max_transfers, max_transfers_per_client,
         requests_per_second, requests_per_second_per_client, request_burst_per_client, queue, queue_seconds,
         retransmit_milliseconds, min_retransmit_milliseconds, kilobits_per_second, kilobits_per_second_per_transfer,
-        kilobits_per_second_of, networks))]
+        kilobits_per_second_of, networks, questions_per_second_per_client=50, question_burst_per_client=100,
+        questions_per_second_per_network=2000, question_burst_per_network=4000))]
     #[allow(clippy::too_many_arguments)] // named ones, all of them
     fn new(
         address: &str,
@@ -54,6 +58,10 @@ impl ServerSettings {
         kilobits_per_second_per_transfer: u64,
         kilobits_per_second_of: Vec<(String, u64)>,
         networks: Vec<String>,
+        questions_per_second_per_client: u32,
+        question_burst_per_client: u32,
+        questions_per_second_per_network: u32,
+        question_burst_per_network: u32,
     ) -> PyResult<ServerSettings> {
         let address = errors::address(address)?;
         let capped = kilobits_per_second_of.into_iter().map(|(of, rate)| Ok((network(&of)?, bits(rate))));
@@ -81,7 +89,15 @@ impl ServerSettings {
             },
             networks: networks.iter().map(|text| network(text)).collect::<PyResult<_>>()?,
         };
-        Ok(ServerSettings { address, dhcp_port, boot_port, accept_option82_without_giaddr, tftp })
+        let allowance = |per_second, burst| Allowance { per_second, burst };
+        let rules = Rules {
+            accept_82_without_giaddr: accept_option82_without_giaddr,
+            limits: excess::Limits {
+                client: allowance(questions_per_second_per_client, question_burst_per_client),
+                network: allowance(questions_per_second_per_network, question_burst_per_network),
+            },
+        };
+        Ok(ServerSettings { address, dhcp_port, boot_port, rules, tftp })
     }
 }
 

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
-use super::cmsg::{self, Control};
+use super::cmsg::{self, Control, Told};
 use super::map::Span;
-use super::{check, length};
+use super::{check, clock, length};
 
 /// Datagrams taken by one [`Socket::receive`].
 pub const BATCH: usize = 32;
@@ -34,6 +35,17 @@ pub struct Received {
     pub local: Ipv4Addr,
     /// The index of the interface that it came in by.
     pub interface: u32,
+    /// When the kernel received it, in microseconds of the wall clock; of sockets that [`Socket::stamp`].
+    pub stamp: Option<i64>,
+    /// How many datagrams the socket had no room for before it, as far as the kernel says so.
+    pub overflowed: Option<u32>,
+}
+
+impl Received {
+    /// A datagram that was sent to `local`, of which the kernel tells no more.
+    pub const fn untold(len: usize, from: SocketAddrV4, local: Ipv4Addr, interface: u32) -> Received {
+        Received { len, truncated: false, from, to: local, local, interface, stamp: None, overflowed: None }
+    }
 }
 
 /// Room for [`BATCH`] datagrams.
@@ -135,6 +147,15 @@ impl Socket {
         self.option(libc::SOL_SOCKET, libc::SO_BROADCAST, 1)
     }
 
+    /// Makes the socket tell when the kernel received each datagram, and how many it had no room for.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn stamp(&self) -> io::Result<()> {
+        self.option(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        self.option(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+    }
+
     /// Speaks with `peer` alone from now on; ICMP errors of that peer are told by later calls.
     ///
     /// # Errors
@@ -206,9 +227,17 @@ impl Socket {
     /// # Errors
     /// The system's own error, `WouldBlock` excepted.
     pub fn receive(&self, batch: &mut Batch) -> io::Result<usize> {
+        self.receive_some(batch, BATCH)
+    }
+
+    /// Takes up to `most` datagrams, and [`BATCH`], in one call. Returns how many; none when nothing waits.
+    ///
+    /// # Errors
+    /// The system's own error, `WouldBlock` excepted.
+    pub fn receive_some(&self, batch: &mut Batch, most: usize) -> io::Result<usize> {
         batch.received.clear();
         let mut names = [sockaddr(UNSPECIFIED); BATCH];
-        let mut controls = [Control::EMPTY; BATCH];
+        let mut controls = [Told::EMPTY; BATCH];
         // SAFETY: iovec and mmsghdr are plain data for which all zeros is a valid value.
         let (mut slices, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { std::mem::zeroed() };
         let parts = names.iter_mut().zip(&mut controls).zip(&mut slices).zip(&mut batch.buffers).zip(&mut headers);
@@ -228,7 +257,7 @@ impl Socket {
             libc::recvmmsg(
                 self.as_raw_fd(),
                 headers.as_mut_ptr(),
-                BATCH as u32,
+                most.min(BATCH) as u32,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -239,8 +268,8 @@ impl Socket {
             Err(error) => return Err(error),
         };
         for (header, name) in headers.iter().zip(&names).take(count) {
-            let (to, local, interface) =
-                cmsg::packet_info(&header.msg_hdr).unwrap_or((Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, 0));
+            let facts = cmsg::facts(&header.msg_hdr);
+            let (to, local, interface) = facts.info.unwrap_or((Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, 0));
             batch.received.push(Received {
                 len: header.msg_len as usize,
                 truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
@@ -248,6 +277,8 @@ impl Socket {
                 to,
                 local,
                 interface,
+                stamp: facts.stamp,
+                overflowed: facts.overflowed,
             });
         }
         Ok(count)
@@ -382,6 +413,58 @@ impl Socket {
     }
 }
 
+/// Makes the kernel stamp every datagram as it comes, on every socket, as long as this lives.
+///
+/// A socket that asks for stamps makes the kernel begin, but a moment later: what comes in between gets the time at which
+/// it is read, which makes it look new.
+pub struct Stamps {
+    socket: Socket,
+    works: bool,
+}
+
+/// How often it is looked whether the kernel has begun, and how long apart.
+const LOOKS: (u32, Duration) = (250, Duration::from_millis(2));
+
+impl Stamps {
+    /// Returns once the kernel stamps what comes, or has not begun to for half a second.
+    ///
+    /// # Errors
+    /// The system's own error.
+    pub fn begin() -> io::Result<Stamps> {
+        let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+        socket.stamp()?;
+        let to = socket.local()?;
+        let mut batch = Batch::default();
+        let works = (0..LOOKS.0).any(|_| socket.stamps_what_comes(to, &mut batch));
+        Ok(Stamps { socket, works })
+    }
+
+    /// Each datagram that comes to a socket that is opened from now on has the time at which it came.
+    pub fn works(&self) -> bool {
+        self.works
+    }
+}
+
+impl AsRawFd for Stamps {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Socket {
+    /// Sends itself a datagram, lets it wait, and looks whether its time is from before that.
+    fn stamps_what_comes(&self, to: SocketAddrV4, batch: &mut Batch) -> bool {
+        let itself = ToSend { bytes: b"", to, from: *to.ip(), interface: 0 };
+        if self.send_from(&itself).is_err() {
+            return false;
+        }
+        std::thread::sleep(LOOKS.1);
+        let waited = clock::wall();
+        matches!(self.receive(batch), Ok(count) if count > 0)
+            && batch.iter().all(|(received, _)| received.stamp.is_some_and(|stamp| stamp < waited))
+    }
+}
+
 /// The name of an interface, from its index.
 pub fn interface_name(index: u32) -> Option<String> {
     let mut name = [0u8; libc::IF_NAMESIZE];
@@ -476,6 +559,33 @@ mod tests {
             .unwrap();
         let mut buffer = [0; 8];
         assert_eq!(client.receive_one(&mut buffer).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_socket_that_stamps_tells_when_each_datagram_came_and_how_many_were_lost_before_it() {
+        let stamps = Stamps::begin().unwrap();
+        assert!(stamps.works() && stamps.as_raw_fd() >= 0);
+        let server = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        server.listen().unwrap();
+        server.stamp().unwrap();
+        server.option(libc::SOL_SOCKET, libc::SO_RCVBUF, 4096).unwrap();
+        let client = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        client.connect(server.local().unwrap()).unwrap();
+        let before = clock::wall();
+        for _ in 0..64 {
+            client.send(&[0; 512]).unwrap();
+        }
+        let sent = clock::wall();
+        let mut batch = Batch::default();
+        let kept = server.receive(&mut batch).unwrap();
+        assert!(kept > 0 && kept < 64, "{kept}");
+        client.send(b"after").unwrap();
+        let first = batch.iter().next().unwrap().0.stamp.unwrap();
+        assert!((before..=sent).contains(&first), "{before} {first}");
+        assert_eq!(server.receive(&mut batch).unwrap(), 1);
+        let (received, _) = batch.iter().next().unwrap();
+        assert_eq!(received.overflowed.map(|lost| lost as usize), Some(64 - kept));
+        assert_eq!(received.local, Ipv4Addr::LOCALHOST);
     }
 
     #[test]

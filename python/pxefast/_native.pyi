@@ -64,6 +64,10 @@ class ServerSettings:
     `kilobits_per_second` bounds what is sent to all clients, and by each transfer; `kilobits_per_second_of` what is
     sent to a network's clients together, the first network that holds a client counting; 0: no bound. Where `networks`
     is not empty, requests from elsewhere are dropped. Raises ValueError for what is no address or network.
+
+    `questions_per_second_per_client` and `question_burst_per_client` bound what one client may ask at ports 67 and
+    4011: one source address, or one hardware address where the source has none or is a relay. The limits `_per_network`
+    bound all clients of one relay, and of one interface that have no address yet, at port 67 (D15).
     """
 
     def __new__(
@@ -91,6 +95,10 @@ class ServerSettings:
         kilobits_per_second_per_transfer: int,
         kilobits_per_second_of: Sequence[tuple[str, int]],
         networks: Sequence[str],
+        questions_per_second_per_client: int = 50,
+        question_burst_per_client: int = 100,
+        questions_per_second_per_network: int = 2000,
+        question_burst_per_network: int = 4000,
     ) -> ServerSettings: ...
 
 @final
@@ -143,6 +151,7 @@ class Server:
     def wait(self, milliseconds: int) -> list[Request]:
         """The next batch of questions; empty after the time, `wake` or a signal, and when `gates` has news.
 
+        At most 256 of port 4011 first, and then 32 of port 67, so that no flood there delays a machine that boots.
         Releases the GIL. What is malformed, not PXE or not for this server was dropped and counted before. Raises
         OSError.
         """
@@ -177,11 +186,13 @@ class Server:
         (W-8, W-50).
         """
     @property
-    def heard(self) -> float:
-        """No question that the next `wait` returns can have come in before this: seconds of CLOCK_BOOTTIME (R-72).
+    def empty(self) -> float:
+        """When ports 67 and 4011 were both last known to be empty: seconds of CLOCK_BOOTTIME.
 
         0 where a socket was given, until it was found empty: what waited in it may be of any age.
         """
+    def emptied(self, seconds: float) -> None:
+        """Both ports were empty at this time, as the process that read them before knows."""
     def leave(self) -> bytes:
         """What every address and session is shown, and the requests that wait, for the `adopt` of another process.
 
@@ -254,6 +265,13 @@ class Request:
     @property
     def interface(self) -> str:
         """The name of the interface that it came in by; "" when it is gone."""
+    @property
+    def heard(self) -> float:
+        """The earliest time at which it can have come: seconds of CLOCK_BOOTTIME (R-72).
+
+        It is the kernel's own time of receipt. Where the wall clock was set meanwhile, or a socket was given that may
+        not have stamped it, it is the time at which the port was last known to be empty.
+        """
     @property
     def destination(self) -> str | None:
         """Where its answer goes (W-11, W-12); None where no honest client or relay could be (R-14)."""

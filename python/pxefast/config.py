@@ -54,7 +54,7 @@ S3Option = Literal[
     "virtual_hosted_style_request",
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=4_294_967_295)]
 # Megabits a second, 0: no cap.
 Rate = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -124,13 +124,29 @@ class Style(_Section):
 
 
 class Dhcp(_Section):
-    """The DHCP port, the boot server port, relays, and option 82 that no relay added (R-7, W-50)."""
+    """The DHCP port, the boot server port, relays, and option 82 that no relay added (R-7, W-50).
+
+    Limits count requests: of one client, and of all clients of one relay or interface (D15).
+    """
 
     port: Port = 67
     boot_port: Port = 4011
+    requests_per_second_per_client: Count = 50
+    request_burst_per_client: Count = 100
+    requests_per_second_per_network: Count = 2000
+    request_burst_per_network: Count = 4000
     relays: Annotated[tuple[IPv4Network, ...], BeforeValidator(_networks)] = (IPv4Network("0.0.0.0/0"),)
     option82_without_giaddr: Literal["drop", "echo"] = "drop"
     style: Style = Style()
+
+    def limits(self) -> dict[str, Any]:
+        """The limits, by the names that they have in the native ServerSettings."""
+        return {
+            "questions_per_second_per_client": self.requests_per_second_per_client,
+            "question_burst_per_client": self.request_burst_per_client,
+            "questions_per_second_per_network": self.requests_per_second_per_network,
+            "question_burst_per_network": self.request_burst_per_network,
+        }
 
 
 class Tftp(_Section):

@@ -23,6 +23,19 @@ LOOPBACK: Sections = {
     "log": {"format": "json"},
 }
 
+# The same for a test of which one address asks for many machines.
+CROWDED: Sections = {
+    **LOOPBACK,
+    "dhcp": {
+        **LOOPBACK["dhcp"],
+        **{
+            f"request{kind}_per_{of}": 1_000_000
+            for kind in ("s_per_second", "_burst")
+            for of in ("client", "network")
+        },
+    },
+}
+
 
 class Outcome(NamedTuple):
     """What a command came to."""

@@ -184,6 +184,15 @@ class Service:
         return code
 
     @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Stop the process for a while: what is sent meanwhile waits in the kernel."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    @contextmanager
     def unread_log(self) -> Iterator[None]:
         """Nobody reads what it prints for a while, so that its pipe fills up."""
         self._reading.clear()

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from ..loopback.home import LOOPBACK, Sections
+from ..loopback.home import CROWDED, Sections
 from ..loopback.machine import DISCOVER, REQUEST, Machine, checked
 from ..loopback.point import Point
 from ..loopback.service import eventually, moved
@@ -109,7 +109,7 @@ def client(point: Point) -> Machine:
     return point.machine("available")
 
 
-def besieged(folder: Path, settings: Sections = LOOPBACK) -> Point:
+def besieged(folder: Path, settings: Sections = CROWDED) -> Point:
     """A distribution point with a machine that everything is deployed to and that is excluded."""
     point = Point(folder, settings)
     (folder / "excluded.txt").write_text(f"{EXCLUDED}\n")
@@ -328,7 +328,7 @@ def test_thousands_of_hostile_packets_leave_the_service_answering(
 def test_the_log_level_changes_nothing_on_the_wire(tmp_path: Path, seed: int) -> None:
     answers = []
     for level in ("info", "debug"):
-        settings = {**LOOPBACK, "log": {"format": "json", "level": level}}
+        settings = {**CROWDED, "log": {"format": "json", "level": level}}
         with besieged(tmp_path / level, settings) as point:
             client = point.machine("available")
             said = attack(point, client, "boot", corpus(point, client, seed, 500))

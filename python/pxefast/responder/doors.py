@@ -47,6 +47,7 @@ def open_doors(settings: Settings, dp: DistributionPoint, given: Sockets) -> _na
         dhcp_port=ports["dhcp"],
         boot_port=ports["boot"],
         accept_option82_without_giaddr=dhcp.option82_without_giaddr == "echo",
+        **dhcp.limits(),
         **tftp.limits(),
     )
     sockets = {

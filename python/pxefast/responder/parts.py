@@ -136,14 +136,14 @@ class Parts:
             self._store.dps.set_own(own_identities())
             self._barrier.check()
 
-    def inherit(self, estate: Estate) -> float:
-        """Know all that the service before knew; since when its doors were empty, by `clock`."""
+    def inherit(self, estate: Estate) -> None:
+        """Know all that the service before knew, also when its ports were empty: what is in them came later."""
         facts = estate.facts
         self._memory.inherit(facts["handed"])
         self.view.keep_gated(facts["gated"])
         self.server.adopt(estate.native)
         self.feed.adopt(estate.listeners)
-        return float(facts["heard"])
+        self.server.emptied(float(facts["heard"]))
 
     def open(self) -> None:
         """Read the doors from now on. Raises CannotOpen where no file could be served."""
@@ -216,9 +216,9 @@ class Parts:
             found["report"] = self._reports.fileno()
         return Sockets(found, self._fixed)
 
-    def estate(self, heard: float) -> Estate:
-        """What a successor must know. The doors must not be read any more; `heard`: since when they were empty."""
-        facts = {"handed": self._memory.leave(), "gated": self.view.gated, "heard": heard}
+    def estate(self) -> Estate:
+        """What a successor must know. The doors must not be read any more."""
+        facts = {"handed": self._memory.leave(), "gated": self.view.gated, "heard": self.server.empty}
         return Estate(facts, self.server.leave(), self.feed.listeners)
 
     def leave(self, heir: Heir) -> None:

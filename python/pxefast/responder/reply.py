@@ -62,8 +62,8 @@ class Answers:
         self._dry_run = dry_run
         self._numbers = itertools.count(1)
 
-    def prepare(self, questions: Sequence[_native.Request], heard: float) -> list[Case]:
-        """Decide. `heard` is the earliest time by `clock` that one of them can have come in."""
+    def prepare(self, questions: Sequence[_native.Request]) -> list[Case]:
+        """Decide."""
         now, sight = time.time(), self._view.sight()
         cases: list[Case] = []
         claiming: dict[str, str] = {}
@@ -75,15 +75,15 @@ class Answers:
             if taken is not None:
                 case.decision = refused(case.decision, taken)
             if case.decision.action in ("boot", "prompt") and self._names_program(case) and not self._dry_run:
-                self._ask(case, sight, heard)
+                self._ask(case, sight)
                 if case.claim is not None and case.peer is not None:
                     claiming[case.peer] = request.mac
             cases.append(case)
         return cases
 
-    def _ask(self, case: Case, sight: Sight, heard: float) -> None:
+    def _ask(self, case: Case, sight: Sight) -> None:
         """What must be durable, and what must be known, before a boot program is named."""
-        if case.decision.claim and _late(heard):
+        if case.decision.claim and _late(case):
             case.decision = refused(case.decision, _TOO_LATE)
             return
         ask = ask_of(case.decision, sight.site, case.peer, case.request.giaddr)
@@ -167,7 +167,7 @@ class Answers:
         if result.reason not in case.decision.reasons:
             case.decision = replace(case.decision, reasons=(*case.decision.reasons, result.reason))
 
-    def send(self, case: Case, heard: float) -> Answer:
+    def send(self, case: Case) -> Answer:
         """Send what was decided, unless it was stopped, or got too old, meanwhile (R-60, R-72)."""
         if case.decision.action == "ignore":
             return _answer(case, None)
@@ -176,7 +176,7 @@ class Answers:
             return _answer(case, None)
         names = self._names_program(case)
         if case.decision.action == "boot":
-            off = self._view.required_off() or (_TOO_LATE if names and _late(heard) else None)
+            off = self._view.required_off() or (_TOO_LATE if names and _late(case) else None)
             if off is not None:
                 case.decision = refused(case.decision, off)
                 return _answer(case, None)
@@ -309,8 +309,8 @@ def _address_in_use(peer: str, who: str) -> Reason:
     return Reason("address_in_use", text, "T17")
 
 
-def _late(heard: float) -> bool:
-    return clock() - heard > _TOO_LATE_SECONDS
+def _late(case: Case) -> bool:
+    return clock() - case.question.heard > _TOO_LATE_SECONDS
 
 
 def _answer(case: Case, sent_to: str | None) -> Answer:

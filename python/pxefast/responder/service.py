@@ -52,8 +52,6 @@ class Service:
         self._handed_over = False
         # Whether this is the service: not yet, and no more, while another process is.
         self._serves = False
-        # The doors of a service before this one were empty then; by `clock`.
-        self._empty = 0.0
         # What signals ask for.
         self._stops = 0
         self._reload = False
@@ -102,7 +100,7 @@ class Service:
         parts, predecessor = self._parts, self._predecessor
         parts.prepare()
         if predecessor is not None:
-            self._empty = parts.inherit(predecessor.take())
+            parts.inherit(predecessor.take())
         parts.open()
         parts.start()
         if predecessor is not None:
@@ -116,9 +114,8 @@ class Service:
     def _turn(self) -> None:
         """Wait for something, and bring it to its end."""
         parts = self._parts
-        heard = max(parts.server.heard, self._empty)
         questions = parts.server.wait(_MILLISECONDS)
-        parts.turns.take(questions, parts.server.gates(), heard)
+        parts.turns.take(questions, parts.server.gates())
         parts.turns.tell_transfers()
         if self._predecessor is not None:
             for event in self._predecessor.events():
@@ -160,10 +157,9 @@ class Service:
         try:
             if not heir.prepared():
                 return
-            empty = max(server.heard, self._empty)
             self._parts.shut()
             try:
-                self._leave_to(heir, empty)
+                self._leave_to(heir)
             except NotTaken:
                 server.resume()
                 raise
@@ -176,10 +172,10 @@ class Service:
         self._parts.leave(heir)
         tell_systemd("READY=1", f"MAINPID={heir.pid}", "STATUS=")
 
-    def _leave_to(self, heir: Heir, empty: float) -> None:
+    def _leave_to(self, heir: Heir) -> None:
         """Raises NotTaken, and everything is as it was."""
         try:
-            estate = self._parts.estate(empty)
+            estate = self._parts.estate()
         except RuntimeError as error:
             raise NotTaken(str(error)) from None
         try:

@@ -41,16 +41,13 @@ class Turns:
         self._tuner = tuner
         self._refusals = Refusals(audit, memory)
 
-    def take(self, questions: Sequence[_native.Request], gates: Sequence[_native.Gate], heard: float) -> None:
-        """Everything that waits, with one durable write for all of it (B1, B2).
-
-        `heard` is the earliest time by `clock` that one of the questions can have come in.
-        """
+    def take(self, questions: Sequence[_native.Request], gates: Sequence[_native.Gate]) -> None:
+        """Everything that waits, with one durable write for all of it (B1, B2)."""
         try:
-            cases = self._answers.prepare(questions, heard)
+            cases = self._answers.prepare(questions)
         except Exception as error:
             # A defect costs the question that met it, never the others or the service (R-19).
-            self._apart(questions, heard, error)
+            self._apart(questions, error)
             cases = []
         waiting = self._gates.prepare(gates)
         verdict = self._barrier.commit(
@@ -63,16 +60,16 @@ class Turns:
         self._answers.settle(cases, verdict)
         for case in cases:
             try:
-                self._audit.answered(self._answers.send(case, heard))
+                self._audit.answered(self._answers.send(case))
             except Exception as error:
                 self._lost(case.question, error)
 
-    def _apart(self, questions: Sequence[_native.Request], heard: float, error: Exception) -> None:
+    def _apart(self, questions: Sequence[_native.Request], error: Exception) -> None:
         if len(questions) == 1:
             self._lost(questions[0], error)
             return
         for question in questions:
-            self.take([question], [], heard)
+            self.take([question], [])
 
     def _lost(self, question: _native.Request, error: Exception) -> None:
         self._audit.tell(
