@@ -10,6 +10,10 @@ const MAX_HOPS: u8 = 16;
 /// The bit of a boot item's layer that asks for signed credentials, which nobody here has (W-33).
 const WANTS_CREDENTIALS: u16 = 0x8000;
 
+/// The boot item that a client looks for by asking everybody, type and layer, and that is ours: the bootstrap (W-33). No
+/// server here announces another one.
+const BOOTSTRAP: (u16, u16) = (0, 0);
+
 /// The port that a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -47,6 +51,8 @@ names! {
         ServerIdentifier => "server_identifier",
         /// It wants a boot item with credentials (BIS).
         BootItemLayer => "boot_item_layer",
+        /// It wants another server's boot item.
+        BootItem => "boot_item",
         /// It holds option 82, but no relay's address.
         RelayAgentWithoutGiaddr => "relay_agent_without_giaddr",
     }
@@ -94,6 +100,10 @@ pub fn asks(
         if reading.boot_item.is_some_and(|(_, layer)| layer & WANTS_CREDENTIALS != 0) {
             return Err(Drop::BootItemLayer);
         }
+        // At 4011 the client asks the server whose address its menu named; at 67 it asks whoever has the item.
+        if door == Door::Dhcp67 && reading.boot_item.is_some_and(|item| item != BOOTSTRAP) {
+            return Err(Drop::BootItem);
+        }
     }
     let direct = door == Door::Dhcp67 && packet.giaddr().is_unspecified();
     if direct && !accept_82_without_giaddr && packet.option(code::RELAY_AGENT).is_some() {
@@ -120,7 +130,7 @@ mod tests {
     use Door::{Boot4011, Dhcp67};
 
     const CLASS: &str = "3c 09 50 58 45 43 6c 69 65 6e 74";
-    const ITEM: &str = "2b 07 47 04 00 01 00 00 ff";
+    const ITEM: &str = "2b 07 47 04 00 00 00 00 ff";
 
     fn judge(bytes: &[u8], door: Door, own: Ipv4Addr) -> Result<Ask, Drop> {
         let packet = Packet::parse(bytes).unwrap();
@@ -190,6 +200,18 @@ mod tests {
     fn a_boot_item_with_credentials_is_left_unanswered() {
         for door in [Dhcp67, Boot4011] {
             assert_eq!(judge(&of_type(3, "2b 07 47 04 00 01 80 00 ff"), door, OWN), Err(Drop::BootItemLayer));
+        }
+    }
+
+    // W-33
+    #[test]
+    fn a_boot_item_of_another_servers_menu_is_ours_only_where_the_menu_named_our_address() {
+        for item in ["00 01 00 00", "00 08 00 00", "80 00 00 00", "80 01 00 00", "ff ff 00 00", "00 00 00 01"] {
+            for message_type in [3, 8] {
+                let bytes = of_type(message_type, &format!("2b 07 47 04 {item} ff"));
+                assert_eq!(judge(&bytes, Dhcp67, OWN), Err(Drop::BootItem), "{item}");
+                assert_eq!(judge(&bytes, Boot4011, OWN), Ok(Ask::Request), "{item}");
+            }
         }
     }
 
