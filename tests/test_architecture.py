@@ -27,7 +27,7 @@ PYTHON = {
     "errors": set(),
     "config": {"errors"},
     "decide": {"errors"},
-    "site": {"decide.records", "decide.reasons", "config", "errors"},
+    "site": {"decide.placeholders", "decide.records", "decide.reasons", "config", "errors"},
     "content": {"config", "errors"},
     "tftp": {"config", "errors", "_native"},
     "responder": {"decide", "site", "content", "config", "errors", "_native", "__version__"},

@@ -79,6 +79,9 @@ class World:
         self.duplicate_macs: frozenset[str] = frozenset()
         self.duplicate_guids: frozenset[str] = frozenset()
         self.own: frozenset[str] = frozenset()
+        self.placeholders: frozenset[str] = frozenset()
+        # Device id -> MAC -> when its GUID was last seen with it.
+        self.seen: dict[int, dict[str, float]] = {}
 
     def device(
         self,
@@ -186,6 +189,8 @@ class World:
             duplicate_guids=self.duplicate_guids,
             own=self.own,
             policy=self.decide.Policy(**self.policy),
+            placeholders=self.placeholders,
+            seen=self.seen,
         )
 
     def ask(self, **fields: Any) -> Any:

@@ -21,14 +21,33 @@ def orders(guid: str | None) -> list[str]:
     return [guid, str(uuid.UUID(bytes=uuid.UUID(guid).bytes_le))] if guid else []
 
 
+# D30: of each kind of placeholder; test_identity.py has the whole list.
 BAD_DIGITS = (
     "0" * 32,
     "f" * 32,
     "01" * 16,
+    "000102030405060708090a0b0c0d0e0f",
     "03000200040005000006000700080009",
     "6ab5b300538d10149fb5b0684d007b53",
 )
 BAD = {order for digits in BAD_DIGITS for order in orders(str(uuid.UUID(digits)))}
+
+
+def card(mac: str) -> str | None:
+    """D28: a MAC address that a network card can have."""
+    first = int(mac[:2], 16) if mac else 1
+    return mac if mac != "00:00:00:00:00:00" and first % 2 == 0 else None
+
+
+def may_go_on(live: Any, r: Any) -> bool:
+    """D28: whether a live claim may go on with a request, by MAC address, IPv4 address and stage."""
+    mac, step = card(r.mac) or "", (4 if r.wds else 2 * r.ipxe) + (r.door == "request")
+    if mac and mac == live.mac:
+        return True
+    if r.peer and live.peer:
+        return bool(r.peer == live.peer)
+    repeat = step == live.step and r.xid == live.xid != 0
+    return live.mac is None or mac == live.mac or step // 2 > live.step // 2 or repeat
 
 
 def expected(r: Any, s: Any, x: Any) -> SimpleNamespace:
@@ -62,11 +81,12 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
     stop(bound is not None and not {r.interface, r.interface_mac} & set(bound), "interface_not_bound")
     stop(r.mac in x.macs, "excluded")
     stop(r.door == "discover" and r.secs < s.dp.response_delay, "response_delay")
-    stop(s.own & {r.mac, *orders(r.guid)}, "own_machine")
+    usable = [] if r.guid in BAD | s.placeholders else orders(r.guid)
+    stop(s.own & {r.mac, *usable}, "own_machine")
 
     # Who asks (CM-60 to CM-65, T17, R-56).
-    mac = None if r.mac in s.duplicate_macs else r.mac or None
-    guid = None if r.guid in BAD or s.duplicate_guids & set(orders(r.guid)) else r.guid
+    mac = None if r.mac in s.duplicate_macs else card(r.mac)
+    guid = None if r.guid in BAD | s.placeholders or s.duplicate_guids & set(orders(r.guid)) else r.guid
     one = s.devices_by_mac.get(mac)
     two = next((s.devices_by_guid[order] for order in orders(guid) if order in s.devices_by_guid), None)
     strict = policy.identity_conflict == "deny"
@@ -89,6 +109,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
         numbers = list(dict.fromkeys(s.hardware[key] for key in keys if key in s.hardware))
         stop(strict and len(numbers) > 1, "ambiguous_identity")
     out.number = numbers[0] if numbers else None
+    stop(known and set(machine.macs) & x.macs, "excluded")  # D31
     stop(known and machine.site != s.dp.site, "other_site")
     stop(s.own & {*machine.macs, *orders(machine.guid)}, "own_machine")
     stop(machine.protected, "protected")
@@ -98,6 +119,9 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
     if live and live.state != "CLAIMED":  # I4
         out.deployment = live.deployment_id
         stop(True, "already_offered", idle)
+    if live and r.now - live.claimed_at <= s.session_seconds and not may_go_on(live, r):  # D28
+        out.deployment = live.deployment_id
+        stop(True, "other_session")
 
     # What reaches it (CM-67 to CM-71, CM-95, R-51).
     by_pxe = [d for d in machine.deployments if d.audience != "clients" and d.boot_image_id is not None]
@@ -162,6 +186,18 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
             else None
         )
 
+    def unsure() -> str | None:  # D29
+        if not known or mac in machine.macs or policy.guid_alone == "allow":
+            return None
+        by_mac = live and live.mac in machine.macs and live.mac not in s.duplicate_macs
+        of_record = by_mac and live.state == "CLAIMED" and live.peer
+        if of_record and r.now - live.claimed_at <= s.session_seconds and may_go_on(live, r):
+            return None
+        if policy.guid_alone == "refuse":
+            return "guid_alone"
+        foreign = {*s.seen.get(machine.id, {}), *([mac] if mac else [])} - set(machine.macs)
+        return "guid_conflict" if len(foreign) > (0 if machine.macs else 1) else None
+
     # Required before available; only the newest that suits, and none once the newest of all was given (CM-72, CM-77).
     required, why, boots = [d for d in shown if d.purpose == "required"], "no_deployment", False
     waits = False
@@ -174,6 +210,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
             why = "no_boot_image"
         else:
             why, out.deployment = given(pick) or unarmed(pick) or late(pick), pick.id
+            why = why or unsure()
             boots, waits = why is None, why == "pending_approval"
     if live and not live.returnable and not (boots and pick.id == live.deployment_id):  # I2
         stop(not boots and out.deployment == live.deployment_id, why, idle)

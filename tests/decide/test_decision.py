@@ -128,6 +128,7 @@ def test_a_device_of_another_site_is_named_but_not_served(world: World) -> None:
 
 
 def test_the_guid_alone_finds_a_device_behind_another_network_card(world: World) -> None:
+    world.policy = {"guid_alone": "allow"}
     decision = world.ask(mac="02:00:00:00:00:01")
     assert (decision.action, decision.device) == ("boot", "web01")
     assert "SMBIOS GUID" in decision.reasons[0].text
@@ -176,7 +177,7 @@ OTHER_MAC, OTHER_GUID = "02:00:00:00:00:02", "99999999-0000-0000-0000-0000000000
 def test_the_lenient_order_is_both_then_guid_then_mac_and_names_who_loses(
     world: World, mac: str, guid: str | None, device: str, told: str
 ) -> None:
-    world.policy = {"identity_conflict": "lenient"}
+    world.policy = {"identity_conflict": "lenient", "guid_alone": "allow"}
     world.devices.append(world.device(2, "web02", [OTHER_MAC], OTHER_GUID))
     world.deployments[2] = [world.deployment("PS120001")]
     decision = world.ask(mac=mac, guid=guid)

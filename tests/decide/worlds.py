@@ -16,6 +16,8 @@ GUIDS = [
     "00000000-0000-0000-0000-000000000001",
 ]
 BAD_GUID = "03000200-0400-0500-0006-000700080009"
+NO_CARDS = ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"]
+PEERS = ["10.0.0.1", "10.0.0.2"]
 DEPLOYMENTS = ["AAA20001", "PS120001", "PS120002", "PS120003", "ZZZ20001"]
 IMAGES = ["PS100001", "PS100002", "PS100003", "PS100004"]
 ARCHITECTURES = ["x86", "x64", "arm64"]
@@ -80,7 +82,14 @@ class Worlds:
                 self.some(MACS, 0.01) + [order for guid in self.some(GUIDS, 0.01) for order in orders(guid)]
             ),
             policy=self._policy(),
+            placeholders=frozenset(order for guid in self.some(GUIDS, 0.02) for order in orders(guid)),
+            seen={device.id: self._seen(device) for device in devices if self.rarely(0.3)},
         )
+
+    def _seen(self, device: Any) -> dict[str, float]:
+        """What its GUID was seen with: its own MAC addresses, and another one or two."""
+        macs = [*device.macs, *self.some(MACS, 0.2)]
+        return {mac: self.when(1, 3600) for mac in macs}
 
     def exclusions(self) -> Any:
         d = self.decide
@@ -94,6 +103,11 @@ class Worlds:
         if site.devices_by_mac and self.rarely(0.6):
             mac, device = pick(list(site.devices_by_mac.items()))
             guid = device.guid if self.rarely(0.9) else guid
+        if site.devices_by_guid and self.rarely(0.15):
+            guid = pick(list(site.devices_by_guid))
+            mac = pick(["", "02:00:00:00:00:09", *MACS])
+        if self.rarely(0.03):
+            mac = pick(NO_CARDS)
         wds = self.rarely(0.25)
         return self.decide.Request(
             mac=mac,
@@ -110,6 +124,7 @@ class Worlds:
             interface_mac=pick(["", "02:ff:00:00:00:01", "02:ff:00:00:00:02"]),
             wds=wds,
             loader_architecture=pick([None, 0, 6, 7, 9]) if wds else None,
+            peer=pick([None, *PEERS]),
         )
 
     def _point(self) -> Any:
@@ -139,6 +154,7 @@ class Worlds:
             approve_new_members=pick([True, False]),
             armed_hours=pick([0, 1, 24]),
             max_returns=pick([0, 5]),
+            guid_alone=pick(["allow", "hold-on-conflict", "refuse"]),
             windows_bios_chain=pick(["simple", "wdsnbp"]),
             windows_uefi_chain=pick(["simple", "wdsmgfw"]),
             windows_uefi_prompt=pick(["wdsmgfw", "none", "refuse"]),
@@ -226,4 +242,7 @@ class Worlds:
             pick([True, False]),
             pick([0, 4, 5, 6]),
             claimed if state != "CLAIMED" else 0.0,
+            "",
+            pick([None, "", *MACS, *MACS]),
+            pick([None, *PEERS]),
         )

@@ -168,4 +168,4 @@ def test_loading_takes_as_many_statements_for_many_devices_as_for_one(store: Sto
     event.remove(store._place.engine, "before_cursor_execute", count)
     assert len(site.devices_by_mac) == number
     # BEGIN is one for SQLite's driver.
-    assert len([text for text in statements if text.startswith("SELECT")]) == 15
+    assert len([text for text in statements if text.startswith("SELECT")]) == 17

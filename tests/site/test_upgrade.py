@@ -213,6 +213,7 @@ def test_the_audit_becomes_a_chain_that_ends_with_the_upgrade(first: Path) -> No
         ("db upgrade", "0001 to 0002"),
         ("db upgrade", "0002 to 0003"),
         ("db upgrade", "0003 to 0004"),
+        ("db upgrade", "0004 to 0005"),
     ]
 
 
@@ -226,12 +227,16 @@ def test_a_database_of_the_version_before_keeps_every_row(empty: Database) -> No
         after = rows_of(connection)
         assert audit.verify(connection) is None
     told = [(row["seq"], row["action"], row["subject"]) for row in after["audit"][1:]]
-    assert told == [(2, "db upgrade", "0002 to 0003"), (3, "db upgrade", "0003 to 0004")]
+    assert told == [
+        (2, "db upgrade", "0002 to 0003"),
+        (3, "db upgrade", "0003 to 0004"),
+        (4, "db upgrade", "0004 to 0005"),
+    ]
     del after["audit"][1:]
     for table in ("audit", "hierarchy"):
         assert len(after[table]) == len(before[table])
     # A running snapshot is older than this.
-    assert after["hierarchy"][0]["revision"] == 9
+    assert after["hierarchy"][0]["revision"] == 10
     del before["hierarchy"]
     for name, rows in before.items():
         assert [{key: row[key] for key in rows[0]} for row in after[name]] == rows
@@ -251,6 +256,7 @@ def test_what_a_database_of_the_version_before_could_not_say_is_as_it_was_served
                 "content_assignment",
                 "group_content",
                 "learned_window",
+                "sighting",
             ):
                 assert connection.execute(select(schema.metadata.tables[name])).all() == [], name
     assert (image.kind, image.revision, image.boot_ca, image.boot_sdi) == ("files", 1, None, None)

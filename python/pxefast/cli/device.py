@@ -166,14 +166,26 @@ def set_(
     new_name: Annotated[
         str | None, typer.Option("--name", metavar="NEW", help="Another name.", show_default=False)
     ] = None,
+    add_mac: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add-mac",
+            metavar="M",
+            help="Record this MAC address too; repeat for several.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Change a device. A running service follows within a second."""
-    if site is None and protected is None and new_name is None:
-        raise UsageError("nothing to set; give --site, --protected, --no-protected or --name")
+    if site is None and protected is None and new_name is None and not add_mac:
+        raise UsageError("nothing to set; give --site, --protected, --no-protected, --name or --add-mac")
     store = get(context).store()
-    device = store.devices.set(name, site=site, protected=protected, new_name=new_name)
+    device = store.devices.set(
+        name, site=site, protected=protected, new_name=new_name, add_macs=tuple(add_mac or ())
+    )
     state = "protected" if device.protected else "not protected"
-    print(f"device {device.name} is of site {device.site} and {state}")
+    cards = f"; its MAC addresses are {', '.join(device.macs)}" if add_mac else ""
+    print(f"device {device.name} is of site {device.site} and {state}{cards}")
 
 
 @app.command(epilog="Example: pxefast device remove web01 --dry-run")

@@ -46,6 +46,39 @@ def list_(context: typer.Context, json: Json = False) -> None:
         print_table(("KIND", "VALUE"), [(_KINDS[kind], value) for kind, value in rows])
 
 
+@app.command(epilog="Example: pxefast duplicate-id suspects --json")
+def suspects(context: typer.Context, json: Json = False) -> None:
+    """List the devices whose SMBIOS GUID was seen with another MAC.
+
+    Within the last 90 days, that MAC address was neither recorded for the device nor on the list of duplicates: two
+    machines may have the GUID. Required deployments that it alone identifies wait (setting guid_alone). If a MAC
+    address is a network card of the device, run `pxefast device set NAME --add-mac M`; if it is another machine's, run
+    `pxefast duplicate-id add --smbios-guid G`.
+    """
+    from pxefast.decide.reasons import time_text
+
+    found = get(context).store().sightings.suspects()
+    if json:
+        print_json([{**each._asdict(), "seen": [seen._asdict() for seen in each.seen]} for each in found])
+        return
+    print_table(
+        ("DEVICE", "SMBIOS GUID", "MAC", "RECORDED", "FIRST SEEN", "LAST SEEN", "AT"),
+        [
+            (
+                each.device,
+                each.guid,
+                seen.mac,
+                seen.recorded,
+                time_text(seen.first_at),
+                time_text(seen.last_at),
+                seen.distribution_point,
+            )
+            for each in found
+            for seen in each.seen
+        ],
+    )
+
+
 @app.command(epilog="Example: pxefast duplicate-id remove --mac 00:11:22:33:44:55 --dry-run")
 def remove(
     context: typer.Context,

@@ -140,7 +140,7 @@ class _Replay:
         request = Request(
             packet.mac or "", packet.guid, packet.architecture, True, packet.ipxe, door, packet.secs,
             packet.xid, "", giaddr, now, wds=loader is not None,
-            loader_architecture=None if loader is None else loader.architecture,
+            loader_architecture=None if loader is None else loader.architecture, peer=_peer(packet, datagram, door),
         )  # fmt: skip
         return machine.heard(request, self._site.dp, self._interface)
 
@@ -150,6 +150,7 @@ class _Replay:
         No mark is returnable: a capture does not show that nothing was started.
         """
         from pxefast.decide import Mark
+        from pxefast.decide.identity import card_of
         from pxefast.responder.shape import names_program
 
         if decision.deployment is None or not names_program(request, decision, self._point.dhcp):
@@ -160,12 +161,17 @@ class _Replay:
         marks = self._site.marks.setdefault(decision.deployment, {})
         old, now = marks.get(number), request.now
         if old is not None and old.continues(request.step, request.xid, now, self._site.session_seconds):
-            mark = replace(old, step=request.step, xid=request.xid, stepped_at=now, returnable=False)
+            mark = replace(
+                old, step=request.step, xid=request.xid, stepped_at=now, returnable=False,
+                mac=card_of(request) if old.mac is None or old.peer is None else old.mac,
+                peer=request.peer or old.peer,
+            )  # fmt: skip
         else:
             armed, generation = (now, 0) if old is None else (old.armed_at, old.generation)
             mark = Mark(
-                decision.deployment, generation, "CLAIMED", armed, now, request.step, request.xid, "", now
-            )
+                decision.deployment, generation, "CLAIMED", armed, now, request.step, request.xid, "", now,
+                mac=card_of(request), peer=request.peer,
+            )  # fmt: skip
         marks[number] = mark
         if decision.claim:
             self._site.live[number] = mark
@@ -209,6 +215,16 @@ def _door(packet: DhcpPacket, datagram: Datagram, accepts_82: bool) -> Door:
     if direct and not accepts_82 and _RELAY_AGENT in options:
         raise _Dropped("relay_agent_without_giaddr")
     return door
+
+
+def _peer(packet: DhcpPacket, datagram: Datagram, door: Door) -> str | None:
+    """The client's own address, by the rule of responder.cases.peer_of."""
+    if door == "discover":
+        return None
+    hidden = packet.giaddr != "0.0.0.0" or datagram.source == "0.0.0.0"
+    if hidden:
+        return None if packet.ciaddr == "0.0.0.0" else packet.ciaddr
+    return datagram.source
 
 
 def _dotted(address: bytes) -> str:

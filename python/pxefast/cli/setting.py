@@ -46,7 +46,7 @@ def set_(
     context: typer.Context,
     name: Name,
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="A word or a number; yes or no for a switch.")
+        str, typer.Argument(metavar="VALUE", help="A word, a number or a list; yes or no for a switch.")
     ],
 ) -> None:
     """Change a setting. Every running service follows within seconds."""

@@ -8,7 +8,17 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 __all__ = ["compiled"]
 
 # In the order of their imports: each finds the compiled ones before it in sys.modules.
-_MODULES = ("records", "reasons", "exclusion", "bootimage", "windows", "identity", "deployment", "decision")
+_MODULES = (
+    "records",
+    "placeholders",
+    "reasons",
+    "exclusion",
+    "bootimage",
+    "windows",
+    "identity",
+    "deployment",
+    "decision",
+)
 
 
 def _load() -> bool:

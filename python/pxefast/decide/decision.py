@@ -12,7 +12,16 @@ from dataclasses import replace
 
 from .bootimage import Choice, Platform, choose, lacks_x86, launch_file, platform_of, program, unusable
 from .deployment import available, current, for_unknown, listed, not_in_force, of_purpose, required
-from .identity import Machine, hardware_conflict, identify, identities, own_device, own_machine
+from .identity import (
+    Machine,
+    guid_alone,
+    hardware_conflict,
+    identify,
+    identities,
+    not_here,
+    other_machine_has_it,
+    own_machine,
+)
 from .reasons import (
     NO_DEPLOYMENT,
     NO_X86_IMAGE,
@@ -22,6 +31,7 @@ from .reasons import (
     UNKNOWN_OFF,
     already_offered,
     boot_program_named,
+    excluded,
     image_chosen,
     image_of_highest_id,
     other_session,
@@ -64,7 +74,7 @@ def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
     platform = platform_of(request, site.policy)
     if device is not None:
         machine = Machine(device, True, device.id, site.live.get(device.id), mac, guid, platform)
-        refusal = _not_here(device, site)
+        refusal = not_here(device, site, exclusions)
         if refusal is None:
             return _serve(request, site, exclusions, machine, reasons)
         reasons.append(refusal)
@@ -97,7 +107,7 @@ def _refused(request: Request, site: Site, exclusions: Exclusions) -> Reason | N
             "CM-11",
         )
     if request.mac in exclusions.macs:
-        return Reason("excluded", f"MAC {request.mac} is on the exclusion list", "CM-58")
+        return excluded(request.mac)
     if request.door == "discover" and request.secs < dp.response_delay:
         return Reason(
             "response_delay",
@@ -105,22 +115,6 @@ def _refused(request: Request, site: Site, exclusions: Exclusions) -> Reason | N
             "CM-16",
         )
     return own_machine(request, site) if site.own else None
-
-
-def _not_here(device: Device, site: Site) -> Reason | None:
-    """Why a device gets nothing from this distribution point whatever is deployed to it, or None."""
-    if device.site != site.dp.site:
-        return Reason(
-            "other_site",
-            f"device {device.name} is assigned to site {device.site}; this distribution point serves "
-            f"{site.dp.site}, where the policies of {device.site} are not visible",
-            "CM-104",
-        )
-    if site.own:
-        own = own_device(device, site)
-        if own is not None:
-            return own
-    return protected(device) if device.protected else None
 
 
 def _unknown(
@@ -164,6 +158,10 @@ def _serve(
     if live is not None and live.state != "CLAIMED":
         reasons.append(already_offered(live.deployment_id, live.state, live.launched_at))
         return _nothing(site, machine, reasons, live.deployment_id)
+    taken = other_machine_has_it(request, site, live)
+    if taken is not None and live is not None:
+        reasons.append(taken)
+        return _end("ignore", machine, reasons, live.deployment_id)
 
     deployments = listed(machine.device, site.policy, reasons)
     if not deployments:
@@ -181,6 +179,11 @@ def _serve(
     if must:
         chosen, mark, refused = required(request, site, machine, platform, must, reasons)
     waits = chosen is None and reasons[-1].code == "pending_approval"
+    if chosen is not None:
+        unsure = guid_alone(request, site, machine)
+        if unsure is not None:
+            reasons.append(unsure)
+            refused, chosen = chosen.deployment.id, None
     # What may run already goes on alone (I2); what cannot run yet gives way.
     if (
         live is not None

@@ -1,5 +1,5 @@
 from .bootimage cimport Platform
-from .records cimport Device, Mark, Policy, Reason, Request, Site
+from .records cimport Device, Exclusions, Mark, Policy, Reason, Request, Site
 
 cdef class Machine:
     cdef readonly Device device

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .bootimage import Platform
-from .records import PLACEHOLDER_GUIDS, Device, Mark, Reason, Request, Site, swapped_guid
+from .placeholders import is_placeholder
+from .reasons import excluded, guid_alone_refused, guid_conflict, no_card, other_machine, protected
+from .records import Device, Exclusions, Mark, Reason, Request, Site, swapped_guid, usable_mac
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,23 @@ def identify(
 ) -> tuple[Device | None, str, str | None, bool]:
     """The device or None, the MAC ("" for none) and the GUID that were looked up, and False for a contradiction.
 
-    A MAC or GUID on the duplicate lists, or a GUID that its maker left in thousands of machines, is left out of the
-    search (CM-60 to CM-65). A GUID is looked up in both byte orders, for SMBIOS before 2.6 (W-30). Says why in
-    `reasons`.
+    A MAC or GUID on the duplicate lists, a GUID that its maker left in thousands of machines, or a MAC that no network
+    card has, is left out of the search (CM-60 to CM-65, D28, D30). A GUID is looked up in both byte orders, for SMBIOS
+    before 2.6 (W-30). Says why in `reasons`.
     """
     mac = request.mac
-    if mac in site.duplicate_macs:
+    if mac and not usable_mac(mac):
+        reasons.append(no_card(mac))
+        mac = ""
+    elif mac in site.duplicate_macs:
         text = f"MAC {mac} is on the list of duplicate hardware identifiers; it is left out"
         reasons.append(Reason("duplicate_mac", text, "CM-61"))
         mac = ""
     guid = request.guid
     if guid is not None:
-        if guid in PLACEHOLDER_GUIDS:
+        if is_placeholder(guid, site.placeholders):
             text = f"SMBIOS GUID {guid} is a placeholder of the board's maker; it is left out"
-            reasons.append(Reason("placeholder_guid", text, "T17"))
+            reasons.append(Reason("placeholder_guid", text, "D30"))
             guid = None
         elif guid in site.duplicate_guids:
             text = f"SMBIOS GUID {guid} is on the list of duplicate hardware identifiers; it is left out"
@@ -89,9 +94,53 @@ def identities(mac: str, guid: str | None) -> tuple[str, ...]:
     return ("mac:" + mac, "guid:" + guid) if mac else ("guid:" + guid,)
 
 
+def card_of(request: Request) -> str:
+    """Return the MAC address of the request as the ledger keeps it; "" for one that no network card has."""
+    return request.mac if usable_mac(request.mac) else ""
+
+
+def other_machine_has_it(request: Request, site: Site, live: Mark | None) -> Reason | None:
+    """Return the refusal of a request whose device's live claim is another machine's, as far as can be told, or None.
+
+    The ledger decides by the same rule when it commits (D28).
+    """
+    if live is None or live.state != "CLAIMED" or request.now - live.claimed_at > site.session_seconds:
+        return None
+    mac = card_of(request)
+    if live.passes(request.step, request.xid, mac, request.peer):
+        return None
+    return other_machine(live.deployment_id, live.mac, live.peer, mac, request.peer)
+
+
+def guid_alone(request: Request, site: Site, machine: Machine) -> Reason | None:
+    """Return why a device that its GUID alone identifies gets nothing required, or None (D29).
+
+    A request with an unrecorded MAC address is itself a sighting of that address with the GUID. A device with a
+    recorded MAC address is therefore never booted by its GUID from another address, whichever machine comes first; one
+    with a GUID alone is, until a second MAC address is seen with the GUID. A later stage of a claim that a recorded MAC
+    address made passes: its launch is bound to that claim's IPv4 address.
+    """
+    device = machine.device
+    if not machine.known or machine.mac in device.macs or site.policy.guid_alone == "allow":
+        return None
+    live = machine.live
+    if live is not None and live.state == "CLAIMED" and live.mac in device.macs and live.peer is not None:
+        going_on = (
+            request.now - live.claimed_at <= site.session_seconds and live.mac not in site.duplicate_macs
+        )
+        if going_on and live.passes(request.step, request.xid, card_of(request), request.peer):
+            return None
+    if site.policy.guid_alone == "refuse":
+        return guid_alone_refused(device.name, device.guid or "")
+    seen = dict(site.seen.get(device.id, {}))
+    if machine.mac:
+        seen[machine.mac] = request.now
+    return guid_conflict(device.name, device.guid or "", device.macs, seen)
+
+
 def own_machine(request: Request, site: Site) -> Reason | None:
     """The refusal of a machine that pxefast itself runs on, or None; also by an address it has not given (R-59)."""
-    guid = request.guid
+    guid = None if request.guid is None or is_placeholder(request.guid, site.placeholders) else request.guid
     if request.mac not in site.own and (guid is None or guid not in site.own):
         return None
     return _own(f"MAC {request.mac}, SMBIOS GUID {guid}")
@@ -103,6 +152,26 @@ def own_device(device: Device, site: Site) -> Reason | None:
     for mac in device.macs:
         found = found or mac in site.own
     return _own(f"device {device.name}") if found else None
+
+
+def not_here(device: Device, site: Site, exclusions: Exclusions) -> Reason | None:
+    """Why a device gets nothing from this distribution point whatever is deployed to it, or None."""
+    if exclusions.macs:
+        for mac in device.macs:
+            if mac in exclusions.macs:
+                return excluded(mac, device.name)
+    if device.site != site.dp.site:
+        return Reason(
+            "other_site",
+            f"device {device.name} is assigned to site {device.site}; this distribution point serves "
+            f"{site.dp.site}, where the policies of {device.site} are not visible",
+            "CM-104",
+        )
+    if site.own:
+        own = own_device(device, site)
+        if own is not None:
+            return own
+    return protected(device) if device.protected else None
 
 
 def hardware_conflict(mac: str, guid: str | None) -> Reason:

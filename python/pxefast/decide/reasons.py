@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -93,6 +94,81 @@ def other_session(deployment_id: str) -> Reason:
     return Reason(
         "other_session", f"a boot with required deployment {deployment_id} is under way on this device", "I2"
     )
+
+
+def other_machine(
+    deployment_id: str, claimer: str | None, claimed_at: str | None, mac: str, peer: str | None
+) -> Reason:
+    """Return the reason for a request that comes from another machine than the live claim, as far as can be told.
+
+    Each machine is named by its MAC address ("" or None: not known) and its IPv4 address.
+    """
+    return Reason(
+        "other_session",
+        f"the boot with required deployment {deployment_id} is under way on this device, "
+        f"from {_place(claimer, claimed_at)}; this request comes "
+        f"from {_place(mac, peer)} and gets nothing until that boot has ended",
+        "D28",
+    )
+
+
+def _place(mac: str | None, peer: str | None) -> str:
+    card = f"MAC {mac}" if mac else "a network card without a known MAC"
+    return f"{card} at {peer}" if peer else card
+
+
+def no_card(mac: str) -> Reason:
+    """Return the reason for a MAC address that no network card has: zero, broadcast or multicast."""
+    return Reason("unusable_mac", f"MAC {mac} is not that of a network card; it is left out", "D28")
+
+
+def guid_alone_refused(name: str, guid: str) -> Reason:
+    """Return the reason for a device whose GUID alone identifies it, where the site does not accept that."""
+    text = (
+        f"only SMBIOS GUID {guid} says that this is device {name}, and required deployments are not given by a GUID "
+        f"alone (setting guid_alone); record its network card: pxefast device set {name} --add-mac MAC"
+    )
+    return Reason("guid_alone", text, "D29")
+
+
+def guid_conflict(
+    name: str, guid: str, recorded: tuple[str, ...], seen: Mapping[str, float]
+) -> Reason | None:
+    """Return the reason for a GUID that more than one machine may have, or None where nothing says so.
+
+    Args:
+        name: The device.
+        guid: Its SMBIOS GUID.
+        recorded: The MAC addresses of its record.
+        seen: MAC addresses that the GUID was seen with, and when (Unix seconds).
+    """
+    foreign = sorted([(at, mac) for mac, at in seen.items() if mac not in recorded], reverse=True)
+    if len(foreign) < (1 if recorded else 2):
+        return None
+    at, mac = foreign[0]
+    if recorded:
+        known = max([(seen.get(card, 0.0), card) for card in recorded])
+        first = f"MAC {known[1]} ({f'last seen {time_text(known[0])}' if known[0] else 'recorded, not seen since'})"
+        cards = f"--add-mac {mac}"
+    else:
+        first = f"MAC {foreign[1][1]} (last seen {time_text(foreign[1][0])})"
+        cards = f"--add-mac {foreign[1][1]} --add-mac {mac}"
+    text = (
+        f"SMBIOS GUID {guid} alone does not tell which machine is device {name}: it belongs to {first} and was seen "
+        f"with MAC {mac} (last seen {time_text(at)}); if both are network cards of {name}: "
+        f"pxefast device set {name} {cards}; if they are two machines: pxefast duplicate-id add --smbios-guid {guid}"
+    )
+    return Reason("guid_conflict", text, "D29")
+
+
+def excluded(mac: str, name: str | None = None) -> Reason:
+    """Return the reason for a MAC address on the exclusion list; `name`: the device that it is recorded for."""
+    if name is None:
+        return Reason("excluded", f"MAC {mac} is on the exclusion list", "CM-58")
+    text = (
+        f"MAC {mac} of device {name} is on the exclusion list, so that no network card of {name} is answered"
+    )
+    return Reason("excluded", text, "D31")
 
 
 def pending_approval(deployment_id: str) -> Reason:

@@ -13,6 +13,7 @@ cdef class Request:
     cdef readonly double now
     cdef readonly str interface_mac
     cdef readonly object wds, loader_architecture
+    cdef readonly str peer
 
 cdef class Deployment:
     cdef readonly str id, task_sequence_id, boot_image_id, collection_id, purpose, audience
@@ -51,7 +52,7 @@ cdef class Policy:
     cdef readonly object pending_poll_seconds, pending_poll_count
     cdef readonly str option_250_architecture, option_250_in_final_ack
     cdef readonly object option_252_nul, option_243
-    cdef readonly str windows_bcd_shape
+    cdef readonly str windows_bcd_shape, guid_alone
 
 cdef class Mark:
     cdef readonly str deployment_id
@@ -63,7 +64,7 @@ cdef class Mark:
     cdef readonly double stepped_at
     cdef readonly object returnable, returns
     cdef readonly double launched_at
-    cdef readonly str why
+    cdef readonly str why, mac, peer
 
 cdef class Exclusions:
     cdef readonly object macs
@@ -76,6 +77,8 @@ cdef class Site:
     cdef readonly object duplicate_macs, duplicate_guids, own
     cdef readonly Policy policy
     cdef readonly dict windows
+    cdef readonly object placeholders
+    cdef readonly dict seen
 
 cdef class Decision:
     cdef readonly str action

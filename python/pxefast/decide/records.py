@@ -1,8 +1,8 @@
 """What a decision is made from and what it is: plain, immutable values.
 
-The only exceptions are `Site.marks` and `Site.live`, dictionaries that the service keeps up to date between two
-snapshots. records.pxd names their fields once more, which makes them C structures where they are compiled. Rules are
-named by their numbers (CM-n, T-n, R-n, W-n, F-n).
+The only exceptions are `Site.marks`, `Site.live` and `Site.seen`, dictionaries that the service keeps up to date
+between two snapshots. records.pxd names their fields once more, which makes them C structures where they are compiled.
+Rules are named by their numbers (CM-n, T-n, R-n, W-n, F-n, D-n).
 """
 
 from __future__ import annotations
@@ -72,16 +72,9 @@ def swapped_guid(guid: str) -> str:
     )  # fmt: skip
 
 
-# GUIDs that board makers leave in thousands of machines: they identify nobody (T17, R-8). The list is that
-# of the inventory tools (GLPI, FusionInventory); each stands for both of its byte orders.
-_PLACEHOLDERS = (
-    "00000000-0000-0000-0000-000000000000",
-    "ffffffff-ffff-ffff-ffff-ffffffffffff",
-    "01010101-0101-0101-0101-010101010101",
-    "03000200-0400-0500-0006-000700080009",
-    "6ab5b300-538d-1014-9fb5-b0684d007b53",
-)
-PLACEHOLDER_GUIDS = frozenset(_PLACEHOLDERS) | frozenset(swapped_guid(guid) for guid in _PLACEHOLDERS)
+def usable_mac(mac: str) -> bool:
+    """Return True if a canonical MAC address can be that of a network card: neither zero nor a group address."""
+    return bool(mac) and mac != "00:00:00:00:00:00" and mac[1] not in "13579bdf"
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,8 @@ class Request:
     all 0, all F); `secs` is the client's own count of seconds (CM-16); `now` is Unix seconds, from the
     caller; `interface_mac` is the canonical MAC of the server's own interface, "" where it has none (CM-11). `wds`:
     wdsnbp.com or wdsmgfw.efi asks, which say what they are in option 250; `loader_architecture` is what it says there
-    of the processor, None where it does not (W-61, W-63).
+    of the processor, None where it does not (W-61, W-63). `peer` is the client's IPv4 address, None where the request
+    does not show it, as in a DHCPDISCOVER.
     """
 
     mac: str
@@ -118,6 +112,7 @@ class Request:
     interface_mac: str = ""
     wds: bool = False
     loader_architecture: int | None = None
+    peer: str | None = None
 
     @property
     def step(self) -> int:
@@ -250,6 +245,9 @@ class Policy:
     option_252_nul: bool = True
     option_243: bool = True
     windows_bcd_shape: Literal["full", "minimal"] = "full"
+    # D29: required deployments for a device that its GUID alone identifies: always, only while no other MAC address
+    # was seen with that GUID, or never.
+    guid_alone: Literal["allow", "hold-on-conflict", "refuse"] = "hold-on-conflict"
 
 
 @dataclass(frozen=True)
@@ -258,7 +256,8 @@ class Mark:
 
     `claimed_at` is when its session began, `stepped_at` when its newest stage did; Unix seconds. `returnable`: its
     launch file is known, so that while the state is CLAIMED nothing can have run (safety 5.4). `why` is why it is
-    held. Marks hold no device: the many that were armed at one moment share one.
+    held. Marks hold no device: the many that were armed at one moment share one. `mac` is the MAC address that
+    claimed, "" for a request without one, None where that is not known; `peer` the IPv4 address of the session.
     """
 
     deployment_id: str
@@ -274,6 +273,24 @@ class Mark:
     returns: int = 0
     launched_at: float = 0.0
     why: str = ""
+    mac: str | None = None
+    peer: str | None = None
+
+    def passes(self, step: int, xid: int, mac: str, peer: str | None) -> bool:
+        """Return True if the live claim may go on with a request from this MAC and IPv4 address (D28).
+
+        Another MAC address at another IPv4 address never may. Where one of the two addresses is not known, another MAC
+        address may only continue as a later program of the same boot: firmware with MAC pass-through and the iPXE that
+        it starts have different MAC addresses, and a DHCPDISCOVER has no IPv4 address. A repeat of that request passes.
+        `mac` is "" for a request without a usable MAC address.
+        """
+        if mac and mac == self.mac:
+            return True
+        if peer is not None and self.peer is not None:
+            return peer == self.peer
+        if self.mac is None or mac == self.mac:
+            return True
+        return step // 2 > self.step // 2 or (step == self.step and xid == self.xid and xid != 0)
 
     def continues(self, step: int, xid: int, now: float, session_seconds: float) -> bool:
         """True if a request is of the boot that claimed: a later stage, or the same packet again.
@@ -325,7 +342,10 @@ class Site:
     device id; `live` holds each device's one mark that is CLAIMED, LAUNCHED or STARTED (I2). `hardware` gives the
     number of machines without a record that the ledger knows, by `mac:` and `guid:` identity. The duplicate sets
     hold identifiers that are left out of identification (CM-61, CM-62), `own` the MACs and GUIDs of the machines that
-    pxefast runs on (R-59); these hold a GUID in both its byte orders. `windows` holds the largest TFTP window, in
+    pxefast runs on (R-59), `placeholders` the GUIDs that the operator added to those of `decide.placeholders` (D30);
+    these hold a GUID in both its byte orders. `seen` has, by device id, the MAC addresses that its GUID was seen with
+    in the last 90 days and when (Unix seconds): of each device with a GUID that was seen with a MAC address which is
+    not recorded for it (D29). The service keeps it up to date like `marks`. `windows` holds the largest TFTP window, in
     blocks, of each model of machine that lost blocks of a larger one (W-105).
     """
 
@@ -343,6 +363,8 @@ class Site:
     own: frozenset[str] = frozenset()
     policy: Policy = field(default_factory=Policy)
     windows: dict[str, int] = field(default_factory=dict)
+    placeholders: frozenset[str] = frozenset()
+    seen: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Barrier:
         if not claims and not launches:
             return Verdict()
         try:
-            results = self._ledger.commit(claims, launches)
+            results = self._ledger.commit(claims, launches, self._view.exclusion_file.exclusions.macs)
         except Exception as error:
             self._view.doubt(error)
             text = f"the ledger could not be written: {error}"

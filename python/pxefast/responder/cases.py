@@ -78,4 +78,5 @@ def request_of(question: _native.Request, fields: _native.Fields, now: float) ->
         interface_mac(question.interface),
         loader is not None,
         None if loader is None else loader.architecture,
+        peer_of(fields),
     )

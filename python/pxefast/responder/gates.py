@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pxefast.content.namespace import image_of
 from pxefast.decide import Reason
+from pxefast.decide.reasons import excluded
 from pxefast.responder.barrier import Verdict
 from pxefast.responder.handed import Handed, Memory
 from pxefast.responder.view import View
@@ -60,11 +61,11 @@ class Gates:
         waiting = Waiting([], [], [])
         for gate in gates:
             known = self._memory.find(gate.session, gate.address)
-            off = _DRY_RUN if self._dry_run else self._view.problem()
+            off = _DRY_RUN if self._dry_run else self._view.problem() or self._excluded(known)
             if off is None and known is not None and known.prompt and known.image == image_of(gate.name):
                 waiting.decided.append(self._pass(gate, "opened", _PROMPTED, known))
                 continue
-            off = off or self._view.launches_off() or self._excluded(known)
+            off = off or self._view.launches_off()
             if off is not None:
                 waiting.decided.append(self._pass(gate, "refused", off, known))
                 continue
@@ -99,10 +100,19 @@ class Gates:
         return passages
 
     def _excluded(self, known: Handed | None) -> Reason | None:
-        """The exclusion list beats everything, also what was handed out before it grew (D7)."""
-        if known is None or known.mac not in self._view.exclusion_file.exclusions.macs:
+        """The exclusion list beats everything, also what was handed out before it grew (D7).
+
+        It is of the device: any MAC address of its record counts (D31). Whose an address is that nothing is known of
+        here, the ledger finds out, and looks at the list too.
+        """
+        listed = self._view.exclusion_file.exclusions.macs
+        if known is None or not listed:
             return None
-        return Reason("excluded", f"MAC {known.mac} is on the exclusion list", "CM-58")
+        if known.mac in listed:
+            return excluded(known.mac)
+        device = self._view.device(known.device_id)
+        mac = None if device is None else next((mac for mac in device.macs if mac in listed), None)
+        return None if device is None or mac is None else excluded(mac, device.name)
 
     def _pass(
         self,

@@ -12,6 +12,7 @@ from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.courier import Courier
 from pxefast.responder.pauses import budget_exhausted, no_database
+from pxefast.responder.sightings import Witness
 from pxefast.responder.tuning import Tuner
 from pxefast.responder.view import View
 from pxefast.site.budget import Budget
@@ -27,11 +28,14 @@ _SWEEP_SECONDS = 10.0
 _SETTINGS_SECONDS = 60.0
 _CONTENT_SECONDS = 1.0
 _LESSON_SECONDS = 1.0
+_SIGHTING_SECONDS = 1.0
+_HOST_SECONDS = 60.0
 
 
 class Keeper:
     """The thread. `barrier` None in a dry run, which writes nothing; `courier` None where nobody brings content;
-    `tuner` None where nothing is learned.
+    `tuner` None where nothing is learned; `witness` and `host` None in a dry run. `host` records this host's own
+    identities.
 
     `live` is told from time to time, and asks back which sessions are live.
     """
@@ -47,8 +51,12 @@ class Keeper:
         courier: Courier | None,
         live: Callable[[Callable[[], set[str]]], None],
         tuner: Tuner | None,
+        witness: Witness | None = None,
+        host: Callable[[], None] | None = None,
     ) -> None:
         self._tuner = tuner
+        self._witness = witness
+        self._host = host
         self._courier = courier
         self._store = store
         self._ledger = ledger
@@ -84,6 +92,8 @@ class Keeper:
     def _run(self) -> None:
         while not self._ending.wait(_SECONDS):
             self._view.refresh()
+            if self._witness is not None:
+                self._witness.follow()
             self._tell_what_is_off()
             if self._view.lost is not None:
                 # That says it all.
@@ -95,6 +105,10 @@ class Keeper:
                 self._do("content", _CONTENT_SECONDS, self._courier.tick)
             if self._tuner is not None:
                 self._do("learned windows", _LESSON_SECONDS, self._tuner.write)
+            if self._witness is not None:
+                self._do("sightings", _SIGHTING_SECONDS, self._witness.write)
+            if self._host is not None:
+                self._do("this host's identities", _HOST_SECONDS, self._host)
             self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
 
     def _tell_what_is_off(self) -> None:

@@ -26,6 +26,7 @@ from pxefast.responder.live import Live
 from pxefast.responder.pauses import journal_folder
 from pxefast.responder.reply import Answers
 from pxefast.responder.reports import Reported, Reports
+from pxefast.responder.sightings import Witness
 from pxefast.responder.status import Lock, StatusFile
 from pxefast.responder.takeover import Estate, Heir, Sockets
 from pxefast.responder.tuning import Tuner
@@ -33,6 +34,7 @@ from pxefast.responder.turns import Turns
 from pxefast.responder.view import View
 from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
+from pxefast.site.policy import read_placeholders
 from pxefast.site.store import Store
 
 __all__ = ["Parts"]
@@ -84,6 +86,7 @@ class Parts:
         tuner: Tuner | None = None
         if settings.tftp.learn_windows and not dry_run:
             tuner = Tuner(settings.tftp, store.learned_windows, self.view, self.audit.tell)
+        witness = None if dry_run else Witness(store.sightings, self.view)
         self._keeper = Keeper(
             store,
             ledger,
@@ -94,6 +97,8 @@ class Parts:
             self._courier,
             self._sessions_live,
             tuner,
+            witness,
+            None if dry_run else self._record_host,
         )
         self._memory = Memory()
         self._live = Live(home / "run", self.server, self._memory, given.open.get("transfers"))
@@ -104,6 +109,7 @@ class Parts:
             settings.dhcp,
             report_port=self._reports.port if self._reports else None,
             dry_run=dry_run,
+            witness=witness,
         )
         gates = Gates(self.server, self.view, self._memory, dry_run)
         self.turns = Turns(self.server, answers, gates, self._barrier, self._memory, self.audit, tuner)
@@ -133,8 +139,13 @@ class Parts:
     def prepare(self) -> None:
         """What must be done, or known to be possible, before anything is answered."""
         if not self.dry_run:
-            self._store.dps.set_own(own_identities())
+            self._record_host()
             self._barrier.check()
+
+    def _record_host(self) -> None:
+        with self._store.read() as connection:
+            placeholders = read_placeholders(connection)
+        self._store.dps.set_own(own_identities(placeholders))
 
     def inherit(self, estate: Estate) -> None:
         """Know all that the service before knew, also when its ports were empty: what is in them came later."""

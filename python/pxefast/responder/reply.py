@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from pxefast.config import Dhcp
 from pxefast.decide import Decision, Mark, Reason, Request, decide
+from pxefast.decide.identity import card_of
 from pxefast.errors import ContentError
 from pxefast.responder.barrier import Verdict
 from pxefast.responder.cases import Answer, Case, peer_of, request_of
 from pxefast.responder.handed import Handed, Memory
 from pxefast.responder.sessions import Handout, ask_of, handout, new_stem, ramdisk_reason, waiting
 from pxefast.responder.shape import finished, launch_name, named, names_program, refused, relay_refused
+from pxefast.responder.sightings import Witness
 from pxefast.responder.tuning import limit_of
 from pxefast.responder.view import Sight, View
 from pxefast.site.ledger import Claim, ClaimResult
@@ -53,6 +55,7 @@ class Answers:
         *,
         report_port: int | None = None,
         dry_run: bool = False,
+        witness: Witness | None = None,
     ) -> None:
         self._server = server
         self._view = view
@@ -60,6 +63,7 @@ class Answers:
         self._dhcp = dhcp
         self._report_port = report_port
         self._dry_run = dry_run
+        self._witness = witness
         self._numbers = itertools.count(1)
 
     def prepare(self, questions: Sequence[_native.Request]) -> list[Case]:
@@ -98,6 +102,8 @@ class Answers:
         distrusted = relay_refused(request, self._dhcp)
         if distrusted is not None:
             return distrusted
+        if self._witness is not None:
+            self._witness.note(request, sight.site)
         if sight.problem is not None:
             return Decision("ignore", (sight.problem,))
         decision = decide(request, sight.site, sight.exclusions)
@@ -139,6 +145,7 @@ class Answers:
             launch_name(decision, self._view.gated),
             case.peer,
             ask,
+            card_of(request),
         )
 
     def settle(self, cases: Sequence[Case], verdict: Verdict) -> None:

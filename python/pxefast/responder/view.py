@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from pxefast.config import Settings
 from pxefast.content import namespace
 from pxefast.content.library import Library, Published
-from pxefast.decide import Exclusions, Mark, Reason, Site
+from pxefast.decide import Device, Exclusions, Mark, Reason, Site
 from pxefast.decide.records import State
 from pxefast.errors import PxefastError
 from pxefast.responder.exclusions import ExclusionFile
@@ -69,7 +69,7 @@ class View:
         self._tell = tell
         self._turn = threading.Lock()
         self._marks_meanwhile: list[tuple[int, Mark]] | None = None
-        self._names: dict[int, str] | None = None
+        self._by_number: dict[int, Device] | None = None
         self._doubt: tuple[float, Reason] | None = None
         self._again = 0.0
         self._content_problem: str | None = None
@@ -151,16 +151,21 @@ class View:
         if mark is not None:
             self.mark(device_id, replace(mark, state=state, why=why))
 
-    def device_name(self, device_id: int | None) -> str | None:
-        """A device's name by its number."""
+    def device(self, device_id: int | None) -> Device | None:
+        """A device by its number."""
         if device_id is None:
             return None
-        names = self._names
-        if names is None:
+        devices = self._by_number
+        if devices is None:
             site = self.site
-            devices = (*site.devices_by_mac.values(), *site.devices_by_guid.values())
-            names = self._names = {device.id: device.name for device in devices}
-        return names.get(device_id)
+            every = (*site.devices_by_mac.values(), *site.devices_by_guid.values())
+            devices = self._by_number = {device.id: device for device in every}
+        return devices.get(device_id)
+
+    def device_name(self, device_id: int | None) -> str | None:
+        """A device's name by its number."""
+        device = self.device(device_id)
+        return None if device is None else device.name
 
     def _age(self) -> float:
         return time.monotonic() - self._confirmed
@@ -247,7 +252,7 @@ class View:
             with self._turn:
                 for device_id, mark in self._marks_meanwhile:
                     _mark(site, device_id, mark)
-                self.site, self._names, self.loaded = site, None, time.time()
+                self.site, self._by_number, self.loaded = site, None, time.time()
         finally:
             self._marks_meanwhile = None
 

@@ -12,8 +12,9 @@ from pxefast.decide.records import Device, swapped_guid
 from pxefast.errors import AlreadyExists, Invalid
 from pxefast.site import rules, schema
 from pxefast.site.arming import inherit
-from pxefast.site.device_rows import NewDevice, identities, located, read_devices
+from pxefast.site.device_rows import NewDevice, check_guid, identities, located, read_devices
 from pxefast.site.names import chunks, listed, site_code
+from pxefast.site.policy import read_placeholders
 
 __all__ = ["CONFLICTS", "OnConflict", "insert_devices"]
 
@@ -31,6 +32,10 @@ def insert_devices(
     file: str | None,
 ) -> list[Device]:
     """Put checked devices into the site as they were decided on, in their order."""
+    placeholders = read_placeholders(connection)
+    for new, device in wanted if placeholders else ():
+        with located(file, new.line):
+            check_guid(device.guid or "", device.name, placeholders)
     batch = _Batch(connection, [device for _, device in wanted])
     done: list[Device] = []
     for new, device in wanted:

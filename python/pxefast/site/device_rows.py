@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from pxefast.decide.records import PLACEHOLDER_GUIDS, Device, normal_guid, normal_mac
+from pxefast.decide.placeholders import is_placeholder
+from pxefast.decide.records import Device, normal_guid, normal_mac, usable_mac
 from pxefast.errors import Invalid, SiteError
 from pxefast.site import schema
 from pxefast.site.names import checked_variable, chunks, find
@@ -18,6 +19,7 @@ from pxefast.site.tftp_sizes import sizes_of_variable
 __all__ = [
     "NewDevice",
     "check_device_name",
+    "check_guid",
     "checked",
     "checked_mac",
     "device_names",
@@ -68,11 +70,17 @@ def check_device_name(name: str) -> None:
 def checked_mac(text: str) -> str:
     """A network card's MAC address in canonical form. Raises Invalid."""
     mac = normal_mac(text)
-    if mac is None or mac == "00:00:00:00:00:00" or int(mac[:2], 16) & 1:
+    if mac is None or not usable_mac(mac):
         raise Invalid(
             f"{text!r} is not the MAC address of a network card; write it as 01:23:45:67:89:ab or alike"
         )
     return mac
+
+
+def check_guid(guid: str, name: str, more: frozenset[str] = frozenset()) -> None:
+    """Raise Invalid for a canonical GUID that identifies no machine; `more` are the operator's placeholders (D30)."""
+    if is_placeholder(guid, more):
+        raise Invalid(f"SMBIOS GUID {guid} is a placeholder that many boards share; import {name} by its MAC")
 
 
 def checked(new: NewDevice) -> Device:
@@ -86,10 +94,7 @@ def checked(new: NewDevice) -> Device:
         guid = normal_guid(new.guid)
         if guid is None:
             raise Invalid(f"{new.guid!r} is not an SMBIOS GUID; write it as 8-4-4-4-12 hexadecimal digits")
-        if guid in PLACEHOLDER_GUIDS:
-            raise Invalid(
-                f"SMBIOS GUID {guid} is a placeholder that many boards share; import {new.name} by its MAC"
-            )
+        check_guid(guid, new.name)
     if not macs and guid is None:
         raise Invalid(f"device {new.name} has no MAC and no SMBIOS GUID; give at least one")
     if new.id is not None and not 1 <= new.id < schema.FIRST_UNKNOWN:

@@ -15,6 +15,7 @@ from pxefast.site.device_rows import (
     NewDevice,
     check_device_name,
     checked,
+    checked_mac,
     device_names,
     find_device,
     identities,
@@ -93,13 +94,25 @@ class Devices:
         site: str | None = None,
         protected: bool | None = None,
         new_name: str | None = None,
+        add_macs: Sequence[str] = (),
     ) -> Device:
-        """Change a device; None leaves a field as it is. Raises Invalid, AlreadyExists or NotFound."""
-        wanted = (("site", site), ("protected", protected), ("name", new_name))
+        """Change a device; None leaves a field as it is. Raises Invalid, AlreadyExists or NotFound.
+
+        `add_macs` are MAC addresses, in any usual spelling, that its record gets in addition.
+        """
+        macs = tuple(checked_mac(text) for text in add_macs)
+        wanted = (
+            ("site", site),
+            ("protected", protected),
+            ("name", new_name),
+            ("add_macs", ",".join(macs) or None),
+        )
         words = (f"{field}={value}" for field, value in wanted if value is not None)
         d = schema.device.c
         with self._store.write("device set", " ".join((name, *words))) as connection:
             device = _changeable(connection, name)
+            if macs:
+                device = _with_macs(connection, device, macs)
             values: dict[str, object] = {}
             if site is not None:
                 values["site"] = site_code(connection, site, device.site)
@@ -130,6 +143,21 @@ class Devices:
                 connection.execute(insert(h), [{"identity": text, "device_id": device.id} for text in names])
             connection.execute(delete(schema.device).where(schema.device.c.id == device.id))
             return device
+
+
+def _with_macs(connection: Connection, device: Device, macs: Sequence[str]) -> Device:
+    """Record more MAC addresses for a device; what that hardware was given without a record, it was given (I6)."""
+    m, d = schema.device_mac.c, schema.device.c
+    query = select(m.mac, d.name).join_from(schema.device_mac, schema.device)
+    taken = connection.execute(query.where(m.mac.in_(macs), d.id != device.id).order_by(m.mac)).first()
+    if taken is not None:
+        raise AlreadyExists(
+            f"cannot add MAC {taken.mac} to device {device.name}: it is recorded for device {taken.name}; look at both "
+            f"machines, then remove the record that is wrong: pxefast device remove {taken.name}"
+        )
+    new = NewDevice(device.name, tuple(macs))
+    (merged,) = insert_devices(connection, [(new, checked(new))], device.site, "merge", None)
+    return merged
 
 
 def _changeable(connection: Connection, name: str) -> Device:

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
-from pxefast.decide.reasons import pending_approval
+from pxefast.decide.placeholders import is_placeholder
+from pxefast.decide.reasons import excluded, guid_alone_refused, guid_conflict, pending_approval
 from pxefast.decide.records import Policy, Reason, swapped_guid
 from pxefast.site import schema
 from pxefast.site.ledger_rows import chunks
+from pxefast.site.policy import read_placeholders
 from pxefast.site.protocol import Row
+from pxefast.site.sightings import seen_with
 
-__all__ = ["Grounds", "own_devices"]
+__all__ = ["Grounds", "own_devices", "read_own"]
 
 _STOPPED = Reason("responses_not_allowed", "the distribution point was told to answer nobody", "CM-2")
 _WITHDRAWN = Reason("withdrawn", "the deployment no longer reaches this device", "I1")
@@ -30,8 +33,11 @@ _NOT_FOR_UNKNOWN = Reason(
 
 
 class _Device(NamedTuple):
+    name: str
     site: str
     protected: bool
+    guid: str | None
+    macs: tuple[str, ...]
 
 
 class Grounds:
@@ -44,8 +50,11 @@ class Grounds:
         policy: Policy,
         deployment_ids: Collection[str],
         device_ids: Collection[int],
+        excluded_macs: frozenset[str] = frozenset(),
     ) -> None:
+        self._connection = connection
         self._policy = policy
+        self._excluded = excluded_macs
         p = schema.distribution_point.c
         where = select(p.site, p.enable_pxe, p.allow_pxe_response).where(p.name == point)
         found = connection.execute(where).first()
@@ -54,8 +63,9 @@ class Grounds:
         self._created = _required(connection, deployment_ids)
         self._devices = _devices(connection, device_ids)
         self._reached = _reached(connection, self._created, self._devices)
-        self._own = own_devices(connection, self._devices)
-        self._own_identities = frozenset(connection.execute(select(schema.own_identity.c.identity)).scalars())
+        self._own = read_own(connection)
+        self._duplicates: frozenset[str] | None = None
+        self._seen: dict[int, dict[str, float]] = {}
         strangers = any(device_id not in self._devices for device_id in device_ids)
         self._objects = _objects(connection, self._created, self._site) if strangers else {}
 
@@ -65,17 +75,64 @@ class Grounds:
             return _STOPPED
         if deployment_id not in self._created:
             return _WITHDRAWN
-        if device_id in self._own or not self._own_identities.isdisjoint(_spellings(identities)):
-            return _OWN
         device = self._devices.get(device_id)
+        if not self._own.isdisjoint(identities) or (device is not None and _is_own(device, self._own)):
+            return _OWN
         if device is None:
             if not self._policy.required_for_unknown:
                 return _NOT_FOR_UNKNOWN
             return None if deployment_id in self._objects else _WITHDRAWN
+        listed = next((mac for mac in device.macs if mac in self._excluded), None)
+        if listed is not None:
+            return excluded(listed, device.name)
         if device.protected:
             return _PROTECTED
         reached = device.site == self._site and (device_id, deployment_id) in self._reached
         return None if reached else _WITHDRAWN
+
+    def unsure(self, device_id: int, mac: str, now: float, of_record: str | None = None) -> Reason | None:
+        """Return why a request by its GUID alone must not have a required deployment of this device, or None (D29).
+
+        Args:
+            device_id: A number; that of a machine without a record is never refused here.
+            mac: The MAC address of the request, or of the claim that is launched; "" where it has none.
+            now: Unix seconds.
+            of_record: The MAC address of the live claim that the request continues at a known IPv4 address.
+        """
+        device = self._devices.get(device_id)
+        if device is None or device.guid is None or self._policy.guid_alone == "allow":
+            return None
+        duplicates = self._duplicate_macs()
+        for card in (mac, of_record):
+            if card in device.macs and card not in duplicates:
+                return None
+        if self._policy.guid_alone == "refuse":
+            return guid_alone_refused(device.name, device.guid)
+        seen = dict(self._seen_with(device_id, now))
+        seen.update({mac: now} if mac else {})
+        return guid_conflict(
+            device.name,
+            device.guid,
+            device.macs,
+            {card: at for card, at in seen.items() if card not in duplicates},
+        )
+
+    def _duplicate_macs(self) -> frozenset[str]:
+        if self._duplicates is None:
+            identity = schema.duplicate_identity.c.identity
+            found = self._connection.execute(select(identity).where(identity.like("mac:%"))).scalars()
+            self._duplicates = frozenset([text.removeprefix("mac:") for text in found])
+        return self._duplicates
+
+    def _seen_with(self, device_id: int, now: float) -> dict[str, float]:
+        """Return the MAC addresses that the GUID of a device was seen with; one read for every device of the batch."""
+        if device_id not in self._seen:
+            guids = {
+                number: device.guid for number, device in self._devices.items() if device.guid is not None
+            }
+            found = seen_with(self._connection, guids.values(), now)
+            self._seen = {number: found.get(each, {}) for number, each in guids.items()}
+        return self._seen.get(device_id, {})
 
     def first(self, device_id: int, deployment_id: str) -> Row | Reason:
         """The row of a device that has none of a deployment that reaches it, or why it gets none (R-58)."""
@@ -88,23 +145,28 @@ class Grounds:
 
 def own_devices(connection: Connection, device_ids: Collection[int]) -> set[int]:
     """Those of the devices that pxefast itself runs on (R-59)."""
-    own = set(_spellings(connection.execute(select(schema.own_identity.c.identity)).scalars().all()))
+    own = read_own(connection)
     if not own:
         return set()
-    m, d = schema.device_mac.c, schema.device.c
-    found: set[int] = set()
-    for part in chunks(device_ids):
-        macs = connection.execute(select(m.device_id, m.mac).where(m.device_id.in_(part)))
-        found.update(device_id for device_id, mac in macs if f"mac:{mac}" in own)
-        guids = connection.execute(select(d.id, d.guid).where(d.id.in_(part), d.guid.is_not(None)))
-        found.update(device_id for device_id, guid in guids if f"guid:{guid}" in own)
-    return found
+    return {number for number, device in _devices(connection, device_ids).items() if _is_own(device, own)}
 
 
-def _spellings(identities: Collection[str]) -> list[str]:
-    """With each GUID in both byte orders (W-30)."""
-    swapped = (f"guid:{swapped_guid(text[5:])}" for text in identities if text.startswith("guid:"))
-    return [*identities, *swapped]
+def read_own(connection: Connection, placeholders: frozenset[str] | None = None) -> frozenset[str]:
+    """Return the identities (`mac:..`, `guid:..`) of the machines that pxefast runs on, a GUID in both byte orders.
+
+    A placeholder GUID identifies none of them, whoever recorded it (D30). `placeholders`: those that the operator
+    added, None to read them.
+    """
+    more = read_placeholders(connection) if placeholders is None else placeholders
+    found = connection.execute(select(schema.own_identity.c.identity)).scalars().all()
+    kept = [text for text in found if not (text.startswith("guid:") and is_placeholder(text[5:], more))]
+    return frozenset(
+        [*kept, *(f"guid:{swapped_guid(text[5:])}" for text in kept if text.startswith("guid:"))]
+    )
+
+
+def _is_own(device: _Device, own: frozenset[str]) -> bool:
+    return any(f"mac:{mac}" in own for mac in device.macs) or f"guid:{device.guid}" in own
 
 
 def _required(connection: Connection, deployment_ids: Collection[str]) -> dict[str, float]:
@@ -119,8 +181,11 @@ def _required(connection: Connection, deployment_ids: Collection[str]) -> dict[s
 def _devices(connection: Connection, device_ids: Collection[int]) -> dict[int, _Device]:
     found: dict[int, _Device] = {}
     for part in chunks(device_ids):
-        rows = connection.execute(_DEVICES, {"keys": part})
-        found.update((number, _Device(site, protected)) for number, site, protected in rows)
+        macs: dict[int, tuple[str, ...]] = {}
+        for number, mac in connection.execute(_MACS, {"keys": part}):
+            macs[number] = (*macs.get(number, ()), mac)
+        for number, name, site, protected, guid in connection.execute(_DEVICES, {"keys": part}):
+            found[number] = _Device(name, site, protected, guid, macs.get(number, ()))
     return found
 
 
@@ -142,7 +207,14 @@ def _keys(name: str = "keys") -> BindParameter[Any]:
 # Built once: to build a statement takes as long as to run it, and each batch of claims runs these.
 _D, _V, _M = schema.deployment.c, schema.device.c, schema.collection_member.c
 _REQUIRED = select(_D.id, _D.created_at).where(_D.id.in_(_keys()), _D.purpose == "required", _D.enabled)
-_DEVICES = select(_V.id, _V.site, _V.protected).where(_V.id.in_(_keys()), _V.unknown_architecture.is_(None))
+_DEVICES = select(_V.id, _V.name, _V.site, _V.protected, _V.guid).where(
+    _V.id.in_(_keys()), _V.unknown_architecture.is_(None)
+)
+_MACS = (
+    select(schema.device_mac.c.device_id, schema.device_mac.c.mac)
+    .where(schema.device_mac.c.device_id.in_(_keys()))
+    .order_by(schema.device_mac.c.position)
+)
 _REACHED = (
     select(_M.device_id, _D.id)
     .join_from(schema.deployment, schema.collection_member, _D.collection_id == _M.collection_id)

@@ -65,6 +65,8 @@ def launched(connection: Connection, rows: Rows, grounds: Grounds, launch: Launc
     if row.state == "CLAIMED" and len(found) > 1:
         return LaunchResult(False, _TWO)
     refusal = grounds.refusal(row.device_id, row.deployment_id)
+    if refusal is None and row.state == "CLAIMED" and row.mac is not None:
+        refusal = grounds.unsure(row.device_id, row.mac, launch.now)
     if refusal is not None:
         return _of(row, refusal)
     after, outcome = step(row, Launching(launch.name, launch.transfer, launch.peer), launch.now, _LIMITS)

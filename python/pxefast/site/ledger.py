@@ -23,7 +23,7 @@ from pxefast.site.hardware import Hardware
 from pxefast.site.launches import Launch, LaunchResult, find_session, launched
 from pxefast.site.ledger_rows import Rows
 from pxefast.site.policy import read_policy
-from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, step
+from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, elsewhere, step
 from pxefast.site.schema import LIVE
 from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
@@ -42,7 +42,8 @@ class Claim(NamedTuple):
     `device_id` is None for a machine that nobody ever numbered; `identities` are the `mac:..` and `guid:..` of the
     request that identify it. `launch` is the full published name of its launch file, None while that is not known;
     `peer` its IPv4 address, None while it has none. `now` is Unix seconds. `ask`: what its session needs to know of
-    the site, which is read in the same transaction.
+    the site, which is read in the same transaction. `mac` is the MAC address of the request, "" for a request without
+    a usable one.
     """
 
     device_id: int | None
@@ -55,6 +56,7 @@ class Claim(NamedTuple):
     launch: str | None
     peer: str | None
     ask: Ask | None = None
+    mac: str = ""
 
 
 class ClaimResult(NamedTuple):
@@ -110,9 +112,9 @@ class Ledger:
         return self.commit((), launches)[1]
 
     def commit(
-        self, claims: Sequence[Claim], launches: Sequence[Launch]
+        self, claims: Sequence[Claim], launches: Sequence[Launch], excluded: frozenset[str] = frozenset()
     ) -> tuple[list[ClaimResult], list[LaunchResult]]:
-        """Launches, then claims, all in one durable change."""
+        """Launches, then claims, all in one durable change; `excluded` are the MAC addresses of the exclusion list."""
         if not claims and not launches:
             return [], []
         with self._store.record() as connection:
@@ -134,6 +136,7 @@ class Ledger:
                 policy.decision,
                 {row.deployment_id for row in every} | {claim.deployment_id for claim in claims},
                 {row.device_id for row in every} | {n for n in numbers if isinstance(n, int)},
+                excluded,
             )
             opened = [launched(connection, rows, grounds, launch) for launch in launches]
             results = []
@@ -252,7 +255,10 @@ class _Claims:
         row = self._rows.get(number, claim.deployment_id)
         before = None if row is None else row.mark
         refusal = (
-            self._grounds.refusal(number, claim.deployment_id, claim.identities) or self._spending.refusal()
+            self._grounds.refusal(number, claim.deployment_id, claim.identities)
+            or self._elsewhere(claim, number)
+            or self._grounds.unsure(number, claim.mac, claim.now, self._of_record(claim, number))
+            or self._spending.refusal()
         )
         if refusal is not None:
             return ClaimResult(False, refusal, before, number)
@@ -272,6 +278,7 @@ class _Claims:
             self._point,
             secrets.token_hex(16),
             secrets.token_hex(16),
+            claim.mac,
         )
         after, outcome = step(first, event, claim.now, limits)
         begins = outcome.ok and after.session == event.session
@@ -290,6 +297,25 @@ class _Claims:
         return ClaimResult(
             outcome.ok, outcome.reason, after.mark, number, after.token if outcome.ok else None
         )
+
+    def _live(self, claim: Claim, number: int) -> Row | None:
+        """Return the device's claim whose session is not over."""
+        for row in self._rows.of_device(number):
+            if row.state == "CLAIMED" and claim.now - (row.claimed_at or 0.0) <= claim.session_seconds:
+                return row
+        return None
+
+    def _elsewhere(self, claim: Claim, number: int) -> Reason | None:
+        """Return the refusal of a claim while another machine has the device's live claim, of whatever deployment."""
+        row = self._live(claim, number)
+        if row is None or row.mark.passes(claim.step, claim.xid, claim.mac, claim.peer):
+            return None
+        return elsewhere(row, claim.mac, claim.peer)
+
+    def _of_record(self, claim: Claim, number: int) -> str | None:
+        """Return the MAC address of the live claim, bound to an IPv4 address, that this claim is a later stage of."""
+        row = self._live(claim, number)
+        return None if row is None or row.peer is None else row.mac
 
     def _make_way(self, claimed: Row, now: float, limits: Limits) -> Reason | None:
         """End the device's other live session, or say why that cannot be (I2, I4)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select
 
+from pxefast.decide.placeholders import both_orders
 from pxefast.decide.records import Policy
 from pxefast.errors import NotFound
 from pxefast.site import schema
@@ -20,7 +21,7 @@ from pxefast.site.settings import SETTINGS, Setting, Value
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["Policies", "SettingRow", "SitePolicy", "read_policy"]
+__all__ = ["Policies", "SettingRow", "SitePolicy", "read_placeholders", "read_policy"]
 
 
 class SettingRow(NamedTuple):
@@ -37,7 +38,7 @@ class SitePolicy:
     `budget_claims` in any `budget_seconds` trip the budget, 0 is no budget (D6). More than `confirm_above` machines
     need a confirmation (D5). A collection of a required deployment is warned of above `collection_default_size`
     members and refused above `collection_maximum_size`, 0 is off (CM-82). `conflicting_records` says what an import
-    does with hardware that another device has (CM-66).
+    does with hardware that another device has (CM-66). `placeholder_guids` are canonical, separated by commas (D30).
     """
 
     decision: Policy = field(default_factory=Policy)
@@ -47,6 +48,7 @@ class SitePolicy:
     collection_default_size: int = 100
     collection_maximum_size: int = 0
     conflicting_records: Literal["block", "merge", "new"] = "block"
+    placeholder_guids: str = ""
 
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -86,6 +88,13 @@ def read_policy(connection: Connection) -> SitePolicy:
     kept = _kept(connection)
     decision = Policy(**_part(kept, _OF_DECISION))  # type: ignore[arg-type]  # parsed by its Setting
     return SitePolicy(decision, **_part(kept, kept.keys() - _OF_DECISION))  # type: ignore[arg-type]
+
+
+def read_placeholders(connection: Connection) -> frozenset[str]:
+    """Return the GUIDs that the operator added to the placeholders, each in both byte orders (D30)."""
+    kept = select(schema.setting.c.value).where(schema.setting.c.name == "placeholder_guids")
+    text = connection.execute(kept).scalar_one_or_none()
+    return both_orders(text.split(",")) if text else frozenset()
 
 
 def _part(kept: Mapping[str, Value], names: frozenset[str] | set[str]) -> dict[str, Value]:

@@ -14,6 +14,7 @@ from pxefast.decide.reasons import (
     already_offered,
     arming_expired,
     held,
+    other_machine,
     other_session,
     same_session,
     time_text,
@@ -34,6 +35,7 @@ __all__ = [
     "Row",
     "TimePassing",
     "Yielding",
+    "elsewhere",
     "offered",
     "same_file",
     "step",
@@ -65,6 +67,7 @@ class Row(NamedTuple):
     launched_at: float | None = None
     reported_at: float | None = None
     why: str | None = None
+    mac: str | None = None
 
     @property
     def mark(self) -> Mark:
@@ -83,6 +86,8 @@ class Row(NamedTuple):
             self.returns,
             self.launched_at or 0.0,
             self.why or "",
+            self.mac,
+            self.peer,
         )
 
     def armed_until(self, hours: int) -> float:
@@ -101,7 +106,10 @@ class Limits(NamedTuple):
 
 
 class Claiming(NamedTuple):
-    """A boot program is about to be named to the machine; `session` and `token` are fresh secrets."""
+    """A boot program is about to be named to the machine; `session` and `token` are fresh secrets.
+
+    `mac` is the MAC address of the request, "" for a request without a usable one.
+    """
 
     step: int
     xid: int
@@ -110,6 +118,7 @@ class Claiming(NamedTuple):
     owner: str
     session: str
     token: str
+    mac: str = ""
 
 
 class Launching(NamedTuple):
@@ -217,18 +226,37 @@ def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
         case "return":
             return _begin(_returned(row), event, now, limits)
         case "same":
+            if not row.mark.passes(event.step, event.xid, event.mac, event.peer):
+                return row, Outcome(False, elsewhere(row, event.mac, event.peer))
             again = not row.mark.continues(event.step, event.xid, now, limits.session_seconds)
             if again or event.step > (row.step or 0):
                 row = row._replace(step=event.step, xid=event.xid, stepped_at=now)
             # The newest word on the launch file counts: whatever else is asked for, the gate refuses.
             known = row._replace(
-                owner=event.owner, peer=event.peer or row.peer, launch=event.launch or row.launch
+                owner=event.owner,
+                peer=event.peer or row.peer,
+                launch=event.launch or row.launch,
+                mac=_claimer(row, event),
             )
             return known, Outcome(True, same_session(row.deployment_id))
         case "worn" | "hold" | "given":
             row = _age(row, now, limits)
             return row, Outcome(False, offered(row))
     assert_never(standing)
+
+
+def elsewhere(row: Row, mac: str, peer: str | None) -> Reason:
+    """Return the reason for a request that another machine than the row's live claim makes (D28)."""
+    return other_machine(row.deployment_id, row.mac, row.peer, mac, peer)
+
+
+def _claimer(row: Row, event: Claiming) -> str:
+    """Return the MAC address that the claim belongs to after a request that passed.
+
+    A claim with an IPv4 address stays bound to the MAC address that made it, so that a later program with another MAC
+    address never takes it to another IPv4 address.
+    """
+    return event.mac if row.mac is None or row.peer is None else row.mac
 
 
 def _begin(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, Outcome]:
@@ -246,6 +274,7 @@ def _begin(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
         claimed_at=now,
         stepped_at=now,
         launch=event.launch,
+        mac=event.mac,
     )
     return claimed, Outcome(True, CLAIMED)
 

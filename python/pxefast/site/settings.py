@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pxefast.decide.records import normal_guid
 from pxefast.errors import Invalid
 
 __all__ = ["SETTINGS", "Setting", "Value"]
@@ -15,10 +16,14 @@ Value = bool | int | str
 
 # Nothing here counts that far.
 _MOST = 1_000_000
+_MOST_GUIDS = 1_000
 
 
 class Setting(NamedTuple):
-    """A setting that can be made. `values` are its words, or the least and greatest number; () is yes or no."""
+    """A setting that can be made. `values` are its words, or the least and greatest number; () is yes or no.
+
+    A setting with `guids` is a list of SMBIOS GUIDs, separated by commas; "" is an empty list.
+    """
 
     name: str
     default: Value
@@ -26,10 +31,13 @@ class Setting(NamedTuple):
     rule: str
     meaning: str
     values: tuple[str, ...] | tuple[int, int] = ()
+    guids: bool = False
 
     def parse(self, text: str) -> Value:
         """A value from what a person wrote. Raises Invalid."""
         word = text.strip().lower()
+        if self.guids:
+            return self._guids(word)
         if not self.values:
             if word in ("yes", "no"):
                 return word == "yes"
@@ -42,6 +50,20 @@ class Setting(NamedTuple):
         if word not in self.values:
             raise Invalid(f"{self.name} {text!r} must be {' or '.join(str(value) for value in self.values)}")
         return word
+
+    def _guids(self, text: str) -> str:
+        found: dict[str, None] = {}
+        for part in text.split(",") if text else []:
+            guid = normal_guid(part)
+            if guid is None:
+                raise Invalid(
+                    f"{self.name} has {part.strip()!r}, which is not an SMBIOS GUID; write GUIDs of 8-4-4-4-12 "
+                    "hexadecimal digits, separated by commas"
+                )
+            found[guid] = None
+        if len(found) > _MOST_GUIDS:
+            raise Invalid(f"{self.name} holds {len(found)} GUIDs; at most {_MOST_GUIDS} are possible")
+        return ",".join(found)
 
 
 SETTINGS = (
@@ -104,6 +126,15 @@ SETTINGS = (
         "CM-66",
         "an import of hardware that another device has is refused, merged into it, or made a new device",
         ("block", "merge", "new"),
+    ),
+    Setting(
+        "guid_alone",
+        "hold-on-conflict",
+        "allow",
+        "D29",
+        "a required deployment for a device that its SMBIOS GUID alone identifies boots, waits if that GUID was seen "
+        "with another MAC address, or never boots",
+        ("allow", "hold-on-conflict", "refuse"),
     ),
     Setting(
         "hidden_deployments",
@@ -193,6 +224,15 @@ SETTINGS = (
         "W-69",
         "seconds between two such questions",
         (1, 3600),
+    ),
+    Setting(
+        "placeholder_guids",
+        "",
+        "",
+        "D30",
+        "SMBIOS GUIDs that identify no machine, separated by commas, in addition to those that pxefast knows",
+        ("GUIDs separated by commas",),
+        guids=True,
     ),
     Setting(
         "required_for_unknown", False, True, "R-51", "machines without a record take required deployments"

@@ -7,6 +7,7 @@ common (their deployments, an armed mark, a site's code) is one object, and what
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,9 +18,11 @@ from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site, sw
 from pxefast.site import schema
 from pxefast.site.boot_images import read_boot_images
 from pxefast.site.distribution_points import read_distribution_point
+from pxefast.site.grounds import read_own
 from pxefast.site.learned_windows import read_windows
-from pxefast.site.policy import read_policy
+from pxefast.site.policy import read_placeholders, read_policy
 from pxefast.site.schema import LIVE
+from pxefast.site.sightings import read_seen
 from pxefast.site.store import Store
 
 __all__ = ["load"]
@@ -42,6 +45,8 @@ def load(
         marks, live = _marks(connection, devices.numbers)
         duplicates = set(connection.execute(select(schema.duplicate_identity.c.identity)).scalars())
         duplicate_guids = {text[5:] for text in duplicates if text.startswith("guid:")}
+        placeholders = read_placeholders(connection)
+        duplicate_macs = frozenset(text[4:] for text in duplicates if text.startswith("mac:"))
         return Site(
             dp=dp,
             devices_by_mac=devices.by_mac,
@@ -66,11 +71,13 @@ def load(
                 connection.execute(select(schema.hardware.c.identity, schema.hardware.c.device_id)).all()
             ),
             session_seconds=float(session_seconds),
-            duplicate_macs=frozenset(text[4:] for text in duplicates if text.startswith("mac:")),
+            duplicate_macs=duplicate_macs,
             duplicate_guids=frozenset(duplicate_guids | {swapped_guid(guid) for guid in duplicate_guids}),
-            own=_own(connection),
+            own=frozenset(text.partition(":")[2] for text in read_own(connection, placeholders)),
             policy=read_policy(connection).decision,
             windows=read_windows(connection),
+            placeholders=placeholders,
+            seen=read_seen(connection, devices.by_mac, devices.by_guid, duplicate_macs, time.time()),
         )
 
 
@@ -203,13 +210,15 @@ def _marks(
     """The newest generation of each (deployment id, device id), and each device's live mark."""
     c = schema.ledger.c
     columns = (c.deployment_id, c.generation, c.state, c.armed_at, c.claimed_at, c.step, c.xid, c.session)
-    query = select(c.device_id, *columns, c.stepped_at, c.launch, c.returns, c.launched_at, c.why)
+    query = select(
+        c.device_id, *columns, c.stepped_at, c.launch, c.returns, c.launched_at, c.why, c.mac, c.peer
+    )
     marks: dict[str, dict[int, Mark]] = {}
     live: dict[int, Mark] = {}
     armed: dict[tuple[str, int, float, int], Mark] = {}
     for (
         number, deployment, generation, state, armed_at, claimed_at, step, xid, session, stepped_at, launch, returns,
-        launched_at, why,
+        launched_at, why, mac, peer,
     ) in connection.execute(query):  # fmt: skip
         of_deployment = marks.get(deployment)
         if of_deployment is None:
@@ -226,20 +235,13 @@ def _marks(
             mark = Mark(
                 deployment, generation, state, armed_at, claimed_at or 0.0, step or 0, xid or 0, session or "",
                 stepped_at or 0.0, launch is not None, returns, launched_at or 0.0, why or "",
+                mac, peer,
             )  # fmt: skip
         number = numbers.get(number, number)
         of_deployment[number] = mark
         if state in LIVE:
             live[number] = mark
     return marks, live
-
-
-def _own(connection: Connection) -> frozenset[str]:
-    """MACs and GUIDs of the machines that run pxefast; a GUID in both of its byte orders (W-30)."""
-    found = connection.execute(select(schema.own_identity.c.identity)).scalars().all()
-    guids = {text[5:] for text in found if text.startswith("guid:")}
-    macs = {text[4:] for text in found if text.startswith("mac:")}
-    return frozenset(macs | guids | {swapped_guid(guid) for guid in guids})
 
 
 def _id(value: str) -> str:

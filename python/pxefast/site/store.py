@@ -30,6 +30,7 @@ from pxefast.site.groups import boundary_groups, distribution_point_groups
 from pxefast.site.learned_windows import LearnedWindows
 from pxefast.site.migrations import HEAD, revision_of
 from pxefast.site.policy import Policies
+from pxefast.site.sightings import Sightings
 from pxefast.site.sites import Sites, check_site_code, insert_site
 from pxefast.site.tables import new_database, require_tables
 from pxefast.site.task_sequences import TaskSequences
@@ -67,6 +68,7 @@ class Store:
         self.boundaries = boundary_groups(self)
         self.policy = Policies(self)
         self.learned_windows = LearnedWindows(self)
+        self.sightings = Sightings(self)
 
     @classmethod
     def create(cls, where: Path | str, site_code: str, busy_seconds: float = 5, point: str = "") -> Store:

@@ -24,6 +24,7 @@ from pxefast.site.schema.machines import (
     duplicate_identity,
     hardware,
     learned_window,
+    sighting,
 )
 from pxefast.site.schema.points import (
     boundary,
@@ -82,6 +83,7 @@ __all__ = [
     "metadata",
     "own_identity",
     "setting",
+    "sighting",
     "site",
     "task_sequence",
 ]

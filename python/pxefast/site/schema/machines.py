@@ -60,6 +60,18 @@ duplicate_identity = Table(
     Column("identity", String(41), primary_key=True),
 )
 
+# Which MAC addresses an SMBIOS GUID was seen with, and at which distribution point last (D29). A GUID is kept in one
+# of its byte orders, the lesser text. `site.sightings` bounds the rows.
+sighting = Table(
+    "sighting",
+    metadata,
+    Column("guid", String(36), primary_key=True),
+    Column("mac", String(17), primary_key=True),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False, index=True),
+    Column("distribution_point", String(63), nullable=False),
+)
+
 collection = Table(
     "collection",
     metadata,

@@ -54,6 +54,8 @@ ledger = Table(
     Column("reported_at", Float),
     # Why it is held or failed, for people.
     Column("why", Text),
+    # The MAC address that claimed; "" for a request without a usable one, NULL where it is not known (D28).
+    Column("mac", String(17)),
     # One live session a machine, over all deployments (I2).
     Index(
         "ix_ledger_one_live",
