@@ -8,8 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// In import order: a later module may import an earlier one.
-const MODULES: [&str; 9] =
-    ["records", "placeholders", "reasons", "exclusion", "bootimage", "windows", "identity", "deployment", "decision"];
+const MODULES: [&str; 10] = [
+    "identifiers",
+    "records",
+    "placeholders",
+    "reasons",
+    "exclusion",
+    "bootimage",
+    "windows",
+    "identity",
+    "deployment",
+    "decision",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

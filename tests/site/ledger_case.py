@@ -21,9 +21,11 @@ def claim(
     launch: str | None = NAME,
     peer: str | None = None,
     identities: tuple[str, ...] = (),
+    mac: str | None = None,
 ) -> Claim:
     address = peer or (f"10.0.0.{device}" if device is not None else None)
-    return Claim(device, identities, deployment, step, xid, now, 900, launch, address)
+    card = mac if mac is not None else f"00:11:22:33:44:{device or 0:02x}"
+    return Claim(device, identities, deployment, step, xid, now, 900, launch, address, mac=card)
 
 
 def one(ledger: Ledger, wish: Claim) -> ClaimResult:

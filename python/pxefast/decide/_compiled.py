@@ -9,6 +9,7 @@ __all__ = ["compiled"]
 
 # In the order of their imports: each finds the compiled ones before it in sys.modules.
 _MODULES = (
+    "identifiers",
     "records",
     "placeholders",
     "reasons",

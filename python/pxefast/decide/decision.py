@@ -40,7 +40,7 @@ from .reasons import (
     unknown_computer,
     unsupported,
 )
-from .records import Action, BootImage, Decision, Deployment, Device, Exclusions, Mark, Reason, Request, Site
+from .records import Action, BootImage, Decision, Deployment, Exclusions, Mark, Reason, Request, Site
 from .windows import loader as windows_loader
 from .windows import program as windows_program
 

@@ -109,7 +109,7 @@ def other_machine_has_it(request: Request, site: Site, live: Mark | None) -> Rea
     mac = card_of(request)
     if live.passes(request.step, request.xid, mac, request.peer):
         return None
-    return other_machine(live.deployment_id, live.mac, live.peer, mac, request.peer)
+    return other_machine(live, mac, request.peer)
 
 
 def guid_alone(request: Request, site: Site, machine: Machine) -> Reason | None:

@@ -6,7 +6,7 @@ both of its byte orders (W-30).
 
 from __future__ import annotations
 
-from .records import swapped_guid
+from .identifiers import swapped_guid
 
 _GLPI = "GLPI, Blacklist: invalid UUID"
 _FOG = "FOG Project, HostManager::getHostByUuidAndSerial: invalid UUIDs"

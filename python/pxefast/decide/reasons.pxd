@@ -1,1 +1,1 @@
-from .records cimport Deployment, Device, Reason
+from .records cimport Deployment, Device, Mark, Reason

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from .records import Deployment, Device, Reason, State
+from .records import Deployment, Device, Mark, Reason, State
 
 NOT_PXE = Reason("not_pxe_client", "the vendor class (option 60) does not begin with PXEClient", "T24")
 PXE_OFF = Reason(
@@ -96,18 +96,16 @@ def other_session(deployment_id: str) -> Reason:
     )
 
 
-def other_machine(
-    deployment_id: str, claimer: str | None, claimed_at: str | None, mac: str, peer: str | None
-) -> Reason:
+def other_machine(live: Mark, mac: str, peer: str | None) -> Reason:
     """Return the reason for a request that comes from another machine than the live claim, as far as can be told.
 
-    Each machine is named by its MAC address ("" or None: not known) and its IPv4 address.
+    `mac` ("" for none) and `peer` are the MAC address and the IPv4 address of the request.
     """
     return Reason(
         "other_session",
-        f"the boot with required deployment {deployment_id} is under way on this device, "
-        f"from {_place(claimer, claimed_at)}; this request comes "
-        f"from {_place(mac, peer)} and gets nothing until that boot has ended",
+        f"the boot with required deployment {live.deployment_id} is under way on this device, "
+        f"from {_place(live.mac, live.peer)}; this request comes from {_place(mac, peer)} and gets nothing until that "
+        "boot has ended",
         "D28",
     )
 

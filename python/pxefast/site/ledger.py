@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
+from pxefast.decide.reasons import other_machine
 from pxefast.decide.records import Mark, Policy, Reason, State
 from pxefast.site import schema, session_facts
 from pxefast.site.budget import Budget, Spending, read_budget, refill
@@ -23,7 +24,7 @@ from pxefast.site.hardware import Hardware
 from pxefast.site.launches import Launch, LaunchResult, find_session, launched
 from pxefast.site.ledger_rows import Rows
 from pxefast.site.policy import read_policy
-from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, elsewhere, step
+from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, step
 from pxefast.site.schema import LIVE
 from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
@@ -310,7 +311,7 @@ class _Claims:
         row = self._live(claim, number)
         if row is None or row.mark.passes(claim.step, claim.xid, claim.mac, claim.peer):
             return None
-        return elsewhere(row, claim.mac, claim.peer)
+        return other_machine(row.mark, claim.mac, claim.peer)
 
     def _of_record(self, claim: Claim, number: int) -> str | None:
         """Return the MAC address of the live claim, bound to an IPv4 address, that this claim is a later stage of."""

@@ -35,7 +35,6 @@ __all__ = [
     "Row",
     "TimePassing",
     "Yielding",
-    "elsewhere",
     "offered",
     "same_file",
     "step",
@@ -227,36 +226,21 @@ def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
             return _begin(_returned(row), event, now, limits)
         case "same":
             if not row.mark.passes(event.step, event.xid, event.mac, event.peer):
-                return row, Outcome(False, elsewhere(row, event.mac, event.peer))
+                return row, Outcome(False, other_machine(row.mark, event.mac, event.peer))
             again = not row.mark.continues(event.step, event.xid, now, limits.session_seconds)
             if again or event.step > (row.step or 0):
                 row = row._replace(step=event.step, xid=event.xid, stepped_at=now)
             # The newest word on the launch file counts: whatever else is asked for, the gate refuses.
-            known = row._replace(
-                owner=event.owner,
-                peer=event.peer or row.peer,
-                launch=event.launch or row.launch,
-                mac=_claimer(row, event),
-            )
+            # A claim with an IPv4 address stays that of the MAC address that made it: a later program with another one
+            # never takes it to another address (D28).
+            mac = event.mac if row.mac is None or row.peer is None else row.mac
+            launch, peer = event.launch or row.launch, event.peer or row.peer
+            known = row._replace(owner=event.owner, peer=peer, launch=launch, mac=mac)
             return known, Outcome(True, same_session(row.deployment_id))
         case "worn" | "hold" | "given":
             row = _age(row, now, limits)
             return row, Outcome(False, offered(row))
     assert_never(standing)
-
-
-def elsewhere(row: Row, mac: str, peer: str | None) -> Reason:
-    """Return the reason for a request that another machine than the row's live claim makes (D28)."""
-    return other_machine(row.deployment_id, row.mac, row.peer, mac, peer)
-
-
-def _claimer(row: Row, event: Claiming) -> str:
-    """Return the MAC address that the claim belongs to after a request that passed.
-
-    A claim with an IPv4 address stays bound to the MAC address that made it, so that a later program with another MAC
-    address never takes it to another IPv4 address.
-    """
-    return event.mac if row.mac is None or row.peer is None else row.mac
 
 
 def _begin(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, Outcome]:
