@@ -25,12 +25,13 @@ RUST_CRATES = {"wire": set(), "engine": set(), "sys": {"libc"}, "pump": {"libc"}
 # What a room of the package may import of it. `errors` is drawn on in every line; `__init__` holds the version.
 PYTHON = {
     "errors": set(),
-    "config": {"errors"},
+    "named_files": set(),
+    "config": {"errors", "named_files"},
     "decide": {"errors"},
-    "site": {"decide.placeholders", "decide.records", "decide.reasons", "config", "errors"},
-    "content": {"config", "errors"},
+    "site": {"decide.placeholders", "decide.records", "decide.reasons", "config", "errors", "named_files"},
+    "content": {"config", "errors", "named_files"},
     "tftp": {"config", "errors", "_native"},
-    "responder": {"decide", "site", "content", "config", "errors", "_native", "__version__"},
+    "responder": {"decide", "site", "content", "config", "errors", "named_files", "_native", "__version__"},
     "bench": {"_native", "config", "errors"},
     "compat": {"_native", "config", "errors"},
     "cli": {
@@ -41,6 +42,7 @@ PYTHON = {
         "tftp",
         "config",
         "errors",
+        "named_files",
         "_native",
         "bench",
         "compat",

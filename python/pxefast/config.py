@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
 )
 
+from pxefast import named_files
 from pxefast.errors import CannotOpen, ConfigError
 
 __all__ = [
@@ -41,6 +42,9 @@ __all__ = [
     "load",
     "parse",
 ]
+
+# A settings file with every key is 8 KB.
+_LARGEST_FILE = 1 << 20
 
 Answer = Literal["microsoft", "direct"]
 S3Option = Literal[
@@ -231,11 +235,15 @@ class Session(_Section):
 
 
 class Report(_Section):
-    """Where boot environments say how they fare. `address` None: that of [listen]."""
+    """Where boot environments say how they fare. `address` None: that of [listen].
+
+    `names`: further names of this host that a request may be addressed to.
+    """
 
     enabled: bool = True
     address: Annotated[IPv4Address | None, BeforeValidator(_address_or_none)] = None
     port: Port = 4012
+    names: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class Safety(_Section):
@@ -324,7 +332,7 @@ def parse(text: str, file: str) -> Settings:
 def load(file: Path) -> Settings:
     """Settings from a file. Raises CannotOpen if it cannot be read, ConfigError if it is wrong."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = named_files.read_bytes(file, _LARGEST_FILE).decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(str(file), "", "not UTF-8 text") from None
     except OSError as error:

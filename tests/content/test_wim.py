@@ -278,7 +278,7 @@ def test_images_may_come_in_any_order(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContentError, match="none: No such file"):
         wim.read(tmp_path / "none")
-    with pytest.raises(ContentError, match="Is a directory"):
+    with pytest.raises(ContentError, match="it is a directory, not a regular file"):
         wim.read(tmp_path)
-    with pytest.raises(ContentError, match="it is no file"):
+    with pytest.raises(ContentError, match="it is a character device, not a regular file"):
         wim.read(Path("/dev/null"))

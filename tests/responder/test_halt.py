@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+
+from pxefast.responder.halt import Halt
 
 from ..loopback.home import LOOPBACK, Home
 from ..loopback.machine import REQUEST
@@ -136,3 +139,18 @@ def test_a_dry_run_decides_the_same_and_answers_nobody(tmp_path: Path) -> None:
 def contents(point: Point) -> list[str]:
     with closing(sqlite3.connect(point.home.database)) as connection:
         return list(connection.iterdump())
+
+
+def test_a_halt_file_of_another_kind_stops_as_well_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    halt = Halt(tmp_path)
+    halt.own.parent.mkdir(parents=True)
+    for make in (lambda: os.mkfifo(halt.own), halt.own.mkdir, lambda: halt.own.symlink_to("/dev/zero")):
+        make()
+        reason = halt.check()
+        assert reason is not None
+        assert reason.text.endswith(f"{halt.own} exists; to go on run: pxefast halt --off")
+        halt.own.rmdir() if halt.own.is_dir() else halt.own.unlink()
+    halt.on("broken images")
+    reason = halt.check()
+    assert reason is not None
+    assert "exists (broken images);" in reason.text

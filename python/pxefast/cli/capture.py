@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
+from pxefast import named_files
 from pxefast.errors import CannotOpen, InputError
 
 __all__ = ["Capture", "Datagram"]
@@ -85,7 +86,7 @@ class Capture:
         self.damage: str | None = None
         self.position = 0
         try:
-            self._stream: BinaryIO = self.file.open("rb")
+            self._stream: BinaryIO = named_files.open_regular(self.file)
         except OSError as error:
             raise CannotOpen(f"cannot read {self.file}: {error.strerror}") from None
 

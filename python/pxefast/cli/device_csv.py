@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pxefast import named_files
 from pxefast.decide.records import normal_guid, normal_mac
 from pxefast.errors import CannotOpen, Invalid
 from pxefast.site.devices import NewDevice
@@ -22,6 +24,8 @@ _TITLES = {
 }
 _COLUMN = {title: column for column, titles in _TITLES.items() for title in titles}
 _VARIABLE = "variable:"
+# A line with a name, two addresses, a GUID and variables is about 200 bytes: this is more than 500,000 devices.
+_LARGEST_FILE = 128 << 20
 
 
 def read_devices(file: Path) -> list[NewDevice]:
@@ -52,12 +56,12 @@ def read_devices(file: Path) -> list[NewDevice]:
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """The lines that are not empty, each with its number."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            for row in reader:
-                cells = [cell.strip() for cell in row]
-                if any(cells):
-                    yield reader.line_num, cells
+        text = named_files.read_bytes(file, _LARGEST_FILE).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield reader.line_num, cells
     except OSError as error:
         raise CannotOpen(f"cannot read {file}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:

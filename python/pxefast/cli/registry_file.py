@@ -8,11 +8,13 @@ Windows Registry Editor Version 5.00
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pxefast import named_files
 from pxefast.errors import CannotOpen, InputError
 
 __all__ = ["Value", "read"]
@@ -62,12 +64,11 @@ def read(file: Path, wanted: Callable[[str], bool]) -> Iterator[Value]:
 
 def _text(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_LARGEST_FILE + 1)
+        content = named_files.read_bytes(file, _LARGEST_FILE)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise InputError(f"{file}: {error.strerror}; export the key SMS\\DP alone") from None
         raise CannotOpen(f"cannot read {file}: {error.strerror}") from None
-    if len(content) > _LARGEST_FILE:
-        raise InputError(f"{file}: too large; export the key SMS\\DP alone")
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return _decoded(file, content[len(mark) :], encoding)

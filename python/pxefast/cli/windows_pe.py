@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pxefast import named_files
 from pxefast.cli.options import choice
 from pxefast.cli.output import note
 from pxefast.errors import ContentError, InputError, PxefastError
@@ -98,7 +99,7 @@ def _architecture(wim: Path, info: WimInfo, stated: Architecture | None) -> Arch
 def _sdi(file: Path) -> Path:
     """The path, absolute. Raises InputError for what is no boot.sdi."""
     try:
-        with file.open("rb") as reader:
+        with named_files.open_regular(file) as reader:
             if reader.read(len(_SDI)) == _SDI:
                 return file.resolve()
     except OSError as error:

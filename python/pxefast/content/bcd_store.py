@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
+from pxefast import named_files
 from pxefast.content import regf
 from pxefast.content.bcd_names import ALIASES, element_name, object_kind
 from pxefast.content.regf import Kind, Value
@@ -80,8 +81,7 @@ class Store:
 def read(path: Path) -> Store:
     """What the store in a file says. Raises ContentError with the file's name."""
     try:
-        with path.open("rb") as file:
-            return describe(file.read(regf.LARGEST_HIVE + 1))
+        return describe(named_files.read_bytes(path, regf.LARGEST_HIVE))
     except OSError as error:
         raise ContentError(f"{path}: {error.strerror}") from None
     except ContentError as error:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pxefast import named_files
 from pxefast.content import wim as wims
 from pxefast.content import wimlib
 from pxefast.content.durable import place, sync
@@ -34,6 +35,7 @@ _DRIVERS = "Drivers"
 _LOAD_DRIVERS = b'@for /r "%SystemDrive%\\Drivers" %%i in (*.inf) do @drvload "%%i"\r\n'
 _TEMPORARY = ".new-"
 _READ_BYTES = 1 << 22
+_LARGEST_SCRIPT = 1 << 20
 # What no file name of Windows holds.
 _FORBIDDEN = set('<>:"|?*')
 
@@ -153,7 +155,7 @@ def _startnet(source: Path, index: int, files: Sequence[tuple[Path, str]]) -> by
         below = [inside.relative_to(path).as_posix() for inside in path.rglob("*")] if wanted == "" else []
         found = _spelled(below, _STARTNET)
         if found is not None or wanted.lower() == _STARTNET.lower():
-            return (path / (found or "")).read_bytes()
+            return named_files.read_bytes(path / (found or ""), _LARGEST_SCRIPT)
     own = _spelled(wimlib.paths(source, index), _STARTNET)
     return b"wpeinit\r\n" if own is None else wimlib.read(source, index, own)
 
@@ -187,7 +189,7 @@ def _in_image(wanted: str) -> str:
 
 def _copy(source: Path, target: Path, progress: Progress | None) -> None:
     done, total = 0, source.stat().st_size
-    with source.open("rb") as reader, target.open("wb") as writer:
+    with named_files.open_regular(source) as reader, target.open("wb") as writer:
         while block := reader.read(_READ_BYTES):
             writer.write(block)
             done += len(block)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from pxefast import named_files
 from pxefast.config import Content
 from pxefast.content.durable import sync
 from pxefast.content.manifest import Manifest, ManifestFile, blob_path, decode
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Depot"]
 
 _RETRIES = 4
+# All certificates of a system's store are 250 KB.
+_LARGEST_CERTIFICATES = 16 << 20
 _MANIFEST = re.compile(r"manifests/(?P<image>[^/]+)/(?P<version>\d+)-[0-9a-f]{64}\.json", re.ASCII)
 # Nobody writes a part of a file for so long.
 _ABANDONED_SECONDS = 86_400.0
@@ -180,6 +183,15 @@ class Depot:
                     part.unlink()
 
 
+def _certificates(file: str) -> bytes:
+    try:
+        return named_files.read_bytes(file, _LARGEST_CERTIFICATES)
+    except OSError as error:
+        raise CannotOpen(
+            f"cannot read {file}: {error.strerror}; see content.ca_file in pxefast.toml"
+        ) from None
+
+
 def _store(url: str, scheme: str, settings: Content) -> ObjectStore:
     from obstore.store import HTTPStore, LocalStore, S3Store
 
@@ -189,7 +201,7 @@ def _store(url: str, scheme: str, settings: Content) -> ObjectStore:
     client: Any = {"allow_http": True, "timeout": seconds * 4, "read_timeout": seconds}
     client["connect_timeout"] = seconds
     if settings.ca_file:
-        client["root_certificate"] = Path(settings.ca_file).read_bytes()
+        client["root_certificate"] = _certificates(settings.ca_file)
     retry: Any = {
         "max_retries": _RETRIES,
         "retry_timeout": seconds * 4,

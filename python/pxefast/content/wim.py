@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import BinaryIO
 from uuid import UUID
 from xml.parsers import expat
 
+from pxefast import named_files
 from pxefast.content.text import harmless
 from pxefast.errors import ContentError
 
@@ -175,11 +175,8 @@ def read_header(path: Path) -> Header:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """The file and its size; what is wrong with it is told with its name."""
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ContentError("it is no file")
-            yield file, status.st_size
+        with named_files.open_regular(path) as file:
+            yield file, os.fstat(file.fileno()).st_size
     except OSError as error:
         raise ContentError(f"{path}: {error.strerror}") from None
     except ContentError as error:

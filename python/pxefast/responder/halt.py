@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pxefast import named_files
 from pxefast.decide import Reason
 from pxefast.errors import CannotOpen
 
@@ -15,6 +16,7 @@ __all__ = ["EVERYWHERE", "Halt"]
 # Stops every distribution point of this host.
 EVERYWHERE = Path("/run/pxefast/HALT")
 _LONGEST_WHY = 256
+_LARGEST_FILE = 4096
 
 
 class Halt:
@@ -66,8 +68,8 @@ def _halted(text: str) -> Reason:
 
 def _why(file: Path) -> str:
     try:
-        with file.open("rb") as reader:
-            said = reader.read(_LONGEST_WHY).decode("utf-8", "replace")
+        # In the calling thread: the file system has just answered. A FIFO or a longer text has no reason to say.
+        said = named_files.read_bytes(file, _LARGEST_FILE, None)[:_LONGEST_WHY].decode("utf-8", "replace")
     except OSError:
         return ""
     line = " ".join(said.split())

@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 
 from sqlalchemy import Connection, Table, func, insert, select
 
+from pxefast import named_files
 from pxefast.errors import CannotOpen, Invalid
 from pxefast.site import audit, schema
 from pxefast.site.migrations import HEAD
@@ -160,7 +161,7 @@ def _head(file: Path, lines: _Digest) -> dict[str, int]:
 @contextmanager
 def _opened(file: Path) -> Iterator[_Digest]:
     try:
-        with file.open("rb") as reader:
+        with named_files.open_regular(file) as reader:
             yield _Digest(reader)
     except OSError as error:
         raise CannotOpen(f"cannot read {file}: {error.strerror}") from None
