@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,20 @@ FILES = {file: f"the boot program for {firmware}\n".encode() for firmware, file 
 class Point:
     """A home with a boot image of `files`, and its running service. Use it in a `with`.
 
-    `program` are the arguments of the Python interpreter that start pxefast.
+    `serve` starts the service of a home.
     """
 
     def __init__(
         self, folder: Path, settings: Sections = LOOPBACK, files: Mapping[str, bytes] = FILES,
         programs: Mapping[str, str] = PROGRAMS, init: Sequence[str] = (),
-        program: Sequence[str] = ("-m", "pxefast"),
+        serve: Callable[[Home], Service] = Service,
     ) -> None:  # fmt: skip
         self._stack = ExitStack()
         self._numbers = itertools.count(1)
         self.home = Home(folder / "home", settings, init)
         self.home.answer()
         self.image = self.home.publish(write_files(folder / "image", files), **programs)
-        self.service = self._stack.enter_context(Service(self.home, program=program))
+        self.service = self._stack.enter_context(serve(self.home))
 
     def __enter__(self) -> Point:
         return self

@@ -58,8 +58,8 @@ def sent(point: Point, request: bytes, address: str = "127.0.3.1") -> Said:
     return Said(int(head.split()[1]), head, json.loads(body))
 
 
-def post(path: str, body: bytes = b"", *headers: str) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: pxefast", f"Content-Length: {len(body)}", *headers]
+def post(path: str, body: bytes = b"", *headers: str, host: str = "127.0.0.1") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -162,6 +162,10 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "GET": (post(f"/session/{S}/done").replace(b"POST", b"GET"), 405),
     "no host": (f"POST /session/{S}/done HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode(), 400),
     "two hosts": (post(f"/session/{S}/done", b"", "Host: other"), 400),
+    "a page's rebound name": (post(f"/session/{S}/done?token=x", host="evil.example"), 421),
+    "another port": (post(f"/session/{S}/done?token=x", host="127.0.0.1:1"), 421),
+    "another address": (post(f"/session/{S}/done?token=x", host="127.0.0.2"), 421),
+    "an empty host": (post(f"/session/{S}/done?token=x", host=""), 421),
     "two lengths": (post(f"/session/{S}/done", b"", "Content-Length: 5"), 400),
     "a signed length": (post(f"/session/{S}/done").replace(b": 0", b": +0"), 400),
     "a length of letters": (post(f"/session/{S}/done").replace(b": 0", b": 0x0"), 400),
@@ -188,6 +192,24 @@ def test_a_hostile_request_gets_its_status_and_nothing_else(point: Point, what: 
         assert "Connection: close" in said.head
 
 
+def test_a_request_to_a_name_of_this_host_is_answered_with_and_without_the_port(tmp_path: Path) -> None:
+    settings = {**LOOPBACK, "report": {"port": 0, "names": ["Deploy.Example.org"]}}
+    with Point(tmp_path, settings, FILES, PROGRAMS) as point:
+        machine, session = launched(point)
+        port = point.service.ports["report"]
+        own = socket.gethostname()
+        for host in ("localhost", f"LOCALHOST:{port}", f"127.0.0.1:{port}", own, "deploy.example.org."):
+            request = post(
+                f"/session/{session.id}/started", b"", f"Authorization: Bearer {session.token}", host=host
+            )
+            assert sent(point, request).status == 200, host
+        assert state(point, machine) == "STARTED"
+        refused = sent(point, request.replace(b"deploy.", b"other."))
+        assert refused.status == 421
+        assert "names of [report] in pxefast.toml" in refused.body["error"]
+        assert point.service.counters()["report.wrong_host"] == 1
+
+
 def test_random_bytes_never_end_it(point: Point, seed: int) -> None:
     rng = random.Random(seed)
     good = post(f"/session/{S}/done", b"x" * 20, "X: y")
@@ -203,6 +225,7 @@ def test_random_bytes_never_end_it(point: Point, seed: int) -> None:
             404,
             405,
             413,
+            421,
         )
     _, session = launched(point)
     assert report(point, session, "started").status == 200
@@ -220,6 +243,58 @@ def test_connections_that_say_nothing_keep_nobody_else_out(point: Point) -> None
         assert report(point, session, "started").status == 200
         assert available.boot().reply is not None
         assert point.service.resident_bytes - before < 64 << 20
+
+
+def silent_connections(stack: ExitStack, port: int, addresses: int, each: int) -> None:
+    """Connections that send one byte and stay."""
+    for number in range(addresses):
+        for _ in range(each):
+            found = socket.create_connection(("127.0.0.1", port), PATIENCE, (f"127.0.6.{number + 1}", 0))
+            stack.enter_context(found).sendall(b"P")
+
+
+def test_more_idle_connections_than_there_is_room_for_keep_no_honest_machine_out(point: Point) -> None:
+    _, session = launched(point)
+    before, after = point.service.counters(), len(point.service.events)
+    with ExitStack() as stack:
+        silent_connections(stack, point.service.ports["report"], addresses=60, each=8)
+        for _ in range(20):
+            assert report(point, session, "started").status == 200
+        # At once, or ten seconds after it was said of others.
+        told = point.service.event(
+            "service", lambda event: "report port" in event["text"], after=after, seconds=2 * PATIENCE
+        )
+    assert told["level"] == "warning"
+    assert "idle connections were closed for new ones" in told["text"]
+    moved_by = {
+        name: value - before[name] for name, value in point.service.counters().items() if "report." in name
+    }
+    assert moved_by["report.idle_closed"] >= 60 * 8 - 256
+    assert moved_by["report.connections_refused"] == 0
+
+
+def test_an_address_that_holds_many_idle_connections_still_reports(point: Point) -> None:
+    _, session = launched(point)
+    with ExitStack() as stack:
+        for _ in range(300):
+            to = ("127.0.0.1", point.service.ports["report"])
+            stack.enter_context(socket.create_connection(to, PATIENCE, ("127.0.6.200", 0))).sendall(b"P")
+
+        assert report(point, session, "started", address="127.0.6.200").status == 200
+
+
+@pytest.mark.parametrize("what", [b"", b"P", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_service_that_is_stopped_with_open_connections_prints_nothing_but_events(
+    tmp_path: Path, what: bytes
+) -> None:
+    with Point(tmp_path, files=FILES, programs=PROGRAMS) as point, ExitStack() as stack:
+        to = ("127.0.0.1", point.service.ports["report"])
+        for _ in range(10):
+            stack.enter_context(socket.create_connection(to, PATIENCE)).sendall(what)
+        eventually(lambda: point.service.counters()["report.connections"] == 10)
+        # Asserts that there was no line but events, and a good end.
+        point.service.stop()
+        assert not [event for event in point.service.events if event["level"] == "error"]
 
 
 def test_without_reports_there_is_no_port_and_no_token(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from ..loopback.machine import Machine
 from ..loopback.peer import DATA, ERROR, Peer
 from ..loopback.point import Point
-from ..loopback.service import eventually
+from ..loopback.service import Service, eventually
 from .test_gates import FILES, PROGRAMS, fetched, state
 
 # pxefast with a commit that is followed by a stop. What the other threads of the service read is changed too, so that
@@ -84,7 +85,7 @@ CODES = {"halt": "halted", "journal": "journal_broken", "budget": "budget_exhaus
 @pytest.fixture(scope="module")
 def stopping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Point]:
     folder = tmp_path_factory.mktemp("stopping")
-    with Point(folder, files=FILES, programs=PROGRAMS, program=("-c", STOPPING)) as point:
+    with Point(folder, files=FILES, programs=PROGRAMS, serve=partial(Service, program=("-c", STOPPING))) as point:
         yield point
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from ..loopback.point import Point
-from ..loopback.service import eventually
+from ..loopback.service import Service, eventually
 
 # pxefast whose database has an unsafe setting while the file `unsafe` is in the home. A file `minute` sets the clock
 # of the thread that looks after the database forward by 61 s.
@@ -41,7 +42,7 @@ def off(point: Point) -> str | None:
 
 
 def test_an_unsafe_setting_stops_required_boots_until_it_is_mended(tmp_path: Path) -> None:
-    with Point(tmp_path, program=("-c", UNSAFE)) as point:
+    with Point(tmp_path, serve=partial(Service, program=("-c", UNSAFE))) as point:
         home = point.home.folder
         machine, other = point.machine(), point.machine()
         assert machine.request().reply is not None

@@ -67,6 +67,11 @@ class Audit:
         self._lines.close(seconds)
 
     @property
+    def alive(self) -> bool:
+        """True while the thread that writes runs; it may wait for a reader of the log that hangs (R-105)."""
+        return self._lines.alive
+
+    @property
     def problem(self) -> str | None:
         """What is wrong with the log itself."""
         return f"{self._lines.lost} log lines could not be written" if self._lines.lost else None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pxefast import __version__, decide
 from pxefast.responder.audit import Audit, reason_dict
 from pxefast.responder.courier import Courier
 from pxefast.responder.distributions import summary
+from pxefast.responder.heartbeat import clock
 from pxefast.responder.keeper import Keeper
 from pxefast.responder.view import View
+from pxefast.responder.watchdog import Watchdog
 from pxefast.site.store import Store
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Condition:
         keeper: Keeper,
         courier: Courier | None,
         audit: Audit,
+        watchdog: Watchdog,
+        reports: Callable[[], Mapping[str, int]],
         ports: Mapping[str, int],
         dry_run: bool,
     ) -> None:
@@ -41,6 +45,8 @@ class Condition:
         self._keeper = keeper
         self._courier = courier
         self._audit = audit
+        self._watchdog = watchdog
+        self._reports = reports
         self._ports = ports
         self._dry_run = dry_run
         self._since = time.time()
@@ -54,6 +60,7 @@ class Condition:
             "version": __version__,
             "since": self._since,
             "written": time.time(),
+            "written_boot_time": clock(),
             "site": site.dp.site,
             "distribution_point": site.dp.name,
             "database": self._store.where,
@@ -75,12 +82,13 @@ class Condition:
             "budget": keeper.budget and keeper.budget._asdict(),
             "problems": self._problems(),
             "actions": dict(self._audit.actions),
-            "counters": self._server.counters(),
+            "counters": {**self._server.counters(), **self._reports()},
             "histograms": {name: summary(each) for name, each in self._server.histograms().items()},
         }
 
     def _problems(self) -> list[str]:
         problems = [*self._view.problems(), *self._keeper.problems()]
+        problems += (text for text in self._watchdog.problems() if text not in problems)
         if self._audit.problem:
             problems.append(self._audit.problem)
         if self._view.site.dp.listen_on_dhcp_port != ("dhcp" in self._ports):

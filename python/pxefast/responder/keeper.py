@@ -11,6 +11,7 @@ from pxefast.errors import PxefastError
 from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.courier import Courier
+from pxefast.responder.heartbeat import Heartbeat
 from pxefast.responder.pauses import budget_exhausted, no_database
 from pxefast.responder.sightings import Witness
 from pxefast.responder.tuning import Tuner
@@ -30,6 +31,8 @@ _CONTENT_SECONDS = 1.0
 _LESSON_SECONDS = 1.0
 _SIGHTING_SECONDS = 1.0
 _HOST_SECONDS = 60.0
+# How long the start waits for the first round.
+_FIRST_SECONDS = 1.0
 
 
 class Keeper:
@@ -67,6 +70,10 @@ class Keeper:
         self._live = live
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pxefast-keeper", daemon=True)
+        self._first_round = threading.Event()
+        #: Life signs of the thread that answers machines; None once that thread has nothing to answer any more.
+        self.loop: Heartbeat | None = None
+        self._loop_stuck = False
         self._next: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._off: str | None = None
@@ -74,8 +81,9 @@ class Keeper:
         self.budget: Budget | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin. The first round ends before this returns, unless the database is slow."""
         self._thread.start()
+        self._first_round.wait(_FIRST_SECONDS)
 
     def stop(self, seconds: float) -> None:
         """End, waiting for at most so long: it may hang in a database that is gone."""
@@ -85,31 +93,46 @@ class Keeper:
         if self._courier is not None:
             self._courier.stop()
 
+    @property
+    def alive(self) -> bool:
+        """True while the thread runs."""
+        return self._thread.is_alive()
+
     def problems(self) -> list[str]:
         """What of its work cannot be done at the moment."""
         return [f"{what}: {why}" for what, why in list(self._failed.items())]
 
     def _run(self) -> None:
-        while not self._ending.wait(_SECONDS):
+        self._view.heart.attach()
+        while True:
             self._view.refresh()
             if self._witness is not None:
                 self._witness.follow()
+            self._first_round.set()
             self._tell_what_is_off()
-            if self._view.lost is not None:
-                # That says it all.
-                self._failed.clear()
-                continue
-            self._do("ledger", _LEDGER_SECONDS, self._follow_ledger)
-            self._do("sweep", _SWEEP_SECONDS, self._sweep)
-            if self._courier is not None:
-                self._do("content", _CONTENT_SECONDS, self._courier.tick)
-            if self._tuner is not None:
-                self._do("learned windows", _LESSON_SECONDS, self._tuner.write)
-            if self._witness is not None:
-                self._do("sightings", _SIGHTING_SECONDS, self._witness.write)
-            if self._host is not None:
-                self._do("this host's identities", _HOST_SECONDS, self._host)
-            self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
+            self._watch_loop()
+            self._work()
+            self._view.heart.enter("wait for the next round")
+            if self._ending.wait(_SECONDS):
+                return
+
+    def _work(self) -> None:
+        """Do what is due beside following changes."""
+        if self._view.lost is not None:
+            # That says it all.
+            self._failed.clear()
+            return
+        self._do("ledger", _LEDGER_SECONDS, self._follow_ledger)
+        self._do("sweep", _SWEEP_SECONDS, self._sweep)
+        if self._courier is not None:
+            self._do("content", _CONTENT_SECONDS, self._courier.tick)
+        if self._tuner is not None:
+            self._do("learned windows", _LESSON_SECONDS, self._tuner.write)
+        if self._witness is not None:
+            self._do("sightings", _SIGHTING_SECONDS, self._witness.write)
+        if self._host is not None:
+            self._do("this host's identities", _HOST_SECONDS, self._host)
+        self._do("database settings", _SETTINGS_SECONDS, self._check_settings)
 
     def _tell_what_is_off(self) -> None:
         """Say once when machines are no longer served as they should be, and when they are again."""
@@ -124,11 +147,28 @@ class Keeper:
         else:
             self._audit.tell("error", f"nothing is handed out: {off.text}" if nothing else off.text)
 
+    def _watch_loop(self) -> None:
+        """Say when the thread that answers machines hangs: it cannot say so itself."""
+        loop = self.loop
+        if loop is None:
+            return
+        loop.tick()
+        stuck = loop.look()
+        if (stuck is not None) == self._loop_stuck:
+            return
+        self._loop_stuck = stuck is not None
+        if stuck is not None:
+            self._audit.tell("error", stuck.text)
+        else:
+            self._audit.tell("warning", "machines are answered again")
+
     def _do(self, what: str, seconds: float, job: Callable[[], None]) -> None:
         """Do a job when it is due. What fails is told once, and tried again at its next turn."""
         if time.monotonic() < self._next.get(what, 0.0):
             return
         self._next[what] = time.monotonic() + seconds
+        # Each of these jobs asks the database.
+        self._view.heart.enter(f"database: {what}")
         try:
             job()
         except Exception as error:

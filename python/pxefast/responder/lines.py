@@ -44,6 +44,11 @@ class Lines:
 
     debug = info = warning = error = msg
 
+    @property
+    def alive(self) -> bool:
+        """True while the writing thread runs."""
+        return self._thread.is_alive()
+
     def close(self, seconds: float) -> None:
         """Write what waits, for at most so long."""
         with self._news:

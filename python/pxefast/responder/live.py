@@ -54,6 +54,11 @@ class Live:
         """The listening socket's descriptor."""
         return self._door.socket.fileno()
 
+    @property
+    def alive(self) -> bool:
+        """True while its thread runs, and once it was asked to end."""
+        return self._thread.is_alive() or self._ending.is_set()
+
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()

@@ -20,6 +20,7 @@ from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Gates
 from pxefast.responder.halt import Halt
 from pxefast.responder.handed import Memory
+from pxefast.responder.heartbeat import Heartbeat
 from pxefast.responder.interfaces import own_identities
 from pxefast.responder.keeper import Keeper
 from pxefast.responder.live import Live
@@ -32,6 +33,7 @@ from pxefast.responder.takeover import Estate, Heir, Sockets
 from pxefast.responder.tuning import Tuner
 from pxefast.responder.turns import Turns
 from pxefast.responder.view import View
+from pxefast.responder.watchdog import Watchdog
 from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
 from pxefast.site.policy import read_placeholders
@@ -100,6 +102,9 @@ class Parts:
             witness,
             None if dry_run else self._record_host,
         )
+        #: Life signs of the thread that answers machines.
+        self.loop = Heartbeat("main", "machines have not been answered")
+        self.watchdog = self._watchdog()
         self._memory = Memory()
         self._live = Live(home / "run", self.server, self._memory, given.open.get("transfers"))
         answers = Answers(
@@ -120,14 +125,30 @@ class Parts:
             self._keeper,
             self._courier,
             self.audit,
+            self.watchdog,
+            lambda: {} if self._reports is None else self._reports.counters,
             self.ports,
             dry_run,
+        )
+
+    def _watchdog(self) -> Watchdog:
+        hearts = {} if self._reports is None else {"pxefast-reports": self._reports.heart}
+        threads = {"pxefast-log": lambda: self.audit.alive, "pxefast-live": lambda: self._live.alive}
+        view = self.view
+        return Watchdog(
+            view.heart,
+            lambda: view.problem() or view.required_off(),
+            hearts,
+            threads,
+            lambda: self.server.workers,
+            self.audit.tell,
         )
 
     def _open_reports(self, settings: Settings, ledger: Ledger, given: Sockets) -> Reports:
         report, listen = settings.report, settings.listen.address
         opened = usable(given, "report", str(report.address or listen), report.port)
-        return Reports(report, listen, ledger, self._reported, given.open["report"] if opened else None)
+        taken = given.open["report"] if opened else None
+        return Reports(report, listen, ledger, self._reported, self.audit.tell, taken)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -166,6 +187,8 @@ class Parts:
 
     def start(self) -> None:
         """Begin with all that has a thread of its own."""
+        self.loop.attach()
+        self._keeper.loop = self.loop
         self._keeper.start()
         if self._reports is not None:
             self._reports.start()
@@ -243,6 +266,7 @@ class Parts:
 
     def close(self, serves: bool) -> None:
         """End everything; transfers under way are cut. The files of a service are left alone unless it is this one."""
+        self._keeper.loop = None
         if self._reports is not None:
             self._reports.close()
         self._live.close(serves)

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -24,14 +24,17 @@ from urllib.parse import parse_qs
 from pxefast.config import Report
 from pxefast.errors import CannotBind, PxefastError
 from pxefast.responder import http
+from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.http import Refused
+from pxefast.responder.report_connections import Connections
 from pxefast.site.ledger import Ledger, ReportResult
 
 __all__ = ["Reported", "Reports"]
 
 _SECONDS = 10.0
-_MOST_CONNECTIONS = 256
-_MOST_OF_ADDRESS = 8
+_END_SECONDS = 2.0
+_MOMENT_SECONDS = 0.1
+_BEAT_SECONDS = 1.0
 _MOST_FAILURES = 5
 _FAILURE_SECONDS = 60.0
 _LONGEST_TEXT = 256
@@ -58,7 +61,7 @@ class Reported(NamedTuple):
 
 
 class Reports:
-    """The endpoint, bound; `start` serves. `tell` hears each report. Raises CannotBind."""
+    """The endpoint, bound; `start` serves. `tell` gets each report, `say` a level and a text. Raises CannotBind."""
 
     def __init__(
         self,
@@ -66,11 +69,16 @@ class Reports:
         listen: IPv4Address,
         ledger: Ledger,
         tell: Callable[[Reported], None],
+        say: Callable[[str, str], None],
         opened: int | None = None,
     ) -> None:
         self._ledger = ledger
         self._tell = tell
-        self._open: Counter[str] = Counter()
+        self._say = say
+        self._connections = Connections(say)
+        self._deciding: set[asyncio.Future[ReportResult]] = set()
+        #: Life signs of the thread that answers reports.
+        self.heart = Heartbeat("pxefast-reports", "reports have not been answered")
         self._failures: dict[str, deque[float]] = {}
         self._socket = (
             _bound(str(settings.address or listen), settings.port)
@@ -78,6 +86,7 @@ class Reports:
             else socket.socket(fileno=opened)
         )
         self.port: int = self._socket.getsockname()[1]
+        self._names = _own_names(settings)
         self._loop = asyncio.new_event_loop()
         self._pool = ThreadPoolExecutor(2, "pxefast-report")
         self._thread = threading.Thread(target=self._run, name="pxefast-reports", daemon=True)
@@ -85,6 +94,11 @@ class Reports:
     def start(self) -> None:
         """Serve from now on, in a thread of its own."""
         self._thread.start()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Numbers of connections so far, by what became of them."""
+        return dict(self._connections.counters)
 
     def fileno(self) -> int:
         """The listening socket's descriptor."""
@@ -105,44 +119,90 @@ class Reports:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(
+        loop = self._loop
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._defect)
+        self.heart.attach()
+        self._server = loop.run_until_complete(
             asyncio.start_server(self._connected, sock=self._socket, limit=http.HEAD_BYTES, backlog=128)
         )
-        self._loop.run_forever()
+        self._beat()
+        loop.run_forever()
         self._server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        loop.run_until_complete(self._end())
+        # A thread that still decides wakes the loop once it has: that must not fail.
+        if not self._deciding:
+            loop.close()
+
+    def _beat(self) -> None:
+        self.heart.beat(clock())
+        self._connections.tell_due()
+        self._loop.call_later(_BEAT_SECONDS, self._beat)
+
+    def _defect(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what asyncio would print as a traceback."""
+        error = context.get("exception")
+        what = context["message"] if error is None else f"{type(error).__name__}: {error}"
+        self._say("error", f"a connection to the report port was lost to a defect of pxefast: {what}")
+
+    async def _end(self) -> None:
+        """Let reports that are being decided be answered, then end every connection."""
+        if self._deciding:
+            await asyncio.wait(self._deciding, timeout=_END_SECONDS)
+            # Their senders hear of it in this moment.
+            await asyncio.sleep(_MOMENT_SECONDS)
+        tasks = asyncio.all_tasks() - {asyncio.current_task(), *self._deciding}
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = writer.get_extra_info("peername", ("",))[0]
-        if self._open.total() >= _MOST_CONNECTIONS or self._open[address] >= _MOST_OF_ADDRESS:
+        if not self._connections.admit(address, writer):
             writer.transport.abort()
             return
-        self._open[address] += 1
         try:
             async with asyncio.timeout(_SECONDS):
-                writer.write(await self._answer(reader, address))
+                writer.write(await self._answer(reader, writer, address))
                 await writer.drain()
                 # Read what it still sends, so that it hears the answer before the connection ends.
                 writer.write_eof()
                 await reader.read(1 << 16)
-        except (OSError, EOFError, TimeoutError):
+        except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
+            # The task is cancelled by `_end` alone, which waits for it.
             pass
         finally:
             writer.transport.abort()
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
+            self._connections.ended(address, writer)
 
-    async def _answer(self, reader: asyncio.StreamReader, address: str) -> bytes:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+    ) -> bytes:
         try:
             request = await http.read(reader)
+            self._connections.requested(address, writer)
+            self._check_host(request, writer)
             return http.response(*await self._report(request, address))
         except Refused as refused:
             return http.response(refused.status, {"ok": False, "error": str(refused)})
+
+    def _check_host(self, request: http.Request, writer: asyncio.StreamWriter) -> None:
+        """Refuse a request that was meant for another host: a page whose name was rebound to this address (R-93)."""
+        host = request.headers.get(b"host")
+        if host is None:
+            # HTTP/1.0, which no browser sends.
+            return
+        name, _, port = host.decode("latin-1").lower().partition(":")
+        here = writer.get_extra_info("sockname", ("",))[0]
+        if name.removesuffix(".") in (here, *self._names) and port in ("", str(self.port)):
+            return
+        self._connections.counters["report.wrong_host"] += 1
+        text = (
+            "the Host is none of this server's; to allow a name add it to names of [report] in pxefast.toml"
+        )
+        raise Refused(HTTPStatus.MISDIRECTED_REQUEST, text)
 
     async def _report(self, request: http.Request, address: str) -> tuple[HTTPStatus, dict[str, object]]:
         target, _, query = request.target.partition("?")
@@ -159,9 +219,8 @@ class Reports:
             letter if letter.isprintable() else " " for letter in request.body.decode("utf-8", "replace")
         )[:_LONGEST_TEXT].strip()
         try:
-            result = await self._loop.run_in_executor(
-                self._pool, lambda: self._ledger.report(session, token, kind, text, time.time())
-            )
+            # Shielded: the ledger decides, whatever becomes of the connection.
+            result = await asyncio.shield(self._decided(session, token, kind, text))
         except PxefastError as error:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"not known to be recorded, say it again: {error}"
@@ -174,6 +233,14 @@ class Reports:
             said["error"] = result.reason.text
         return (HTTPStatus.OK if result.ok else _STATUS.get(result.reason.code, HTTPStatus.CONFLICT)), said
 
+    def _decided(self, session: str, token: str, kind: Kind, text: str) -> asyncio.Future[ReportResult]:
+        decided = self._loop.run_in_executor(
+            self._pool, lambda: self._ledger.report(session, token, kind, text, time.time())
+        )
+        self._deciding.add(decided)
+        decided.add_done_callback(self._deciding.discard)
+        return decided
+
     def _failed(self, address: str) -> None:
         if address not in self._failures and len(self._failures) >= _MOST_ADDRESSES:
             self._failures.pop(next(iter(self._failures)))
@@ -184,6 +251,12 @@ class Reports:
         if failures is None or len(failures) < _MOST_FAILURES:
             return False
         return time.monotonic() - failures[0] < _FAILURE_SECONDS
+
+
+def _own_names(settings: Report) -> frozenset[str]:
+    """Names in lower case that mean this host, beside the address that a connection came to."""
+    host = socket.gethostname().lower()
+    return frozenset({"localhost", host, host.partition(".")[0], *(name.lower() for name in settings.names)})
 
 
 def _bound(address: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ from pxefast import __version__
 from pxefast.config import Settings
 from pxefast.content.library import Library
 from pxefast.responder.doors import KINDS
+from pxefast.responder.heartbeat import clock
 from pxefast.responder.parts import Parts
 from pxefast.responder.systemd import given_sockets, tell_systemd
 from pxefast.responder.takeover import Heir, NotTaken, Predecessor, Sockets
@@ -114,7 +115,11 @@ class Service:
     def _turn(self) -> None:
         """Wait for something, and bring it to its end."""
         parts = self._parts
+        parts.loop.beat(clock())
+        parts.loop.enter("wait for requests")
+        parts.watchdog.tick(self._serves)
         questions = parts.server.wait(_MILLISECONDS)
+        parts.loop.enter("answer requests")
         parts.turns.take(questions, parts.server.gates())
         parts.turns.tell_transfers()
         if self._predecessor is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pxefast.errors import CannotOpen
+from pxefast.responder.heartbeat import SILENT_SECONDS, clock
 
 __all__ = ["Lock", "StatusFile", "read"]
 
@@ -94,6 +95,11 @@ def read(folder: Path) -> dict[str, Any] | None:
         return {}
     except (OSError, ValueError) as error:
         raise CannotOpen(f"cannot read {_status_file(folder)}: {error}") from None
+    silent = clock() - status.get("written_boot_time", clock())
+    if silent > SILENT_SECONDS:
+        # The thread that answers machines writes this file (D36).
+        text = f"no status has been written for {silent:.0f} s: the service answers nobody meanwhile"
+        status["problems"] = [f"{text}; its log says in what it is stuck", *status.get("problems", ())]
     return status
 
 

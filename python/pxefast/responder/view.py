@@ -17,9 +17,10 @@ from pxefast.content.library import Library, Published
 from pxefast.decide import Device, Exclusions, Mark, Reason, Site
 from pxefast.decide.records import State
 from pxefast.errors import PxefastError
-from pxefast.responder.exclusions import ExclusionFile
+from pxefast.responder.exclusions import FRESH_LIST_SECONDS, ExclusionFile
 from pxefast.responder.gated import gated_files
 from pxefast.responder.halt import Halt
+from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.pauses import no_database
 from pxefast.responder.programs import distributed
 from pxefast.site.schema import LIVE
@@ -35,8 +36,8 @@ T = TypeVar("T")
 
 # How long a database that failed is left alone before it is tried again.
 _AGAIN_SECONDS = 1.0
-# Nobody looked at the database for so long: the keeper hangs in it.
-_SILENT_SECONDS = 30.0
+# What a file system gets to show the first exclusion list.
+_FIRST_LIST_SECONDS = 10.0
 
 
 class Sight(NamedTuple):
@@ -73,6 +74,8 @@ class View:
         self._doubt: tuple[float, Reason] | None = None
         self._again = 0.0
         self._content_problem: str | None = None
+        #: Life signs of the thread that calls `refresh`.
+        self.heart = Heartbeat("pxefast-keeper")
         self.exclusion_file = ExclusionFile()
         self.gated: dict[str, str] = {}
         self.unreadable: str | None = None
@@ -82,7 +85,7 @@ class View:
         self.unsafe: Reason | None = None
         self.budget: Reason | None = None
         self.loaded = time.time()
-        self._confirmed = time.monotonic()
+        self._confirmed = clock()
         self._watcher: Watcher | None = Watcher(store)
         self._stamp = library.stamp()
         published = library.published()
@@ -114,6 +117,10 @@ class View:
         """Why nothing at all may be handed out (D10)."""
         if self.unreadable is not None:
             return Reason("site_unreadable", self.unreadable, "T18")
+        stuck = self.heart.look()
+        # Available deployments may go on without the database (D10); the exclusion list has a thread of its own.
+        if stuck is not None and not (stuck.in_database and self._age() <= self._stale_seconds):
+            return stuck.reason("nothing is handed out")
         if self.lost is None or self._age() <= self._stale_seconds:
             return None
         return self.lost
@@ -123,7 +130,7 @@ class View:
         gone, file = self.database_gone(), self.exclusion_file.problem
         reasons = (self._halt.check(), self.journal, self.unsafe, gone, self.budget)
         texts = [reason.text for reason in reasons if reason]
-        if self.lost is not None and self.problem() is None:
+        if (self.lost is not None or self.heart.look() is not None) and self.problem() is None:
             left = self._stale_seconds - self._age()
             texts.append(f"available deployments go on from a snapshot, for {left:.0f} s more")
         return [*texts, *(text for text in (self.unreadable, file) if text)]
@@ -168,7 +175,7 @@ class View:
         return None if device is None else device.name
 
     def _age(self) -> float:
-        return time.monotonic() - self._confirmed
+        return clock() - self._confirmed
 
     def database_gone(self) -> Reason | None:
         """Why the database cannot be asked now, so that nobody waits for it (R-73)."""
@@ -176,17 +183,15 @@ class View:
             return self.lost
         if self._doubt is not None:
             return self._doubt[1]
-        silent = self._age()
-        return (
-            no_database(f"the database has been silent for {silent:.0f} s")
-            if silent > _SILENT_SECONDS
-            else None
-        )
+        stuck = self.heart.look()
+        return None if stuck is None else stuck.reason("required deployments are off")
 
     # What the keeper does.
 
     def refresh(self) -> None:
         """Look for changes and follow them. What cannot be read is not trusted, and tried again each second."""
+        began = clock()
+        self.heart.enter("content library")
         if time.monotonic() >= self._again:
             try:
                 self._refresh_site()
@@ -196,15 +201,18 @@ class View:
                 self._content_problem = str(error) or type(error).__name__
                 self._again = time.monotonic() + _AGAIN_SECONDS
         unreadable = self._content_problem
+        self.heart.enter("exclusion list")
         try:
             self._read_exclusions(self.site)
         except PxefastError as error:
             unreadable = unreadable or str(error)
         self.unreadable = unreadable
+        self.heart.beat(began)
 
     def _refresh_site(self) -> None:
-        began = time.monotonic()
+        began = clock()
         stamp = self._library.stamp()
+        self.heart.enter("database: look for changes")
         content = stamp != self._stamp
         changed = _ask(self._changed)
         self._confirmed = began
@@ -235,15 +243,19 @@ class View:
             pass
 
     def _load(self) -> None:
+        self.heart.enter("content library")
         published = self._library.published()
         with self._turn:
             self._marks_meanwhile = []
         try:
             images = distributed(published)
+            self.heart.enter("database: load the site")
             site = _ask(lambda: load(self._store, self._store.point, images, self._session_seconds))
             self.devices = _count(site)
+            self.heart.enter("boot files")
             # Before the first machine is sent to a file, its gate must be shut.
             self._serve_files(site, published)
+            self.heart.enter("exclusion list")
             # Whom the list excludes must be known before what was deployed since.
             try:
                 self._read_exclusions(site)
@@ -275,13 +287,13 @@ class View:
         self.lost = no_database(why)
         self._again = time.monotonic() + _AGAIN_SECONDS
 
-    def _read_exclusions(self, site: Site) -> None:
-        news = self.exclusion_file.refresh(site.dp.mac_ignore_list_file)
-        if news is not None:
-            self._tell("error" if self.exclusion_file.problem else "info", news)
+    def _read_exclusions(self, site: Site, fresh: bool = False, seconds: float = FRESH_LIST_SECONDS) -> None:
+        for level, text in self.exclusion_file.refresh(site.dp.mac_ignore_list_file, fresh, seconds):
+            self._tell(level, text)
 
     def close(self) -> None:
-        """Give back the watcher's connection."""
+        """Give back the watcher's connection, and end the thread that reads the exclusion list."""
+        self.exclusion_file.close()
         if self._watcher is not None:
             self._watcher.close()
 
