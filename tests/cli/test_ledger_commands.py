@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pxefast.site.audit import append
 from pxefast.site.journal import Journal
 from pxefast.site.store import Store
 
@@ -162,3 +163,20 @@ def test_reconcile_holds_what_a_restored_database_forgot(
     (case,) = run("device", "sessions", "web01", "--json").json
     assert case["state"] == "HOLD"
     assert (home / "journal" / "audit-1.log").exists()
+
+
+def test_the_audit_of_a_device_is_found_by_its_facts_and_not_by_what_a_file_is_called(
+    started: Callable[[], None], run: Any, done: Callable[..., str], home: Path
+) -> None:
+    started()
+    done("device", "import", "--name", "web02", "--mac", "00:11:22:33:44:66")
+    with Store.open(home / "site.db") as store:
+        number = store.devices.get("web02").id
+        with store.record() as connection:
+            facts = {"device": 1, "deployment": "PS120001", "generation": 1, "state": "LAUNCHED"}
+            text = f"deployment=PS120001 device=1 generation=1 state=LAUNCHED file=os device={number} web02"
+            append(connection, [("ledger launch", text, facts)])
+    listed = run("audit", "list", "--device", "web02", "--json").json
+    assert [row["action"] for row in listed] == ["device import"]
+    newest = run("audit", "list", "--device", "web01", "--json").json[-1]
+    assert newest["details"] == facts

@@ -52,6 +52,28 @@ def test_records_that_were_cut_off_are_missed(written: Store) -> None:
     assert problem(written) == "the audit ends with record 3, but 4 were written"
 
 
+def test_a_record_with_details_that_were_changed_added_or_taken_away_is_named(written: Store) -> None:
+    with written.record() as connection:
+        audit.append(connection, [("test", "a sentence", {"device": 7})])
+    assert problem(written) is None
+    for seq, details in ((5, '{"device":8}'), (5, None), (2, "{}")):
+        with written.record() as connection:
+            here = schema.audit.c.seq == seq
+            before = connection.execute(select(schema.audit.c.details).where(here)).scalar_one()
+            connection.execute(update(schema.audit).where(here).values(details=details))
+        assert problem(written) == f"audit record {seq} was changed after it was written"
+        with written.record() as connection:
+            connection.execute(update(schema.audit).where(here).values(details=before))
+    assert problem(written) is None
+
+
+def test_a_record_without_details_has_the_hash_of_before_there_were_any() -> None:
+    row = audit.AuditRow(1, 0.5, "root", "init", "PS1 dp1", "")
+    assert audit.sealed(audit.FIRST_HASH, row).hash == (
+        "f569a5aad359d2c208708c176a8adf251e451c7a5e591f191e6afa75becf788b"
+    )
+
+
 def test_a_name_that_is_no_text_is_audited_all_the_same(store: Store) -> None:
     store.touch("test", "\udcff\0")
     assert problem(store) is None

@@ -178,7 +178,7 @@ def test_a_restored_backup_turns_required_off_until_it_is_reconciled(
         ahead = journal.ahead(store)
         assert ahead.problem is None
         with store.write("reconcile", "test") as connection:
-            lost = find_lost(connection, ahead.records)
+            lost = find_lost(connection, ahead.records).lost
             restore_lost(connection, lost, 1_700_000_100.0)
         assert [(item.device_id, item.state) for item in lost][:2] == [(1, "LAUNCHED"), (2, "CLAIMED")]
         aside = journal.begin_segment(store)

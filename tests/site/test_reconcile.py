@@ -65,7 +65,7 @@ def back_to_generation_1(store: Store, state: str) -> None:
 
 def reconciled(store: Store, journal: list[AuditRow]) -> list[Lost]:
     with store.write("reconcile", "test") as connection:
-        lost = find_lost(connection, journal)
+        lost, _ = find_lost(connection, journal)
         restore_lost(connection, lost, NOW + 900)
     return lost
 

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -210,10 +211,7 @@ def test_the_audit_becomes_a_chain_that_ends_with_the_upgrade(first: Path) -> No
         (2, 1_700_000_001.0, "device import"),
     ]
     assert [(row.action, row.subject) for row in rows[2:]] == [
-        ("db upgrade", "0001 to 0002"),
-        ("db upgrade", "0002 to 0003"),
-        ("db upgrade", "0003 to 0004"),
-        ("db upgrade", "0004 to 0005"),
+        ("db upgrade", f"{before} to {after}") for before, after in pairwise(migrations.REVISIONS)
     ]
 
 
@@ -227,16 +225,13 @@ def test_a_database_of_the_version_before_keeps_every_row(empty: Database) -> No
         after = rows_of(connection)
         assert audit.verify(connection) is None
     told = [(row["seq"], row["action"], row["subject"]) for row in after["audit"][1:]]
-    assert told == [
-        (2, "db upgrade", "0002 to 0003"),
-        (3, "db upgrade", "0003 to 0004"),
-        (4, "db upgrade", "0004 to 0005"),
-    ]
+    steps = list(pairwise(migrations.REVISIONS))[1:]
+    assert told == [(seq, "db upgrade", f"{old} to {new}") for seq, (old, new) in enumerate(steps, start=2)]
     del after["audit"][1:]
     for table in ("audit", "hierarchy"):
         assert len(after[table]) == len(before[table])
     # A running snapshot is older than this.
-    assert after["hierarchy"][0]["revision"] == 10
+    assert after["hierarchy"][0]["revision"] == 7 + len(steps)
     del before["hierarchy"]
     for name, rows in before.items():
         assert [{key: row[key] for key in rows[0]} for row in after[name]] == rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,10 @@ from pxefast.cli.context import get
 from pxefast.cli.options import Json
 from pxefast.cli.output import print_json, print_table
 from pxefast.errors import SiteError, UsageError
+
+if TYPE_CHECKING:
+    from pxefast.decide import Device
+    from pxefast.site.audit import AuditRow
 
 app = typer.Typer(help="Who did what, and when.", no_args_is_help=True)
 
@@ -41,18 +45,13 @@ def list_(
     from pxefast.site.audit import read_records
 
     store = get(context).store()
-    words = set[str]()
-    if device is not None:
-        found = store.devices.get(device)
-        words = {found.name.casefold(), f"device={found.id}"}
+    found = None if device is None else store.devices.get(device)
     with store.read() as connection:
         records = read_records(connection, _moment(since))
-    if words:
-        records = [
-            row for row in records if not words.isdisjoint(re.split(r"[\s,:]+", row.subject.casefold()))
-        ]
+    if found is not None:
+        records = [row for row in records if _is_about(row, found)]
     if json:
-        print_json([{**row._asdict(), "at": _text(row.at)} for row in records])
+        print_json([{**row._asdict(), "at": _text(row.at), "details": row.fields} for row in records])
         return
     print_table(
         ("SEQ", "AT", "WHO", "ACTION", "SUBJECT"),
@@ -81,6 +80,16 @@ def verify(context: typer.Context, json: Json = False) -> None:
         print(
             "the audit's chain is good" + (" and this host's journal agrees" if kept else "; no journal here")
         )
+
+
+def _is_about(row: AuditRow, device: Device) -> bool:
+    """Return True for a ledger record of the device, and for a change of the site whose sentence names it."""
+    from pxefast.site.reconcile import case_of
+
+    if row.action.startswith("ledger "):
+        case = case_of(row)
+        return case is not None and case.device_id == device.id
+    return device.name.casefold() in re.split(r"[\s,:]+", row.subject.casefold())
 
 
 def _moment(text: str | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import typer
 
@@ -14,15 +15,27 @@ from pxefast.errors import CannotOpen
 __all__ = ["reconcile"]
 
 
-def reconcile(context: typer.Context, json: Json = False, dry_run: DryRun = False, yes: Yes = False) -> None:
+def reconcile(
+    context: typer.Context,
+    keep_armed: Annotated[
+        bool,
+        typer.Option(
+            "--keep-armed",
+            help="Leave armed what may have been given unrecorded: the database is the newest there ever was.",
+        ),
+    ] = False,
+    json: Json = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
     """Hold what the journal knows was given and the database has forgotten.
 
     Required deployments are off while the two do not agree. Each such device is entered as held, and the journal begins
-    a new segment; the old one is kept.
+    a new segment; the old one is kept. Where nobody knows all that was given, everything that is armed is held.
     """
     from pxefast.site.cases import names_of
     from pxefast.site.journal import Journal
-    from pxefast.site.reconcile import find_lost, restore_lost
+    from pxefast.site.reconcile import find_armed, find_lost, hold_armed, restore_lost
 
     home = get(context)
     store = home.store()
@@ -30,12 +43,16 @@ def reconcile(context: typer.Context, json: Json = False, dry_run: DryRun = Fals
     problem = journal.examine(store)
     ahead = journal.ahead(store)
     with store.read() as connection:
-        lost = find_lost(connection, ahead.records)
-        names = names_of(connection, {item.device_id for item in lost})
+        lost, unreadable = find_lost(connection, ahead.records)
+        known = {item[:2] for item in lost}
+        armed = [row for row in find_armed(connection) if unreadable and row[:2] not in known]
+        names = names_of(connection, {*(item.device_id for item in lost), *(row.device_id for row in armed)})
+    unknown = [f"record {row.seq} of the journal cannot be read: {row.subject!r}" for row in unreadable]
     if json:
         print_json(
             {
                 "problem": problem,
+                "unknown": unknown,
                 "lost": [
                     {
                         "device": names.get(item.device_id, " ".join(item.identities)),
@@ -43,22 +60,34 @@ def reconcile(context: typer.Context, json: Json = False, dry_run: DryRun = Fals
                     }
                     for item in lost
                 ],
+                "armed": [
+                    {"device": names.get(row.device_id), "deployment": row.deployment_id} for row in armed
+                ],
             }
         )
         return
     if problem is None:
         print("the journal and the database agree")
         return
-    note(problem)
+    for text in (problem, *unknown):
+        note(text)
     deeds = [
         f"hold {item.deployment} on {names.get(item.device_id, ' '.join(item.identities) or item.device_id)}, "
         f"which was {item.state}"
         for item in lost
     ]
+    if not keep_armed:
+        deeds += [
+            f"hold {row.deployment_id} on {names.get(row.device_id, row.device_id)}, "
+            f"which is {row.state} and may have been given"
+            for row in armed
+        ]
     if not confirmed([*deeds, "begin a new segment of the journal"], dry_run=dry_run, yes=yes):
         return
-    with store.write("reconcile", f"{len(lost)} held") as connection:
-        restore_lost(connection, find_lost(connection, ahead.records), time.time())
+    with store.write("reconcile", f"{len(deeds)} held") as connection:
+        restore_lost(connection, find_lost(connection, ahead.records).lost, time.time())
+        if not keep_armed:
+            hold_armed(connection, armed, "a restored database does not say whether it was given")
     try:
         aside = journal.begin_segment(store)
     except OSError as error:

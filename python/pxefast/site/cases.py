@@ -148,7 +148,7 @@ class Cases:
             after, outcome = step(row, Holding(why), now, Limits(0.0))
             if not outcome.ok:
                 raise Invalid(f"{found.name}: {outcome.reason.text}")
-            rows.put(after, "ledger hold", f"before={row.state}")
+            rows.put(after, "ledger hold", before=row.state)
             rows.save()
             return Case(found.name, after)
 
@@ -177,7 +177,7 @@ def _clear(
         old, outcome = step(row, Clearing(force), now, Limits(0.0))
         if outcome.ok:
             new = successor(row, now)
-            rows.put(old, "ledger clear", f"before={row.state}")
+            rows.put(old, "ledger clear", before=row.state)
             rows.put(new)
             cleared.append(Cleared(names[row.device_id], row.deployment_id, row.state, new.generation))
         elif outcome.reason.code != "unchanged":

@@ -332,7 +332,7 @@ def _lock(descriptor: int) -> None:
 def _after(connection: Connection, head: Head) -> Iterator[AuditRow]:
     """The records after the journal's newest, which the database must have too (I6)."""
     a = schema.audit.c
-    query = select(a.seq, a.at, a.actor, a.action, a.subject, a.hash).where(a.seq >= head.seq).order_by(a.seq)
+    query = select(schema.audit).where(a.seq >= head.seq).order_by(a.seq)
     rows = (AuditRow(*row) for row in connection.execute(query))
     if head.seq:
         newest = next(rows, None)

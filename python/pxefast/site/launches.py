@@ -71,7 +71,7 @@ def launched(connection: Connection, rows: Rows, grounds: Grounds, launch: Launc
         return _of(row, refusal)
     after, outcome = step(row, Launching(launch.name, launch.transfer, launch.peer), launch.now, _LIMITS)
     if outcome.ok:
-        rows.put(after, "ledger launch", f"transfer={launch.transfer} file={launch.name}")
+        rows.put(after, "ledger launch", transfer=launch.transfer, file=launch.name)
         return _of(after, outcome.reason, ok=True, launched=True)
     if outcome.reason.code == "not_launch_file" and _is_stage(connection, row.deployment_id, launch.name):
         return _of(row, _STAGE, ok=True)

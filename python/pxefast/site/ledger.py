@@ -178,7 +178,7 @@ class Ledger:
             event = Reporting(kind, _one_line(text), alone)
             after, outcome = step(row, event, now, Limits(0.0))
             if after != row:
-                rows.put(after, "ledger report", f"report={kind}")
+                rows.put(after, "ledger report", report=kind)
                 rows.save()
             return ReportResult(outcome.ok, outcome.reason, row.device_id, row.deployment_id, after.state)
 
@@ -208,7 +208,7 @@ class Ledger:
             for row in rows.all():
                 after, _ = step(row, TimePassing(), now, limits)
                 if after != row:
-                    rows.put(after, "ledger sweep", f"before={row.state}")
+                    rows.put(after, "ledger sweep", before=row.state)
                     swept.append(Swept(row.device_id, row.deployment_id, row.state, after.state, after.why))
             rows.save()
         return swept
@@ -290,9 +290,7 @@ class _Claims:
             return ClaimResult(False, refusal, before, number)
         if after != row and (outcome.ok or row is not None):
             moved = begins or after.state != first.state
-            self._rows.put(
-                after, "ledger claim" if moved else None, f"identities={','.join(claim.identities)}"
-            )
+            self._rows.put(after, "ledger claim" if moved else None, identities=list(claim.identities))
         if outcome.ok and after.peer is not None:
             self._rows.take_address(after)
         return ClaimResult(
@@ -324,7 +322,7 @@ class _Claims:
             if other.deployment_id != claimed.deployment_id and other.state in LIVE:
                 after, outcome = step(other, Yielding(), now, limits)
                 if after != other:
-                    self._rows.put(after, "ledger return", f"for={claimed.deployment_id}")
+                    self._rows.put(after, "ledger return", made_way_for=claimed.deployment_id)
                 if not outcome.ok:
                     return outcome.reason
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, select, update
@@ -33,7 +33,7 @@ class Rows:
         self._changed: dict[tuple[int, str, int], Row] = {}
         self._devices: dict[int, dict[str, Row]] = {}
         self._peers: dict[str, set[tuple[int, str]]] = {}
-        self._entries: list[tuple[str, str]] = []
+        self._entries: list[audit.Entry] = []
 
     def load_devices(self, device_ids: Iterable[int]) -> None:
         """Read every row of these devices."""
@@ -79,12 +79,16 @@ class Rows:
         """All that were loaded, in the order of devices and deployments."""
         return sorted(row for rows in self._devices.values() for row in rows.values())
 
-    def put(self, row: Row, action: str | None = None, details: str = "") -> None:
-        """Change a row or add one; `action`, where there is one, is audited with what the row is now."""
+    def put(self, row: Row, action: str | None = None, **more: object) -> None:
+        """Change a row or add one.
+
+        `action`, where there is one, is audited with the row as it is now and `more` facts of the change.
+        """
         self._changed[row[:3]] = row
         self._remember(row)
         if action is not None:
-            self._entries.append((action, f"{subject(row)} {details}".rstrip()))
+            facts = {**_facts(row), **more}
+            self._entries.append((action, _sentence(facts), facts))
 
     def note(self, action: str, text: str) -> None:
         """Audit something that is in no row."""
@@ -118,9 +122,9 @@ class Rows:
             self._peers.setdefault(row.peer, set()).add(row[:2])
 
 
-def subject(row: Row) -> str:
-    """A row as the audit tells it, `name=value` each: what `reconcile` reads back."""
-    fields = {
+def _facts(row: Row) -> dict[str, object]:
+    """A row as the audit records it: `reconcile` reads these facts, never their sentence (D39)."""
+    facts = {
         "deployment": row.deployment_id,
         "device": row.device_id,
         "generation": row.generation,
@@ -130,7 +134,15 @@ def subject(row: Row) -> str:
         "point": row.owner,
         "returns": row.returns,
     }
-    return " ".join(f"{name}={value}" for name, value in fields.items() if value)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _sentence(facts: Mapping[str, object]) -> str:
+    """The facts for people, `name=value` each."""
+    words = {
+        name: ",".join(value) if isinstance(value, (list, tuple)) else value for name, value in facts.items()
+    }
+    return " ".join(f"{name}={value}" for name, value in words.items())
 
 
 def _newest(column: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:

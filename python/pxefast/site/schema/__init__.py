@@ -41,7 +41,9 @@ from pxefast.site.schema.points import (
 from pxefast.site.schema.records import (
     LIVE,
     audit,
+    journal_alarm,
     ledger,
+    write_probe,
 )
 from pxefast.site.schema.work import (
     boot_image,
@@ -78,6 +80,7 @@ __all__ = [
     "group_content",
     "hardware",
     "hierarchy",
+    "journal_alarm",
     "learned_window",
     "ledger",
     "metadata",
@@ -86,4 +89,5 @@ __all__ = [
     "sighting",
     "site",
     "task_sequence",
+    "write_probe",
 ]

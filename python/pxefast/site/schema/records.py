@@ -68,6 +68,8 @@ ledger = Table(
 )
 
 # Who did what, and when, each record's hash over itself and the one before it (D23). `seq` has no gaps.
+# `subject` is a sentence for people; `details` holds its facts as a JSON object, and programs read only those (D39).
+# It is NULL in records that have no facts for programs, and in all that were written before it existed.
 audit = Table(
     "audit",
     metadata,
@@ -77,5 +79,23 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("hash", String(64), nullable=False),
+    Column("details", Text),
     Index("ix_audit_at", "at"),
+)
+
+# What a distribution point writes, durably, to find out whether there is room again (D40).
+write_probe = Table(
+    "write_probe",
+    metadata,
+    Column("distribution_point", String(63), primary_key=True),
+    Column("data", Text, nullable=False),
+)
+
+# The distribution points whose journal knows of records that this database has lost: no point boots required
+# deployments while there is a row (D38). `reconcile` on that point removes it.
+journal_alarm = Table(
+    "journal_alarm",
+    metadata,
+    Column("distribution_point", String(63), primary_key=True),
+    Column("why", Text, nullable=False),
 )

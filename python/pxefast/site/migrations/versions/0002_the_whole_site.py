@@ -104,7 +104,7 @@ def _new(site: Row, old: dict[str, Rows]) -> dict[str, Rows]:
                 "next_deployment": site["next_deployment"],
             }
         ],
-        "audit": [row._asdict() for row in chain],
+        "audit": [dict(zip(AuditRow._fields[:6], row, strict=False)) for row in chain],
         "distribution_point": [_point(row, point) for row in old["distribution_point"]],
         "device": [*devices, *unknown],
         "device_mac": old["device_mac"],
