@@ -40,6 +40,8 @@ class Record(NamedTuple):
     at: float
     action: str
     subject: str
+    details: str | None = None
+    """The record's fields as JSON."""
 
 
 class Database:
@@ -84,6 +86,14 @@ class Database:
         return [
             Record(*row) for row in self._patiently("SELECT seq, at, action, subject FROM audit ORDER BY seq")
         ]
+
+    def devices(self) -> list[tuple[str, int]]:
+        """The MAC address and the id of every device."""
+        return [(mac, number) for mac, number in self._patiently("SELECT mac, device_id FROM device_mac")]
+
+    def deployments(self) -> list[str]:
+        """The ids of the deployments that there are."""
+        return [found for (found,) in self._patiently("SELECT id FROM deployment ORDER BY id")]
 
     def look(self, mac: str) -> list[Row] | None:
         """The rows of one machine, at once; None while the database does not answer."""

@@ -63,7 +63,7 @@ class ChaosSite:
 
     def _deploy(self, image: str, devices: Sequence[str]) -> None:
         """As an operator who reads what is asked, and says yes to that list."""
-        sequence = self.home.run(
+        sequence = self.task_sequence = self.home.run(
             "task-sequence", "create", "--name", "work", "--boot-image", image, "--quiet"
         )
         self.home.run("collection", "create", "all of them")

@@ -103,11 +103,18 @@ class Storm:
 
         That no longer than `seconds`. Then until each machine has been imaged once more.
         """
+        with watched(self._site, self.machines) as verdict:
+            self.run_unwatched(seconds, meanwhile, kills)
+            self.report.verdict = verdict()
+        return self.report
+
+    def run_unwatched(
+        self, seconds: float, meanwhile: Callable[[], Awaitable[None]] | None, kills: int = 0
+    ) -> Report:
+        """The same, for a test with a judge of its own."""
         began = time.monotonic()
         self._database_fails = meanwhile is not None
-        with watched(self._site, self.machines) as verdict:
-            asyncio.run(self._run(kills, seconds, meanwhile))
-            self.report.verdict = verdict()
+        asyncio.run(self._run(kills, seconds, meanwhile))
         self.report.imaged = Counter({each.mac: len(each.imaged) for each in self.machines})
         self.report.seconds = time.monotonic() - began
         return self.report
