@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// In import order: a later module may import an earlier one.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 12] = [
     "identifiers",
     "records",
     "placeholders",
@@ -17,7 +17,9 @@ const MODULES: [&str; 10] = [
     "bootimage",
     "windows",
     "identity",
+    "settling",
     "deployment",
+    "endings",
     "decision",
 ];
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .chain import counts_of, judge_chain
-from .machine import BAD, GOOD, Machine, SwitchedOffError
+from .machine import GOOD, Machine, SwitchedOffError
 from .oracle import Verdict
 from .site import ChaosSite
 from .sniffer import Sniffer

@@ -1,6 +1,7 @@
 """Every test of decide runs twice: against the plain source and against the modules of the native library."""
 
 import importlib.util
+import math
 import os
 import sys
 from dataclasses import replace
@@ -129,6 +130,16 @@ class World:
             "launched_at": self.NOW - 30,
             **fields,
         }
+        if "unreported" not in fields:
+            returnable = values.get("returnable", False)
+            sign = {
+                "CLAIMED": 0.0 if returnable else values["claimed_at"],
+                "LAUNCHED": values["launched_at"],
+                "STARTED": math.inf,
+                "HOLD": values["launched_at"],
+                "WITHDRAWN": values["launched_at"],
+            }
+            values["unreported"] = sign.get(state, 0.0)
         return self.decide.Mark(name, state=state, **values)
 
     def request(self, **fields: Any) -> Any:
@@ -191,6 +202,7 @@ class World:
             policy=self.decide.Policy(**self.policy),
             placeholders=self.placeholders,
             seen=self.seen,
+            launches={number: mark for (number, _), mark in self.marks.items() if mark.unreported},
         )
 
     def ask(self, **fields: Any) -> Any:

@@ -116,10 +116,17 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
 
     idle = getattr(policy, f"no_deployment_{firmware}") if known and firmware else "ignore"  # CM-89
     live = next((s.live[number] for number in numbers if number in s.live), None)
-    if live and live.state != "CLAIMED":  # I4
-        out.deployment = live.deployment_id
-        stop(True, "already_offered", idle)
-    if live and r.now - live.claimed_at <= s.session_seconds and not may_go_on(live, r):  # D28
+    launch = next((s.launches[number] for number in numbers if number in s.launches), None)
+    hours = policy.launch_settles_hours
+    if launch and hours and r.now >= launch.unreported + 3600 * hours:  # D34
+        launch = None
+    young = launch and r.now - max(launch.claimed_at, launch.launched_at) <= s.session_seconds
+    if young and launch.state != "CLAIMED":  # I4
+        out.deployment = launch.deployment_id
+        codes = {"HOLD": "hold", "WITHDRAWN": "waits_behind"}
+        stop(True, codes.get(launch.state, "already_offered"), idle)
+    claimed = live and live.state == "CLAIMED"
+    if claimed and r.now - live.claimed_at <= s.session_seconds and not may_go_on(live, r):  # D28
         out.deployment = live.deployment_id
         stop(True, "other_session")
 
@@ -166,8 +173,8 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
         mark = mark_of(d)
         if mark is None or mark.state == "ARMED":
             return None
-        if mark.state == "HOLD":
-            return "hold"
+        if mark.state in ("HOLD", "WITHDRAWN", "CLEARED"):
+            return "hold" if mark.state == "HOLD" else "withdrawn"
         if mark.state != "CLAIMED" or not (mark.returnable or same_boot(mark)):
             return "already_offered"
         old = r.now - mark.claimed_at > s.session_seconds
@@ -212,11 +219,17 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
             why, out.deployment = given(pick) or unarmed(pick) or late(pick), pick.id
             why = why or unsure()
             boots, waits = why is None, why == "pending_approval"
-    if live and not live.returnable and not (boots and pick.id == live.deployment_id):  # I2
+    alone = live and live.state == "CLAIMED" and not live.returnable  # I2
+    if (
+        alone
+        and r.now - live.claimed_at <= s.session_seconds
+        and not (boots and pick.id == live.deployment_id)
+    ):
         stop(not boots and out.deployment == live.deployment_id, why, idle)
         out.deployment = live.deployment_id
-        stop(r.now - live.claimed_at <= s.session_seconds, "other_session")
-        stop(True, "already_offered", idle)
+        stop(True, "other_session")
+    if boots and launch and launch.deployment_id != pick.id:  # D34
+        boots, why = False, "waits_behind"
     if boots:
         stop(x.paused, x.paused and x.paused.code)  # R-53, D8
     else:

@@ -447,6 +447,8 @@ def test_a_new_required_deployment_boots_without_clearing(world: World) -> None:
 
 
 OLD = {"claimed_at": NOW - 901}
+SESSION_OVER = {"claimed_at": NOW - 950, "launched_at": NOW - 901}
+SETTLED = {"claimed_at": NOW - 15_000, "launched_at": NOW - 4 * 3600}
 STATES = [
     # state and fields of the mark, whether it is a new start, action, code
     ("ARMED", {}, True, "boot", "first_offer"),
@@ -489,12 +491,23 @@ def test_what_each_state_of_the_ledger_leaves_to_its_deployment(
     [
         ("CLAIMED", {"returnable": True}, "boot", "prompt"),
         ("CLAIMED", {}, "other_session", "other_session"),
-        ("CLAIMED", OLD, "already_offered", "already_offered"),
+        ("CLAIMED", {**OLD, "launched_at": 0.0}, "waits_behind", "prompt"),
         ("LAUNCHED", {}, "already_offered", "already_offered"),
+        ("LAUNCHED", SESSION_OVER, "waits_behind", "prompt"),
+        ("LAUNCHED", SETTLED, "boot", "prompt"),
         ("STARTED", {}, "already_offered", "already_offered"),
+        ("STARTED", SESSION_OVER, "waits_behind", "prompt"),
+        ("STARTED", SETTLED, "waits_behind", "prompt"),
         ("DONE", {}, "boot", "prompt"),
         ("FAILED", {}, "boot", "prompt"),
-        ("HOLD", {}, "boot", "prompt"),
+        ("HOLD", {}, "hold", "hold"),
+        ("HOLD", SESSION_OVER, "waits_behind", "prompt"),
+        ("HOLD", SETTLED, "boot", "prompt"),
+        ("HOLD", {"launched_at": 0.0}, "boot", "prompt"),
+        ("WITHDRAWN", {}, "waits_behind", "waits_behind"),
+        ("WITHDRAWN", SESSION_OVER, "waits_behind", "prompt"),
+        ("WITHDRAWN", SETTLED, "boot", "prompt"),
+        ("CLEARED", {}, "boot", "prompt"),
     ],
 )
 def test_what_each_state_of_the_ledger_leaves_to_another_deployment(
@@ -505,7 +518,45 @@ def test_what_each_state_of_the_ledger_leaves_to_another_deployment(
         world.deployments = {1: [world.deployment("PS120001", purpose=purpose)]}
         decision = world.ask()
         assert outcome in (decision.action, decision.reasons[-1].code)
-        assert decision.deployment == ("PS120001" if outcome == decision.action else "PS120009")
+        waits = decision.behind == "PS120009"
+        assert waits == (outcome == "waits_behind" and fields != {})
+        assert decision.deployment == ("PS120001" if outcome == decision.action or waits else "PS120009")
+
+
+def test_what_waits_says_behind_what_until_when_and_what_ends_the_wait(world: World) -> None:
+    """D34."""
+    world.marks = {(1, "PS120009"): world.mark("PS120009", "LAUNCHED", **SESSION_OVER)}
+    waits = world.ask().reasons[-1].text
+    assert waits.startswith("waits behind PS120009 until 2023-11-15 01:58:19 UTC")
+    assert waits.endswith(
+        "to run PS120009 again: pxefast deployment clear --device web01 --deployment PS120009"
+    )
+    world.marks = {(1, "PS120009"): world.mark("PS120009", "WITHDRAWN", **SESSION_OVER)}
+    assert "to end the wait: pxefast deployment clear --device web01" in world.ask().reasons[-1].text
+    world.policy["launch_settles_hours"] = 0
+    assert "until it reports its end" in world.ask().reasons[-1].text
+
+
+def test_an_available_deployment_is_possible_while_a_required_one_waits(world: World) -> None:
+    world.marks = {(1, "PS120009"): world.mark("PS120009", "LAUNCHED", **SESSION_OVER)}
+    world.deployments[1].append(world.deployment("PS120000", purpose="available"))
+    decision = world.ask()
+    assert (decision.action, decision.deployment, decision.behind) == ("prompt", "PS120000", "PS120009")
+    assert "waits_behind" in codes(decision)
+
+
+def test_what_was_cleared_is_offered_again_with_its_history(world: World) -> None:
+    history = "launched 2023-11-14 22:00:00 UTC, reported done 2023-11-14 22:10:00 UTC, cleared by root"
+    world.marks = {
+        (1, "PS120001"): world.mark(
+            state="ARMED", generation=2, history=history, claimed_at=0.0, launched_at=0.0
+        )
+    }
+    decision = world.ask()
+    assert decision.action == "boot"
+    assert decision.because.code == "offered_again"
+    assert history in decision.because.text
+    assert "first_offer" not in codes(decision)
 
 
 @pytest.mark.parametrize("change", ["enabled", "arming", "pending", "hold"])

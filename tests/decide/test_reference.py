@@ -98,6 +98,12 @@ def unarm(site: Any, name: str) -> Any:
     return replace(aged, marks={**site.marks, name: late})
 
 
+def launched_everywhere(decide: ModuleType) -> dict[int, Any]:
+    """Every machine was launched by a deployment that was removed since, and nobody reported its end."""
+    mark = decide.Mark("PS120000", 1, "WITHDRAWN", NOW, NOW - 1e4, launched_at=NOW - 1e4, unreported=NOW - 1)
+    return dict.fromkeys([*range(1, 4), *range(900, 904), 50, 51], mark)
+
+
 # What forbids: whoever it concerns gets nothing.
 FORBID: list[Callable[[ModuleType, Any, Any, Any, str], Taken]] = [
     lambda _, s, x, r, __: (s, replace(x, macs=x.macs | {r.mac})),
@@ -114,6 +120,8 @@ TAKE: list[Callable[[ModuleType, Any, Any, Any, str], Taken]] = [
     lambda _, s, x, __, ___: (replace(s, dp=replace(s.dp, unknown_computers=False)), x),
     lambda _, s, x, __, ___: (replace(s, policy=replace(s.policy, required_for_unknown=False)), x),
     lambda _, s, x, __, ___: (replace(s, policy=replace(s.policy, approve_new_members=True)), x),
+    lambda _, s, x, __, ___: (replace(s, policy=replace(s.policy, launch_settles_hours=0)), x),
+    lambda d, s, x, __, ___: (replace(s, launches=launched_everywhere(d)), x),
 ]
 
 

@@ -1,5 +1,6 @@
 """Random sites and requests that collide: few addresses, few ids, and times on both sides of every limit."""
 
+import math
 import random
 from dataclasses import replace
 from types import ModuleType
@@ -22,7 +23,7 @@ DEPLOYMENTS = ["AAA20001", "PS120001", "PS120002", "PS120003", "ZZZ20001"]
 IMAGES = ["PS100001", "PS100002", "PS100003", "PS100004"]
 ARCHITECTURES = ["x86", "x64", "arm64"]
 WINDOWS = ["bios", "bios_prompt", "bios_loader", "uefi", "uefi", "uefi_loader"]
-STATES = ["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD"]
+STATES = ["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "WITHDRAWN", "CLEARED"]
 LIVE = STATES[1:4]
 
 
@@ -84,6 +85,7 @@ class Worlds:
             policy=self._policy(),
             placeholders=frozenset(order for guid in self.some(GUIDS, 0.02) for order in orders(guid)),
             seen={device.id: self._seen(device) for device in devices if self.rarely(0.3)},
+            launches=self._launches(numbers, marks),
         )
 
     def _seen(self, device: Any) -> dict[str, float]:
@@ -155,6 +157,7 @@ class Worlds:
             armed_hours=pick([0, 1, 24]),
             max_returns=pick([0, 5]),
             guid_alone=pick(["allow", "hold-on-conflict", "refuse"]),
+            launch_settles_hours=pick([0, 1, 4]),
             windows_bios_chain=pick(["simple", "wdsnbp"]),
             windows_uefi_chain=pick(["simple", "wdsmgfw"]),
             windows_uefi_prompt=pick(["wdsmgfw", "none", "refuse"]),
@@ -222,13 +225,34 @@ class Worlds:
                 marks.setdefault(deployment.id, {})[number] = mark
         return marks, live
 
+    def _launches(self, numbers: list[int], marks: dict[str, Any]) -> dict[int, Any]:
+        """The newest unreported launch of each device, some of deployments that were removed."""
+        launches = {}
+        for number in numbers:
+            found = [of[number] for of in marks.values() if number in of and of[number].unreported]
+            if self.rarely(0.15):
+                found.append(self._mark("PS120000", self.random.choice(["WITHDRAWN", "HOLD"])))
+            if found:
+                launches[number] = max(found, key=lambda mark: mark.unreported)
+        return {number: mark for number, mark in launches.items() if mark.unreported}
+
     def _mark(self, deployment: str, state: str | None) -> Any:
         pick = self.random.choice
         armed = self.when(0, 10, 3599, 3600, 86399, 86400, -60, -61)
         state = state or pick([*STATES, "ARMED", "ARMED", "ARMED", "CLAIMED", "CLAIMED"])
         if state == "ARMED":
-            return self.decide.Mark(deployment, 1, state, armed)
-        claimed = self.when(0, 10, 899, 900, 901, -60, -61)
+            again = self.rarely(0.2)
+            history = "never launched, cleared by root" if again else ""
+            return self.decide.Mark(deployment, 2 if again else 1, state, armed, history=history)
+        claimed = self.when(0, 10, 899, 900, 901, -60, -61, 3600, 14399, 14400, 14401)
+        returnable = pick([True, False])
+        unreported = {
+            "CLAIMED": 0.0 if returnable else claimed,
+            "LAUNCHED": claimed,
+            "STARTED": math.inf,
+            "HOLD": pick([0.0, claimed, claimed + 600]),
+            "WITHDRAWN": pick([0.0, claimed, claimed + 600]),
+        }
         return self.decide.Mark(
             deployment,
             1,
@@ -239,10 +263,11 @@ class Worlds:
             pick([0, 1, 2]),
             "00" * 16,
             self.when(5, 30, 31),
-            pick([True, False]),
+            returnable,
             pick([0, 4, 5, 6]),
             claimed if state != "CLAIMED" else 0.0,
             "",
             pick([None, "", *MACS, *MACS]),
             pick([None, *PEERS]),
+            unreported.get(state, 0.0),
         )

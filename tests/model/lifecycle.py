@@ -3,8 +3,8 @@
 It shares nothing with the product. `protocol.py` models one deployment on several machines; this one models what two
 deployments do to each other. The network loses, repeats and delays replies and read requests for ever, as there.
 
-Time is one step, `time`: it may happen at any moment after a launch, and at no moment before it. `busy` is the truth that
-no ledger row can change: a launch whose end nobody reported, that time did not settle and that no person cleared.
+Time is one step, `time`: it may happen at any moment after a launch, and at no moment before it. `busy` is the truth
+that no ledger row can change: a launch whose end nobody reported, that time did not settle and that no person cleared.
 """
 
 from __future__ import annotations

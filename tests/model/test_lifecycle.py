@@ -56,8 +56,10 @@ BROKEN: dict[Variant, tuple[str, str]] = {
     "open-gate": ("launched after its removal", "claim 0 > reply 0.0.0 > remove 0 > read 0.0.0"),
     "late-start": (
         "launched before another launch was settled",
-        "claim 0 > reply 0.0.0 > read 0.0.0 > run 0.0.0 > time 0 > claim 1 > started 0.0.0 > boot > reply 1.0.0 "
-        "> read 1.0.0",
+        (
+            "claim 0 > reply 0.0.0 > read 0.0.0 > run 0.0.0 > time 0 > claim 1 > started 0.0.0 > boot "
+            "> reply 1.0.0 > read 1.0.0"
+        ),
     ),
 }
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from typing import Literal
+
 import pytest
 from pxefast.errors import Invalid, NotFound, Unconfirmed
-from pxefast.site.cases import Cases, Cleared
+from pxefast.site.audit import person
+from pxefast.site.cases import Cases, Cleared, Kept
 from pxefast.site.devices import NewDevice
-from pxefast.site.ledger import Ledger
+from pxefast.site.ledger import ClaimResult, Ledger, ReportResult
+from pxefast.site.snapshot import load
 from pxefast.site.store import Store
 
 from .ledger_case import DEPLOYMENT, NOW, claim, code, launch, marked, one, states
@@ -138,6 +143,135 @@ def test_a_held_device_gets_nothing_until_it_is_cleared(ledger: Ledger, cases: C
     assert one(ledger, claim(new.id)).ok
 
 
+def reported(
+    ledger: Ledger, claimed: ClaimResult, kind: Literal["started", "done", "failed"]
+) -> ReportResult:
+    assert claimed.token is not None
+    return ledger.report(marked(claimed).session, claimed.token, kind, "", NOW + 10)
+
+
+def second(ready: Store) -> str:
+    sequence = ready.task_sequences.create("again", "PS100002")
+    return ready.deployments.create(sequence.id, "rack", "required", "media-pxe").id
+
+
+def test_a_clear_of_a_device_leaves_what_is_finished(ready: Store, ledger: Ledger, cases: Cases) -> None:
+    """D33: the printed hint cleared a finished deployment too, and the machine was imaged with it again."""
+    first = one(ledger, claim(1))
+    launch(ledger)
+    reported(ledger, first, "done")
+    other = second(ready)
+    assert one(ledger, claim(1, other, xid=8)).ok
+    assert launch(ledger).launched
+    assert cases.clear_device("web01", dry_run=True) == [Cleared("web01", other, "LAUNCHED", 2)]
+    assert cases.kept("web01", None) == [Kept("web01", DEPLOYMENT, "DONE", "finished; it blocks nothing")]
+    assert cases.clear_device("web01") == [Cleared("web01", other, "LAUNCHED", 2)]
+    assert cases.clear_device("web01") == []
+    assert code(one(ledger, claim(1, xid=9))) == "already_offered"
+    assert cases.clear_device("web01", every=True) == [Cleared("web01", DEPLOYMENT, "DONE", 2)]
+
+
+def test_a_finished_case_is_cleared_by_its_deployments_name(ledger: Ledger, cases: Cases) -> None:
+    first = one(ledger, claim(1))
+    launch(ledger)
+    reported(ledger, first, "failed")
+    assert cases.clear_device("web01") == []
+    assert cases.clear_collection("rack") == []
+    assert cases.clear_device("web01", DEPLOYMENT.lower()) == [Cleared("web01", DEPLOYMENT, "FAILED", 2)]
+
+
+def test_a_removal_ends_its_own_cases_and_leaves_nothing_to_clear(
+    ready: Store, ledger: Ledger, cases: Cases
+) -> None:
+    """D32: PS120006 done, PS120007 launched and removed; a clear then ran PS120006 again."""
+    first = one(ledger, claim(1))
+    launch(ledger)
+    reported(ledger, first, "done")
+    other = second(ready)
+    second_claim = one(ledger, claim(1, other, xid=8))
+    launch(ledger)
+    cases.hold("web02", other, "its disk is being copied")
+    planned = ready.deployments.removal(other)
+    assert (planned.armed, planned.held, planned.finished) == (0, 1, 0)
+    assert [item.device for item in planned.launched] == ["web01"]
+    assert ready.deployments.remove(other)._replace(launched=[]) == planned._replace(launched=[])
+    assert cases.clear_device("web01") == []
+    assert cases.clear_collection("rack") == []
+    assert cases.clear_collection("rack", every=True, dry_run=True) == [
+        Cleared("web01", DEPLOYMENT, "DONE", 2)
+    ], "the removed one is not armed again"
+    assert {(case.row.state, case.row.ended_from) for case in cases.all(deployment_id=other)} == {
+        ("WITHDRAWN", "LAUNCHED"),
+        ("WITHDRAWN", "HOLD"),
+    }
+    assert ledger.counts() == {"ARMED": 1, "DONE": 1, "WITHDRAWN (held)": 1, "WITHDRAWN (launched)": 1}
+    assert code(one(ledger, claim(1, other, xid=9))) == "withdrawn"
+    # Its machine is heard, and told, and nothing of it lives again.
+    for kind, state in (("started", "WITHDRAWN"), ("done", "DONE")):
+        told = reported(ledger, second_claim, kind)  # type: ignore[arg-type]
+        assert (told.ok, told.state) == (True, state)
+
+
+def test_a_withdrawn_session_is_not_launched(ready: Store, ledger: Ledger) -> None:
+    """I3: a transfer stands before its last byte when the deployment is removed."""
+    claimed = one(ledger, claim(1))
+    removal = ready.deployments.remove(DEPLOYMENT)
+    assert (removal.armed, removal.launched) == (2, [])
+    for session in (marked(claimed).session, None):
+        refused = launch(ledger, session=session)
+        assert (refused.ok, refused.launched) == (False, False)
+
+
+def test_a_removed_launch_keeps_other_required_deployments_waiting(
+    ready: Store, ledger: Ledger, cases: Cases
+) -> None:
+    """D32, D34: the machine may be imaged at this moment."""
+    now = time.time()
+    one(ledger, claim(1, now=now))
+    assert launch(ledger, now=now).launched
+    other = second(ready)
+    (device,) = ready.deployments.remove(DEPLOYMENT).launched
+    assert device == ("web01", now + 4 * 3600)
+    refused = one(ledger, claim(1, other, xid=8, now=now + 4 * 3600 - 1))
+    assert (refused.ok, code(refused)) == (False, "waits_behind")
+    assert refused.reason.text.endswith(f"pxefast deployment clear --device web01 --deployment {DEPLOYMENT}")
+    assert ready.deployments.status(other).blocked == [("web01", DEPLOYMENT, now + 4 * 3600)]
+    assert (ready.deployments.counts()[other].blocked, ledger.blocked()) == (1, 1)
+    assert cases.clear_device("web01") == []
+    assert [item.why for item in cases.kept("web01", None)] == ["its deployment was removed"]
+    # An operator who has looked at the machine ends the wait; nothing is armed by it.
+    assert cases.clear_device("web01", DEPLOYMENT) == [Cleared("web01", DEPLOYMENT, "WITHDRAWN", None)]
+    assert [case.row.state for case in cases.all("web01", DEPLOYMENT)] == ["CLEARED"]
+    assert ledger.blocked() == 0
+    assert one(ledger, claim(1, other, xid=9, now=now + 60)).ok
+
+
+def test_a_clear_keeps_who_did_it_and_the_next_offer_says_so(
+    ready: Store, ledger: Ledger, cases: Cases
+) -> None:
+    first = one(ledger, claim(1))
+    launch(ledger)
+    reported(ledger, first, "done")
+    cases.clear_device("web01", DEPLOYMENT)
+    old, new = (case.row for case in cases.all("web01"))
+    assert (old.state, old.ended_from, old.ended_by) == ("CLEARED", "DONE", person())
+    assert (new.state, new.generation) == ("ARMED", 2)
+    history = load(ready, ready.point, {}, 900).marks[DEPLOYMENT][1].history
+    assert history.startswith("launched 2023-11-14 22:13:21 UTC, reported done 2023-11-14 22:13:30 UTC")
+    assert f"cleared by {person()} " in history
+
+
+def test_a_machine_without_a_record_is_cleared_by_its_address(
+    ready: Store, ledger: Ledger, cases: Cases
+) -> None:
+    with pytest.raises(NotFound):
+        cases.clear_device("mac:02:00:00:00:00:09")
+    ready.policy.set("required_for_unknown", "yes")
+    ready.policy.set("approve_new_members", "no")
+    ready.devices.remove("web01")
+    assert cases.clear_device("MAC:00:11:22:33:44:01") == []
+
+
 def test_no_row_is_ever_deleted(ready: Store, ledger: Ledger, cases: Cases) -> None:
     """I6."""
     ledger.claim([claim(1), claim(2)])
@@ -145,7 +279,10 @@ def test_no_row_is_ever_deleted(ready: Store, ledger: Ledger, cases: Cases) -> N
     before = cases.all()
     ready.deployments.remove(DEPLOYMENT)
     ready.devices.remove("web01")
-    assert [case.row for case in cases.all()] == [case.row for case in before]
+    after = [case.row for case in cases.all()]
+    assert [row[:3] for row in after] == [case.row[:3] for case in before]
+    assert [row.session for row in after] == [case.row.session for case in before]
+    assert [row.state for row in after] == ["CLEARED", "WITHDRAWN", "CLEARED", "WITHDRAWN"]
     assert len(before) == 4
     assert cases.all()[0].device == "mac:00:11:22:33:44:01"
     assert [case.row.generation for case in cases.all("web02", DEPLOYMENT)] == [1, 2]

@@ -310,8 +310,10 @@ def test_a_machine_has_one_live_session(ready: Store, ledger: Ledger) -> None:
     one(ledger, claim(2, DEPLOYMENT, launch=None))
     assert code(one(ledger, claim(2, other, xid=8))) == "other_session"
     refused = one(ledger, claim(2, other, xid=8, now=NOW + 901))
-    assert code(refused) == "already_offered", "it may have run: time makes it launched"
+    assert code(refused) == "waits_behind", "it may have run: time makes it launched"
     assert DEPLOYMENT in refused.reason.text
+    settled = one(ledger, claim(2, other, xid=8, now=NOW + 4 * 3600))
+    assert settled.ok
 
 
 def test_after_a_launch_no_other_deployment_is_given_until_it_is_over(ready: Store, ledger: Ledger) -> None:
@@ -319,16 +321,43 @@ def test_after_a_launch_no_other_deployment_is_given_until_it_is_over(ready: Sto
     other = second_deployment(ready)
     first = one(ledger, claim(1, DEPLOYMENT))
     launch(ledger, 1)
-    assert code(one(ledger, claim(1, other, xid=8))) == "already_offered"
+    assert code(one(ledger, claim(1, other, xid=8))) == "waits_behind"
     report(ledger, first, "started")
-    assert code(one(ledger, claim(1, other, xid=8))) == "already_offered"
+    assert code(one(ledger, claim(1, other, xid=8))) == "waits_behind"
+    assert code(one(ledger, claim(1, other, xid=8, now=NOW + 1e6))) == "waits_behind", "it is at work"
     report(ledger, first, "done")
     assert one(ledger, claim(1, other, xid=8)).ok
 
 
-def report(ledger: Ledger, claimed: ClaimResult, kind: Literal["started", "done", "failed"]) -> ReportResult:
+def test_a_launch_that_nobody_reports_settles_and_is_held_by_the_next_claim(
+    ready: Store, ledger: Ledger
+) -> None:
+    """D34; one live row a device all the while (I2), and the old case is never armed again (I5)."""
+    other = second_deployment(ready)
+    first = one(ledger, claim(1, DEPLOYMENT))
+    launch(ledger, 1, now=NOW)
+    refused = one(ledger, claim(1, other, xid=8, now=NOW + 4 * 3600 - 1))
+    assert (code(refused), ledger.counts()) == ("waits_behind", {"ARMED": 3, "LAUNCHED": 1})
+    later = NOW + 4 * 3600
+    assert one(ledger, claim(1, other, xid=8, now=later)).ok
+    assert ledger.counts() == {"ARMED": 2, "CLAIMED": 1, "HOLD": 1}
+    assert code(one(ledger, claim(1, DEPLOYMENT, xid=9, now=later + 1))) == "hold"
+    # Its work reports its start after all: the other deployment is not launched into it.
+    report(ledger, first, "started", now=later + 2)
+    refused_launch = launch(ledger, 1, now=later + 3)
+    assert (refused_launch.ok, code(refused_launch)) == (False, "waits_behind")
+    report(ledger, first, "done", now=later + 4)
+    assert launch(ledger, 1, now=later + 5).launched
+
+
+def report(
+    ledger: Ledger,
+    claimed: ClaimResult,
+    kind: Literal["started", "done", "failed"],
+    now: float = NOW + 100,
+) -> ReportResult:
     assert claimed.token is not None
-    return ledger.report(marked(claimed).session, claimed.token, kind, "", NOW + 100)
+    return ledger.report(marked(claimed).session, claimed.token, kind, "", now)
 
 
 def test_reports_move_a_row_on_and_may_be_repeated(ledger: Ledger, ready: Store) -> None:

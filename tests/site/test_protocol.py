@@ -18,6 +18,7 @@ from pxefast.site.protocol import (
     Reporting,
     Row,
     TimePassing,
+    Withdrawing,
     Yielding,
     step,
     successor,
@@ -27,8 +28,15 @@ from pxefast.site.schema import LIVE
 STATES: tuple[State, ...] = get_args(State)
 NOW = 1_700_000_000.0
 LIMITS = Limits(
-    session_seconds=900, started_seconds=1800, finished_seconds=86400, armed_hours=24, max_returns=5
+    session_seconds=900,
+    started_seconds=1800,
+    finished_seconds=86400,
+    armed_hours=24,
+    max_returns=5,
+    settles_hours=4,
 )
+# A claim looks at other rows with these: only the sweep holds what says nothing.
+CLAIMING = LIMITS._replace(started_seconds=None, finished_seconds=None)
 
 
 def row(state: State, launch: str | None = "file", age: float = 100, returns: int = 0) -> Row:
@@ -64,23 +72,25 @@ EVENTS: dict[str, Event] = {
     "approve": Approving(),
     "clear": Clearing(False),
     "forced clear": Clearing(True),
+    "removal": Withdrawing(),
 }
 
 # The state after each event, and whether it was accepted, for a session of 100 s.
 TABLE = """
-                     ARMED      CLAIMED    LAUNCHED    STARTED     DONE       FAILED     HOLD       CLEARED
-a new boot           CLAIMED+   CLAIMED+   LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-
-a repeat             CLAIMED+   CLAIMED+   LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-
-launch               ARMED-     LAUNCHED+  LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-
-started              ARMED-     STARTED+   STARTED+    STARTED+    DONE+      FAILED+    STARTED+   CLEARED-
-done                 ARMED-     DONE+      DONE+       DONE+       DONE+      FAILED-    DONE+      CLEARED-
-failed               ARMED-     FAILED+    FAILED+     FAILED+     DONE-      FAILED+    FAILED+    CLEARED-
-time                 ARMED+     CLAIMED+   LAUNCHED+   STARTED+    DONE+      FAILED+    HOLD+      CLEARED+
-another deployment   ARMED+     ARMED+     LAUNCHED-   STARTED-    DONE+      FAILED+    HOLD+      CLEARED+
-hold                 HOLD+      HOLD+      HOLD+       HOLD+       DONE-      FAILED-    HOLD+      CLEARED-
-approve              ARMED-     CLAIMED-   LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-
-clear                ARMED-     CLEARED+   CLEARED+    STARTED-    CLEARED+   CLEARED+   CLEARED+   CLEARED-
-forced clear         ARMED-     CLEARED+   CLEARED+    CLEARED+    CLEARED+   CLEARED+   CLEARED+   CLEARED-
+                   ARMED      CLAIMED    LAUNCHED    STARTED     DONE       FAILED     HOLD       CLEARED    WITHDRAWN
+a new boot         CLAIMED+   CLAIMED+   LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-   WITHDRAWN-
+a repeat           CLAIMED+   CLAIMED+   LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-   WITHDRAWN-
+launch             ARMED-     LAUNCHED+  LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-   WITHDRAWN-
+started            ARMED-     STARTED+   STARTED+    STARTED+    DONE+      FAILED+    STARTED+   CLEARED-   WITHDRAWN+
+done               ARMED-     DONE+      DONE+       DONE+       DONE+      FAILED-    DONE+      CLEARED-   DONE+
+failed             ARMED-     FAILED+    FAILED+     FAILED+     DONE-      FAILED+    FAILED+    CLEARED-   FAILED+
+time               ARMED+     CLAIMED+   LAUNCHED+   STARTED+    DONE+      FAILED+    HOLD+      CLEARED+   WITHDRAWN+
+another deployment ARMED+     ARMED+     LAUNCHED-   STARTED-    DONE+      FAILED+    HOLD-      CLEARED+   WITHDRAWN-
+hold               HOLD+      HOLD+      HOLD+       HOLD+       DONE-      FAILED-    HOLD+      CLEARED-   WITHDRAWN-
+approve            ARMED-     CLAIMED-   LAUNCHED-   STARTED-    DONE-      FAILED-    HOLD-      CLEARED-   WITHDRAWN-
+clear              ARMED-     CLEARED+   CLEARED+    STARTED-    CLEARED+   CLEARED+   CLEARED+   CLEARED-   CLEARED+
+forced clear       ARMED-     CLEARED+   CLEARED+    CLEARED+    CLEARED+   CLEARED+   CLEARED+   CLEARED-   CLEARED+
+removal            WITHDRAWN+ WITHDRAWN+ WITHDRAWN+  WITHDRAWN+  DONE-      FAILED-    WITHDRAWN+ CLEARED-   WITHDRAWN-
 """
 
 
@@ -89,7 +99,7 @@ def cells() -> list[tuple[str, State, str]]:
     assert header.split() == list(STATES)
     found = []
     for line in lines:
-        name, *outcomes = [part.strip() for part in line.split("  ") if part.strip()]
+        name, outcomes = line[:19].strip(), line[19:].split()
         assert len(outcomes) == len(STATES)
         found += [(name, state, outcome) for state, outcome in zip(STATES, outcomes, strict=True)]
     assert {name for name, _, _ in found} == set(EVENTS)
@@ -178,6 +188,63 @@ def test_a_launch_is_of_the_right_file_by_the_right_machine() -> None:
 def test_a_late_start_report_does_not_make_two_live_sessions() -> None:
     after, said = step(row("HOLD"), Reporting("started", "", alone=False), NOW, LIMITS)
     assert (after.state, after.why, said.ok) == ("HOLD", "a person said so; reported started late", True)
+
+
+def test_a_launch_settles_by_hours_and_its_row_is_then_held() -> None:
+    """D34."""
+    for age, settles in ((4 * 3600 - 1, False), (4 * 3600, True)):
+        after, said = step(row("LAUNCHED", age=age), Yielding("PS120002"), NOW, CLAIMING, "web01")
+        assert (after.state, said.ok) == ("HOLD" if settles else "LAUNCHED", settles)
+        for state in ("HOLD", "WITHDRAWN"):
+            before = row(state, age=age)
+            after_other, said_other = step(before, Yielding(), NOW, CLAIMING)
+            assert (after_other, said_other.ok) == (before, settles)
+    assert after.why == "launched, and nothing was reported before PS120002 was given"
+    assert (
+        "waits behind PS120001 until 2023-11-15 02:13:19 UTC"
+        in step(row("LAUNCHED", age=1), Yielding(), NOW, CLAIMING, "web01")[1].reason.text
+    )
+    never = CLAIMING._replace(settles_hours=0)
+    assert not step(row("LAUNCHED", age=1e9), Yielding(), NOW, never)[1].ok
+
+
+def test_work_that_reported_its_start_is_not_settled_by_hours() -> None:
+    assert not step(row("STARTED", age=1e9), Yielding(), NOW, CLAIMING)[1].ok
+    begun = row("HOLD", age=5 * 3600)._replace(reported_at=NOW - 3600)
+    assert not step(begun, Yielding(), NOW, CLAIMING)[1].ok, "the newest sign of it counts"
+    assert step(begun, Yielding(), NOW + 3 * 3600, CLAIMING)[1].ok
+
+
+def test_what_never_launched_bars_nothing() -> None:
+    held = row("HOLD", age=10)._replace(launched_at=None)
+    assert step(held, Yielding(), NOW, LIMITS)[1].ok
+    unknown, _ = step(row("CLAIMED", None, 10), Withdrawing(), NOW, LIMITS)
+    assert unknown.launched_at == NOW - 10, "its launch file was never known: it may have run"
+    assert not step(unknown, Yielding(), NOW, LIMITS)[1].ok
+
+
+def test_a_withdrawn_case_hears_its_machine_and_never_lives_again() -> None:
+    """D32."""
+    gone, said = step(row("LAUNCHED"), Withdrawing(), NOW, LIMITS)
+    assert (gone.state, gone.session, gone.launched_at, said.ok) == ("WITHDRAWN", "old", NOW - 100, True)
+    begun, said = step(gone, Reporting("started", ""), NOW + 5, LIMITS)
+    assert (begun.state, begun.reported_at, said.ok) == ("WITHDRAWN", NOW + 5, True)
+    assert step(begun, Reporting("done", ""), NOW + 9, LIMITS)[0].state == "DONE"
+
+
+def test_a_clear_says_who_did_it_when_and_what_the_case_was() -> None:
+    old, _ = step(row("DONE"), Clearing(False, "root"), NOW, LIMITS)
+    assert (old.state, old.ended_at, old.ended_by, old.ended_from) == ("CLEARED", NOW, "root", "DONE")
+
+
+def test_every_refusal_that_names_a_clear_names_the_device_and_the_deployment() -> None:
+    for state in STATES:
+        for event in (CLAIM, LAUNCH, Yielding(), Holding("why")):
+            after, said = step(row(state), event, NOW, LIMITS, "web01")
+            if "pxefast deployment clear" in said.reason.text:
+                assert said.reason.text.endswith(
+                    "pxefast deployment clear --device web01 --deployment PS120001"
+                ), after.state
 
 
 def test_clocks_that_jump_end_no_more_than_what_may_begin_again() -> None:

@@ -189,7 +189,7 @@ def test_what_was_given_stays_given_and_what_was_not_is_armed(first: Path) -> No
     assert {key: row.state for key, row in rows.items()} == {
         (1, "PS120001", 1): "CLEARED",
         (1, "PS120001", 2): "CLAIMED",
-        (1, "PS120000", 1): "HOLD",
+        (1, "PS120000", 1): "WITHDRAWN",
         (2, "PS120001", 1): "CLEARED",
         (2, "PS120001", 2): "ARMED",
         (3, "PS120001", 1): "ARMED",
@@ -257,6 +257,33 @@ def test_what_a_database_of_the_version_before_could_not_say_is_as_it_was_served
     assert (image.kind, image.revision, image.boot_ca, image.boot_sdi) == ("files", 1, None, None)
     for row in (image, group):
         assert (row.tftp_block_size, row.tftp_window_size, row.tftp_variable_window) == (None, None, None)
+
+
+def test_what_removed_deployments_left_is_withdrawn_and_all_else_is_kept(empty: Database) -> None:
+    """D32: rows of removed deployments held their machines, and nothing but a clear could end them."""
+    second(empty)
+    columns = (
+        "(device_id, deployment_id, generation, state, armed_at, returns, session, claimed_at, launched_at)"
+    )
+    with empty.transaction(change=True, lock=False) as connection:
+        migrations.upgrade(connection, "0004")
+        for number, (state, launched) in enumerate(
+            [("ARMED", "NULL"), ("CLAIMED", "NULL"), ("LAUNCHED", "5.5"), ("HOLD", "5.5"), ("DONE", "5.5")], 2
+        ):
+            connection.exec_driver_sql(
+                f"INSERT INTO ledger {columns} VALUES "
+                f"({number}, 'PS120000', 1, '{state}', 1.5, 0, 's{number}', 4.5, {launched})"
+            )
+    assert upgrade_tables(empty) == "0004"
+    with empty.transaction(change=False) as connection:
+        rows = {row.device_id: row for row in connection.execute(select(schema.ledger))}
+        assert audit.verify(connection) is None
+    assert [rows[number].state for number in range(1, 7)] == ["CLAIMED", *["WITHDRAWN"] * 4, "DONE"]
+    # The launch file of device 3 was never known: it may have run since it was claimed.
+    assert [rows[number].launched_at for number in range(2, 7)] == [None, 4.5, 5.5, 5.5, 5.5]
+    assert [rows[number].session for number in range(2, 7)] == [f"s{number}" for number in range(2, 7)]
+    assert rows[1].transfer is None
+    assert (rows[1].ended_at, rows[1].ended_by, rows[1].ended_from) == (None, None, None)
 
 
 def test_a_copy_of_the_old_database_is_kept_beside_it(first: Path) -> None:

@@ -103,7 +103,7 @@ def _clear(home: Path) -> None:
     from pxefast.site.store import Store
 
     with Store.open(home / "site.db") as store:
-        Cases(store).clear_device("demo01")
+        Cases(store).clear_device("demo01", every=True)
 
 
 @contextmanager

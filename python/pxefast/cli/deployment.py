@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pxefast.cli.context import get
+from pxefast.cli.lifecycle import behind_text, launched_lines, removal_text
 from pxefast.cli.options import Confirm, DryRun, Id, Json, Quiet, Site, Yes, choice, moment, moment_text
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
 from pxefast.cli.variable import variable_app
@@ -118,6 +119,7 @@ def list_(context: typer.Context, json: Json = False) -> None:
             "ENABLED",
             "MEMBERS",
             "PENDING",
+            "BLOCKED",
             "STATES",
         ),
         [
@@ -148,6 +150,7 @@ def show(context: typer.Context, deployment_id: Wanted, json: Json = False) -> N
         "protected": status.protected,
         "pending_approval": status.pending,
         "offered": status.given,
+        "waiting_behind": [behind_text(item) for item in status.blocked],
         "states": status.states,
     }
     if json:
@@ -206,13 +209,26 @@ def disable(context: typer.Context, deployment_id: Wanted) -> None:
 
 @app.command(epilog="Example: pxefast deployment remove PS120001 --dry-run")
 def remove(context: typer.Context, deployment_id: Wanted, dry_run: DryRun = False, yes: Yes = False) -> None:
-    """Withdraw a deployment. What it was given to is remembered."""
+    """Remove a deployment and end its cases; what it was given to is remembered.
+
+    Nothing of it is left to clear, and no other deployment is armed by it. A machine that it launched and that has not
+    reported keeps other required deployments waiting (setting launch_settles_hours).
+    """
     store = get(context).store()
     row = store.deployments.get(deployment_id)
-    deeds = [f"withdraw {row.purpose} deployment {row.id} from collection {row.collection!r}"]
+    deeds = [f"remove {row.purpose} deployment {row.id} from collection {row.collection!r}"]
+    found = store.deployments.removal(row.id)
+    if row.purpose == "required":
+        deeds.append(removal_text(found, "withdraw"))
     if confirmed(deeds, dry_run=dry_run, yes=yes):
-        store.deployments.remove(row.id)
+        found = store.deployments.remove(row.id)
         print(f"removed deployment {row.id}")
+        if row.purpose == "required":
+            print(removal_text(found, "withdrew"))
+    elif not dry_run:
+        return
+    for line in launched_lines(found):
+        print(line)
 
 
 def _tell(plan: Plan, purpose: str) -> None:
@@ -224,7 +240,11 @@ def _tell(plan: Plan, purpose: str) -> None:
     if purpose == "available":
         note(f"a person at one of its {plan.members} devices may start it")
         return
-    note(f"its {len(plan.targets.devices)} devices will be given it at their next network boot")
+    ready = len(plan.targets.devices) - len(plan.blocked)
+    note(f"{ready} of its {len(plan.targets.devices)} devices will be given it at their next network boot")
+    if plan.blocked:
+        texts = [behind_text(item) for item in plan.blocked]
+        note(f"{len(plan.blocked)} wait behind another launch: {listed(texts, 20)}")
     if plan.targets.protected:
         note(f"protected, and left out: {listed(plan.targets.protected, 20)}")
     if plan.targets.unknown:

@@ -30,29 +30,53 @@ def clear(
         str | None,
         typer.Option("--deployment", metavar="ID", help="This deployment alone.", show_default=False),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also what is done or failed, of every deployment.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Also where the work has started.")] = False,
     confirm: Confirm = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Let required deployments that were given run again: devices are imaged again."""
+    """Let required deployments that were given run again: devices are imaged again.
+
+    Only what blocks a device is cleared: what was handed out, launched or held. What is done or failed is listed, and
+    cleared only with --deployment or --all. A deployment that was removed is never armed again.
+    """
     from pxefast.site.cases import Cases, Cleared
 
     if (device is None) == (collection is None):
         raise UsageError("give either --device N or --collection N")
+    if every and deployment is not None:
+        raise UsageError("--deployment and --all exclude each other; give one of them")
     cases = Cases(get(context).store())
 
     def run(dry: bool) -> list[Cleared]:
         if device is not None:
-            return cases.clear_device(device, deployment, dry, force)
-        return cases.clear_collection(collection or "", deployment, dry, force, confirm)
+            return cases.clear_device(device, deployment, dry, force, every)
+        return cases.clear_collection(collection or "", deployment, dry, force, confirm, every)
 
+    def text(item: Cleared) -> str:
+        ended = "" if item.generation is not None else ", whose deployment was removed: nothing is armed"
+        return f"{item.deployment} on {item.device} ({item.state}){ended}"
+
+    left = [] if every or deployment is not None else cases.kept(device, collection)
+    nothing = "nothing to clear: no required deployment blocks " + (
+        f"device {device}" if device is not None else f"a device of collection {collection}"
+    )
+    if deployment is not None:
+        nothing = f"nothing to clear: {deployment.strip().upper()} waits for its next boot, or was not given"
     _do(
-        lambda dry: [f"{item.deployment} on {item.device} ({item.state})" for item in run(dry)],
-        ("let {} run again", "cleared {}", "nothing to clear: no required deployment was given"),
+        lambda dry: [text(item) for item in run(dry)],
+        ("let {} run again", "cleared {}", nothing),
         dry_run,
         yes,
     )
+    for item in left:
+        command = f"pxefast deployment clear --device {item.device} --deployment {item.deployment}"
+        print(
+            f"not cleared: {item.deployment} on {item.device} ({item.state}): {item.why}; to clear it: {command}"
+        )
 
 
 def approve(

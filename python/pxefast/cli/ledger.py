@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from pxefast.cli.context import get
 from pxefast.cli.options import Json
-from pxefast.cli.output import print_json, print_table
+from pxefast.cli.output import note, print_json, print_table
 
 if TYPE_CHECKING:
     from pxefast.site.cases import Case
@@ -59,13 +60,14 @@ def _print(cases: list[Case], json: bool) -> None:
                 case.device,
                 case.row.deployment_id,
                 case.row.generation,
-                case.row.state,
+                _state(case),
                 _text(
                     max(
                         case.row.armed_at,
                         case.row.claimed_at or 0,
                         case.row.launched_at or 0,
                         case.row.reported_at or 0,
+                        case.row.ended_at or 0,
                     )
                 ),
                 (case.row.session or "-")[:8],
@@ -76,6 +78,22 @@ def _print(cases: list[Case], json: bool) -> None:
             for case in cases
         ],
     )
+    if cases:
+        note(f"{len(cases)} rows: {_counts(cases) or 'all cleared'}")
+
+
+def _state(case: Case) -> str:
+    """The state; of a withdrawn case also what it was."""
+    from pxefast.site.removal import withdrawn_kind
+
+    row = case.row
+    return f"{row.state} ({withdrawn_kind(row)})" if row.state == "WITHDRAWN" else row.state
+
+
+def _counts(cases: list[Case]) -> str:
+    """How many cases are in each state; the newest generation of each counts."""
+    counts = Counter(_state(case) for case in cases if case.row.state != "CLEARED")
+    return ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
 
 
 def _as_dict(case: Case) -> dict[str, object]:
@@ -98,6 +116,9 @@ def _as_dict(case: Case) -> dict[str, object]:
         "launch_file": row.launch,
         "transfer": row.transfer,
         "why": row.why,
+        "ended_at": _text(row.ended_at),
+        "ended_by": row.ended_by,
+        "ended_from": row.ended_from,
     }
 
 

@@ -17,24 +17,29 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_deployment"]
 
-# Reasons that let a machine boot, before what boots is chosen.
-_LETS = ("first_offer", "same_session", "returned", "available_deployment")
-# Reasons that take required deployments away from a machine without a record.
-_LEFT_OUT = ("required_not_for_unknown", "no_identity")
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the deployment would boot a machine now, and the reason that decides."""
+    """Whether the deployment would boot a machine now, and the reason that decides.
+
+    `behind` is the deployment whose launch it waits for, if any (D34).
+    """
 
     device: str
     boots: bool
     action: str
     reason: Reason
+    behind: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         reason = {"code": self.reason.code, "text": self.reason.text, "rule": self.reason.rule}
-        return {"device": self.device, "boots": self.boots, "action": self.action, "reason": reason}
+        return {
+            "device": self.device,
+            "boots": self.boots,
+            "action": self.action,
+            "reason": reason,
+            "waits_behind": self.behind,
+        }
 
 
 def explain_deployment(here: Context, deployment: str, request: Request, json: bool) -> None:
@@ -101,13 +106,12 @@ def _verdict(device: Device, asked: list[Request], deployment: str, point: Point
 def _through(device: Device, request: Request, deployment: str, point: Point) -> Verdict:
     decision = point.decide(request)
     if _boots(decision, deployment):
-        lets = (reason for reason in reversed(decision.reasons) if reason.code in _LETS)
-        return Verdict(device.name, True, decision.action, next(lets, decision.reasons[-1]))
-    return Verdict(device.name, False, decision.action, _against(device, request, deployment, point))
+        return Verdict(device.name, True, decision.action, _decisive(decision))
+    return Verdict(device.name, False, decision.action, *_against(device, request, deployment, point))
 
 
-def _against(device: Device, request: Request, deployment: str, point: Point) -> Reason:
-    """Why a deployment that reaches a device does not boot it now."""
+def _against(device: Device, request: Request, deployment: str, point: Point) -> tuple[Reason, str | None]:
+    """Why a deployment that reaches a device does not boot it now, and which other launch it waits for."""
     from pxefast.decide import Reason
 
     # A point that answers nobody is the reason only for what it would boot otherwise (D4).
@@ -115,22 +119,20 @@ def _against(device: Device, request: Request, deployment: str, point: Point) ->
     answering = replace(point, site=replace(point.site, dp=dp))
     decision = answering.decide(request)
     if _boots(decision, deployment):
-        return point.decide(request).reasons[-1]
+        return point.decide(request).reasons[-1], None
     if decision.device_id != device.id and request.mac in device.macs:
-        return decision.reasons[-1]
+        return decision.reasons[-1], None
     alone = replace(answering, site=_alone(device, request, deployment, answering.site)).decide(request)
     if not _boots(alone, deployment):
-        return _decisive(alone)
+        return _decisive(alone), alone.behind
     if decision.action in machine.BOOTS:
-        return Reason("other_deployment", f"deployment {decision.deployment} goes first", "CM-101")
-    return _decisive(decision)
+        return Reason("other_deployment", f"deployment {decision.deployment} goes first", "CM-101"), None
+    return _decisive(decision), decision.behind
 
 
 def _decisive(decision: Decision) -> Reason:
-    """The last reason, or what left nothing to deploy."""
-    last = decision.reasons[-1]
-    left_out = [reason for reason in decision.reasons if reason.code in _LEFT_OUT]
-    return left_out[-1] if last.code == "no_deployment" and left_out else last
+    """The reason that decided."""
+    return decision.because or decision.reasons[-1]
 
 
 def _alone(device: Device, request: Request, deployment: str, site: Site) -> Site:
@@ -153,6 +155,9 @@ def _print(what: str, verdicts: list[Verdict]) -> None:
     print(
         f"{what} reaches {len(verdicts):,} machines: {len(boots):,} would boot now, {len(others):,} would not"
     )
+    waiting = sum(verdict.behind is not None for verdict in others)
+    if waiting:
+        print(f"{waiting:,} wait behind another launch of their machine (setting launch_settles_hours)")
     for title, part in (("would boot now", boots), ("would not boot now", others)):
         if not part:
             continue

@@ -67,6 +67,7 @@ def _print(found: dict[str, Any]) -> None:
             f"{snapshot['excluded']} excluded, loaded {duration(time.time() - snapshot['loaded'])} ago",
             "content": _content(found["content"]),
             "ledger": found["ledger"],
+            "waiting": f"{found['waiting_behind']} required boots wait behind another launch of their machine",
             "budget": _budget(found["budget"]),
             "decisions": found["actions"],
             "problems": found["problems"],

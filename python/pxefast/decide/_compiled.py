@@ -17,7 +17,9 @@ _MODULES = (
     "bootimage",
     "windows",
     "identity",
+    "settling",
     "deployment",
+    "endings",
     "decision",
 )
 

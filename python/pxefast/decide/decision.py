@@ -11,7 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .bootimage import Choice, Platform, choose, lacks_x86, launch_file, platform_of, program, unusable
-from .deployment import available, current, for_unknown, listed, not_in_force, of_purpose, required
+from .deployment import (
+    available,
+    current,
+    for_unknown,
+    listed,
+    not_in_force,
+    of_purpose,
+    required,
+)
+from .endings import end, nothing, pending
 from .identity import (
     Machine,
     guid_alone,
@@ -29,19 +38,17 @@ from .reasons import (
     PXE_OFF,
     RESPONSES_OFF,
     UNKNOWN_OFF,
-    already_offered,
     boot_program_named,
     excluded,
     image_chosen,
     image_of_highest_id,
     other_session,
-    polls,
     protected,
     unknown_computer,
     unsupported,
 )
-from .records import Action, BootImage, Decision, Deployment, Exclusions, Mark, Reason, Request, Site
-from .windows import loader as windows_loader
+from .records import Action, Decision, Deployment, Exclusions, Mark, Reason, Request, Site
+from .settling import in_session, unreported, unsettled, waits
 from .windows import program as windows_program
 
 
@@ -62,6 +69,7 @@ def decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
         claim=False,
         launch_file=None,
         identities=(),
+        because=None,
     )
 
 
@@ -73,12 +81,13 @@ def _decide(request: Request, site: Site, exclusions: Exclusions) -> Decision:
     device, mac, guid, unique = identify(request, site, reasons)
     platform = platform_of(request, site.policy)
     if device is not None:
-        machine = Machine(device, True, device.id, site.live.get(device.id), mac, guid, platform)
+        live, launch = site.live.get(device.id), site.launches.get(device.id)
+        machine = Machine(device, True, device.id, live, mac, guid, platform, launch)
         refusal = not_here(device, site, exclusions)
         if refusal is None:
             return _serve(request, site, exclusions, machine, reasons)
         reasons.append(refusal)
-        return _end("ignore", machine, reasons)
+        return end("ignore", machine, reasons)
     if not unique:
         return Decision("ignore", tuple(reasons))
     if not site.dp.unknown_computers:
@@ -138,15 +147,17 @@ def _unknown(
     by_guid = site.hardware.get("guid:" + guid) if guid is not None else None
     number = by_mac if by_guid is None else by_guid
     live = site.live.get(number) if number is not None else None
+    launch = site.launches.get(number) if number is not None else None
     if by_mac is not None and by_mac != number:
         if site.policy.identity_conflict != "lenient":
             reasons.append(hardware_conflict(mac, guid))
             return Decision("ignore", tuple(reasons))
         live = site.live.get(by_mac) if live is None else live
-    machine = Machine(stand_in, False, number, live, mac, guid, platform)
+        launch = site.launches.get(by_mac) if launch is None else launch
+    machine = Machine(stand_in, False, number, live, mac, guid, platform, launch)
     if stand_in.protected:
         reasons.append(protected(stand_in))
-        return _end("ignore", machine, reasons)
+        return end("ignore", machine, reasons)
     return _serve(request, site, exclusions, machine, reasons)
 
 
@@ -155,30 +166,32 @@ def _serve(
 ) -> Decision:
     """From who it is to the answer."""
     live = machine.live
-    if live is not None and live.state != "CLAIMED":
-        reasons.append(already_offered(live.deployment_id, live.state, live.launched_at))
-        return _nothing(site, machine, reasons, live.deployment_id)
+    launch = unsettled(request, site, machine)
+    if launch is not None and launch.state != "CLAIMED" and in_session(launch, request, site):
+        # Its work may run at this moment: nothing boots this machine, available deployments neither (I4).
+        reasons.append(unreported(launch, site, machine))
+        return nothing(site, machine, reasons, launch.deployment_id)
     taken = other_machine_has_it(request, site, live)
     if taken is not None and live is not None:
         reasons.append(taken)
-        return _end("ignore", machine, reasons, live.deployment_id)
+        return end("ignore", machine, reasons, live.deployment_id)
 
     deployments = listed(machine.device, site.policy, reasons)
     if not deployments:
-        return _nothing(site, machine, reasons)
+        return nothing(site, machine, reasons)
     platform = machine.platform
     if platform is None:
         reasons.append(unsupported(request.architecture))
-        return _end("ignore", machine, reasons)
+        return end("ignore", machine, reasons)
     reasons.append(platform.reason)
+    left_out: Reason | None = None
     if not machine.known:
-        deployments = for_unknown(site, machine, deployments, reasons)
+        deployments, left_out = for_unknown(site, machine, deployments, reasons)
 
     must = of_purpose(deployments, "required")
-    chosen, mark, refused = None, None, None
+    chosen, mark, refused, outcome = None, None, None, "none"
     if must:
-        chosen, mark, refused = required(request, site, machine, platform, must, reasons)
-    waits = chosen is None and reasons[-1].code == "pending_approval"
+        chosen, mark, refused, outcome = required(request, site, machine, platform, must, reasons)
     if chosen is not None:
         unsure = guid_alone(request, site, machine)
         if unsure is not None:
@@ -187,31 +200,38 @@ def _serve(
     # What may run already goes on alone (I2); what cannot run yet gives way.
     if (
         live is not None
+        and live.state == "CLAIMED"
         and not live.returnable
         and (chosen is None or chosen.deployment.id != live.deployment_id)
+        and in_session(live, request, site)
     ):
         if refused == live.deployment_id:
-            return _nothing(site, machine, reasons, refused)
-        if request.now - live.claimed_at > site.session_seconds:
-            reasons.append(already_offered(live.deployment_id, live.state, live.claimed_at))
-            return _nothing(site, machine, reasons, live.deployment_id)
+            return nothing(site, machine, reasons, refused)
         reasons.append(other_session(live.deployment_id))
-        return _end("ignore", machine, reasons, live.deployment_id)
+        return end("ignore", machine, reasons, live.deployment_id)
+    behind: str | None = None
+    if chosen is not None and launch is not None and launch.deployment_id != chosen.deployment.id:
+        # The other launch may still be at work: only a person at the machine may start something now (D34).
+        behind, refused, chosen = launch.deployment_id, chosen.deployment.id, None
+        reasons.append(waits(launch, site, machine))
     if chosen is not None:
+        because = reasons[-1]
         if exclusions.paused is not None:
             reasons.append(exclusions.paused)
-            return _end("ignore", machine, reasons, chosen.deployment.id)
-        return _boot("boot", request, site, machine, platform, deployments, chosen, mark, reasons)
+            return end("ignore", machine, reasons, chosen.deployment.id)
+        return _boot("boot", request, site, machine, platform, deployments, chosen, mark, reasons, because)
 
-    chosen = available(request, site, platform, deployments, reasons)
+    chosen, optional = available(request, site, platform, deployments, reasons)
     if chosen is None:
-        if reasons[-1].code == "no_boot_image":
-            return _end("ignore", machine, reasons, refused)
-        if waits and site.policy.pending_machines == "poll":
-            return _pending(request, site, machine, platform, must, refused, reasons)
-        return _nothing(site, machine, reasons, refused)
+        if optional == "no_image" or (optional == "none" and outcome == "no_image"):
+            return end("ignore", machine, reasons, refused)
+        if outcome == "pending" and site.policy.pending_machines == "poll":
+            return pending(request, site, machine, platform, must, refused, reasons)
+        return nothing(site, machine, reasons, refused, left_out, behind)
     mark = current(request, site, machine.number, chosen.deployment.id)
-    return _boot("prompt", request, site, machine, platform, deployments, chosen, mark, reasons)
+    return _boot(
+        "prompt", request, site, machine, platform, deployments, chosen, mark, reasons, reasons[-1], behind
+    )
 
 
 def _boot(
@@ -224,6 +244,8 @@ def _boot(
     chosen: Choice,
     mark: Mark | None,
     reasons: list[Reason],
+    because: Reason,
+    behind: str | None = None,
 ) -> Decision:
     """From the chosen deployment to its boot image and boot program."""
     deployment, image, fit = chosen.deployment, chosen.image, chosen.fit
@@ -253,7 +275,7 @@ def _boot(
     if refusal is not None or boot_program is None:
         if refusal is not None:
             reasons.append(refusal)
-        return _end("ignore", machine, reasons, deployment.id, image.id)
+        return end("ignore", machine, reasons, deployment.id, image.id)
     reasons.append(boot_program_named(boot_program, "iPXE" if request.ipxe else platform.label))
     if says is not None:
         reasons.append(says)
@@ -262,63 +284,5 @@ def _boot(
         action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment.id,
         image.id, boot_program, claim, platform.architecture, platform.firmware,
         launch_file(image, request, boot_program), identities(machine.mac, machine.guid) if claim else (), image.kind,
-    )  # fmt: skip
-
-
-def _pending(
-    request: Request,
-    site: Site,
-    machine: Machine,
-    platform: Platform,
-    deployments: list[Deployment],
-    waiting: str | None,
-    reasons: list[Reason],
-) -> Decision:
-    """A machine whose required deployment waits for approval: Microsoft's loader asks here again until then (W-69).
-
-    The loader itself starts nothing, so that nothing is claimed; what it is told to start one day is.
-    """
-    chosen = choose(deployments, site.boot_images, platform)
-    image: BootImage | None = None if chosen is None else chosen.image
-    if image is None or image.kind != "windows-pe":
-        return _nothing(site, machine, reasons, waiting)
-    boot_program, refusal = None, None
-    if not (image.pxe_enabled and image.distributed):
-        refusal = unusable(image)
-    elif not request.wds:
-        boot_program, refusal = windows_loader(image, platform)
-    if refusal is not None:
-        reasons.append(refusal)
-        return _nothing(site, machine, reasons, waiting)
-    reasons.append(polls(site.policy.pending_poll_seconds, site.policy.pending_poll_count))
-    return Decision(
-        "pending", tuple(reasons), machine.device.name if machine.known else None, machine.number, waiting,
-        image.id, boot_program, False, platform.architecture, platform.firmware, kind=image.kind,
-    )  # fmt: skip
-
-
-def _nothing(
-    site: Site, machine: Machine, reasons: list[Reason], deployment_id: str | None = None
-) -> Decision:
-    """A machine for which there is nothing to boot: a known device may be sent on to its next boot device (CM-89)."""
-    action: Action = "ignore"
-    if machine.known and machine.platform is not None:
-        bios = machine.platform.firmware == "bios"
-        action = site.policy.no_deployment_bios if bios else site.policy.no_deployment_uefi
-    return _end(action, machine, reasons, deployment_id)
-
-
-def _end(
-    action: Action,
-    machine: Machine,
-    reasons: list[Reason],
-    deployment_id: str | None = None,
-    image_id: str | None = None,
-) -> Decision:
-    """A decision without a boot program."""
-    platform = machine.platform
-    architecture, firmware = (None, None) if platform is None else (platform.architecture, platform.firmware)
-    return Decision(
-        action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment_id,
-        image_id, None, False, architecture, firmware,
+        because, behind,
     )  # fmt: skip

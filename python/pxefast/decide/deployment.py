@@ -18,13 +18,16 @@ from .reasons import (
     available_deployment,
     held,
     no_boot_image,
+    offered_again,
     pending_approval,
     required_deployment,
     same_session,
     time_text,
     too_many_returns,
+    withdrawn,
 )
 from .records import CLOCK_SLACK_SECONDS, Deployment, Device, Mark, Policy, Reason, Request, Site
+from .settling import name_of
 
 
 def listed(device: Device, policy: Policy, reasons: list[Reason]) -> list[Deployment]:
@@ -65,17 +68,20 @@ def of_purpose(deployments: list[Deployment], purpose: str) -> list[Deployment]:
 
 def for_unknown(
     site: Site, machine: Machine, deployments: list[Deployment], reasons: list[Reason]
-) -> list[Deployment]:
+) -> tuple[list[Deployment], Reason | None]:
     """What a machine without a record may have of these: required ones only by setting (R-51), and only if it can be
-    told from others, for it must get them once."""
+    told from others, for it must get them once. With it, why nothing at all is left."""
     if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
-        return deployments
+        return deployments, None
     optional = of_purpose(deployments, "available")
+    left_out: Reason | None = None
     if len(optional) < len(deployments):
-        reasons.append(NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN)
+        left_out = NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN
+        reasons.append(left_out)
     if not optional:
         reasons.append(NO_DEPLOYMENT)
-    return optional
+        return optional, left_out
+    return optional, None
 
 
 def _newest(deployments: list[Deployment]) -> Deployment:
@@ -95,8 +101,10 @@ def required(
     platform: Platform,
     deployments: list[Deployment],
     reasons: list[Reason],
-) -> tuple[Choice | None, Mark | None, str | None]:
+) -> tuple[Choice | None, Mark | None, str | None, str]:
     """The required deployment that boots, with the mark of the boot it continues; else None and the one that is over.
+
+    The last value is the outcome: "boots", "pending" (it waits for approval), "no_image" or "refused".
 
     What is claimed is what boots: the image is chosen among the required deployments alone, and its deployment is the
     one that counts. Where that, or the newest of all, was given or is on hold, no older one takes its place (CM-77).
@@ -104,27 +112,30 @@ def required(
     first = _newest(deployments)
     chosen = choose(deployments, site.boot_images, platform)
     if chosen is None or chosen.deployment is not first:
-        goes_on, reason, _ = _once(first, _mark(site, machine, first.id), request, site)
+        goes_on, reason, _ = _once(first, _mark(site, machine, first.id), request, site, machine)
         if not goes_on:
             reasons.append(reason)
-            return None, None, first.id
+            return None, None, first.id, "refused"
     if chosen is None:
         reasons.append(no_boot_image(deployments, platform.label))
-        return None, None, None
+        return None, None, None, "no_image"
     deployment = chosen.deployment
     mark = _mark(site, machine, deployment.id)
-    goes_on, reason, continued = _once(deployment, mark, request, site)
+    goes_on, reason, continued = _once(deployment, mark, request, site, machine)
     if goes_on:
+        if mark is None and site.policy.approve_new_members:
+            reasons.append(pending_approval(deployment.id))
+            return None, None, deployment.id, "pending"
         refusal = _not_armed(deployment, mark, request.now, site.policy)
         if refusal is None:
             refusal = not_in_force(deployment, request.now, site.policy)
         if refusal is None:
             reasons.append(required_deployment(deployment.id, deployment.task_sequence_id))
             reasons.append(reason)
-            return chosen, continued, None
+            return chosen, continued, None, "boots"
         reason = refusal
     reasons.append(reason)
-    return None, None, deployment.id
+    return None, None, deployment.id, "refused"
 
 
 def _mark(site: Site, machine: Machine, deployment_id: str) -> Mark | None:
@@ -138,10 +149,14 @@ def _mark(site: Site, machine: Machine, deployment_id: str) -> Mark | None:
 
 def available(
     request: Request, site: Site, platform: Platform, deployments: list[Deployment], reasons: list[Reason]
-) -> Choice | None:
-    """The available deployment that asks, or None; one that is not handed out now leaves its place to the next."""
+) -> tuple[Choice | None, str]:
+    """The available deployment that asks, or None; one that is not handed out now leaves its place to the next.
+
+    The second value is the outcome: "boots", "no_image", "refused", or "none" where there is none at all.
+    """
     candidates = []
-    for deployment in of_purpose(deployments, "available"):
+    optional = of_purpose(deployments, "available")
+    for deployment in optional:
         refusal = not_in_force(deployment, request.now, site.policy)
         if refusal is None:
             candidates.append(deployment)
@@ -150,9 +165,11 @@ def available(
     chosen = choose(candidates, site.boot_images, platform)
     if chosen is not None:
         reasons.append(available_deployment(chosen.deployment.id))
-    elif candidates:
+        return chosen, "boots"
+    if candidates:
         reasons.append(no_boot_image(candidates, platform.label))
-    return chosen
+        return None, "no_image"
+    return None, "refused" if optional else "none"
 
 
 def current(request: Request, site: Site, number: int | None, deployment_id: str) -> Mark | None:
@@ -165,7 +182,7 @@ def current(request: Request, site: Site, number: int | None, deployment_id: str
 
 
 def _once(
-    deployment: Deployment, mark: Mark | None, request: Request, site: Site
+    deployment: Deployment, mark: Mark | None, request: Request, site: Site, machine: Machine
 ) -> tuple[bool, Reason, Mark | None]:
     """Whether the ledger lets a required deployment go on, why, and the mark of the boot that the request continues.
 
@@ -177,31 +194,30 @@ def _once(
         request.step, request.xid, request.now, site.session_seconds, site.policy.max_returns
     )
     if standing == "armed":
-        return True, FIRST, None
+        if mark.generation > 1:
+            return True, offered_again(mark.history), None
+        return True, FIRST if mark.returns == 0 else RETURNED, None
     if standing == "same":
         going_on = mark.continues(request.step, request.xid, request.now, site.session_seconds)
         return True, same_session(deployment.id), mark if going_on else None
     if standing == "return":
         return True, RETURNED, None
     if standing == "hold":
-        return False, held(deployment.id, mark.why), None
+        return False, held(deployment.id, mark.why, name_of(machine)), None
     if standing == "worn":
-        return False, too_many_returns(deployment.id, mark.returns), None
+        return False, too_many_returns(deployment.id, mark.returns, name_of(machine)), None
+    if mark.state == "WITHDRAWN" or mark.state == "CLEARED":
+        return False, withdrawn(deployment.id), None
     since = mark.claimed_at if mark.state == "CLAIMED" else mark.launched_at
-    return False, already_offered(deployment.id, mark.state, since), None
+    return False, already_offered(deployment.id, mark.state, since, name_of(machine)), None
 
 
 def _not_armed(deployment: Deployment, mark: Mark | None, now: float, policy: Policy) -> Reason | None:
-    """Why a required deployment is not, or no longer, armed for a device, or None (R-58, R-63).
+    """Why a required deployment is no longer armed for a device, or None (R-63).
 
     A device without a mark has come since the deployment was made.
     """
-    if mark is not None:
-        armed_at = mark.armed_at
-    elif policy.approve_new_members:
-        return pending_approval(deployment.id)
-    else:
-        armed_at = deployment.created_at
+    armed_at = deployment.created_at if mark is None else mark.armed_at
     age = now - armed_at
     if age < -CLOCK_SLACK_SECONDS:
         text = f"{deployment.id} was armed {time_text(armed_at)}, which is in the future; set this server's clock"
@@ -229,7 +245,7 @@ def not_in_force(deployment: Deployment, now: float, policy: Policy) -> Reason |
     if not deployment.enabled:
         return Reason(
             "deployment_disabled",
-            f"deployment {deployment.id} is disabled; run: pxefast deployment set {deployment.id} --enable",
+            f"deployment {deployment.id} is disabled; run: pxefast deployment enable {deployment.id}",
             "D1",
         )
     return None

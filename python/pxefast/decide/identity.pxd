@@ -7,3 +7,4 @@ cdef class Machine:
     cdef readonly Mark live
     cdef readonly str mac, guid
     cdef readonly Platform platform
+    cdef readonly Mark launch

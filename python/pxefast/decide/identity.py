@@ -18,7 +18,7 @@ class Machine:
     """Who asks: the record whose deployments it gets, its own or the unknown computer object.
 
     `number` is what the ledger knows it by, None for a machine that it has never seen; `live` that number's live mark;
-    `mac` and `guid` are what identified it.
+    `mac` and `guid` are what identified it. `launch` is that number's newest unreported launch.
     """
 
     device: Device
@@ -28,6 +28,7 @@ class Machine:
     mac: str
     guid: str | None
     platform: Platform | None
+    launch: Mark | None = None
 
 
 def identify(

@@ -54,13 +54,15 @@ def same_session(deployment_id: str) -> Reason:
     )
 
 
-def already_offered(deployment_id: str, state: State = "CLAIMED", since: float = 0.0) -> Reason:
+def already_offered(
+    deployment_id: str, state: State = "CLAIMED", since: float = 0.0, device: str = ""
+) -> Reason:
     """Of a second boot. `since`: Unix seconds of the claim or the launch, 0 where that is not known."""
     how = _GIVEN[state].format(f" {time_text(since)}" if since else "")
     return Reason(
         "already_offered",
         f"already offered: required deployment {deployment_id} runs once on a device; it was {how}; "
-        "to run it again: pxefast deployment clear",
+        f"to run it again: {clear_command(deployment_id, device)}",
         "CM-77",
     )
 
@@ -74,19 +76,55 @@ _GIVEN = {
 }
 
 
-def held(deployment_id: str, why: str) -> Reason:
+def clear_command(deployment_id: str, device: str) -> str:
+    """Return the whole command that clears a deployment on a device; `device` is "" where its name is not known."""
+    return f"pxefast deployment clear --device {device or 'NAME'} --deployment {deployment_id}"
+
+
+def held(deployment_id: str, why: str, device: str = "") -> Reason:
     """Of a device on which a person must say how it goes on (G3, R-80)."""
     return Reason(
         "hold",
         f"required deployment {deployment_id} is on hold: {why or 'nobody said why'}; look at the machine, "
-        "then: pxefast deployment clear",
+        f"then: {clear_command(deployment_id, device)}",
         "R-81b",
     )
 
 
-def too_many_returns(deployment_id: str, returns: int) -> Reason:
+def too_many_returns(deployment_id: str, returns: int, device: str = "") -> Reason:
     """Of a device that came back again and again without a launch: its image does not get through."""
-    return held(deployment_id, f"it was handed out {returns + 1} times and never launched")
+    return held(deployment_id, f"it was handed out {returns + 1} times and never launched", device)
+
+
+def waits_behind(behind: str, until: float, device: str = "", removed: bool = False) -> Reason:
+    """Of a required deployment that must wait: the device was launched by `behind`, whose end was not reported (D34).
+
+    Args:
+        behind: id of the deployment that was launched.
+        until: when the launch settles, in Unix seconds; infinite if time alone does not settle it.
+        device: the device's name, "" if it is not known.
+        removed: True if `behind` was removed since.
+    """
+    when = f"until {time_text(until)}" if until < float("inf") else "until it reports its end"
+    what = "to end the wait" if removed else f"to run {behind} again"
+    return Reason(
+        "waits_behind",
+        f"waits behind {behind} {when}: it was launched on this device and has not reported its end; "
+        f"{what}: {clear_command(behind, device)}",
+        "D34",
+    )
+
+
+def withdrawn(deployment_id: str) -> Reason:
+    """Of a case whose deployment was removed (D32)."""
+    text = f"required deployment {deployment_id} was removed; nothing of it is given to any device"
+    return Reason("withdrawn", text, "D32")
+
+
+def offered_again(history: str) -> Reason:
+    """Of a device that a person cleared. `history`: what became of the generation before, "" if that is not known."""
+    text = f"it was cleared for this device, so it is offered again: {history or 'its history is not known'}"
+    return Reason("offered_again", text, "CM-79")
 
 
 def other_session(deployment_id: str) -> Reason:

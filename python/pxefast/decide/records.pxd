@@ -47,7 +47,7 @@ cdef class DistributionPoint:
 cdef class Policy:
     cdef readonly str identity_conflict, compatible_architectures, no_deployment_bios, no_deployment_uefi, schedules
     cdef readonly str hidden_deployments, boot_image_of
-    cdef readonly object required_for_unknown, approve_new_members, armed_hours, max_returns
+    cdef readonly object required_for_unknown, approve_new_members, armed_hours, max_returns, launch_settles_hours
     cdef readonly str windows_bios_chain, windows_uefi_chain, windows_uefi_prompt, pending_machines
     cdef readonly object pending_poll_seconds, pending_poll_count
     cdef readonly str option_250_architecture, option_250_in_final_ack
@@ -65,6 +65,8 @@ cdef class Mark:
     cdef readonly object returnable, returns
     cdef readonly double launched_at
     cdef readonly str why, mac, peer
+    cdef readonly double unreported
+    cdef readonly str history
 
 cdef class Exclusions:
     cdef readonly object macs
@@ -78,7 +80,7 @@ cdef class Site:
     cdef readonly Policy policy
     cdef readonly dict windows
     cdef readonly object placeholders
-    cdef readonly dict seen
+    cdef readonly dict seen, launches
 
 cdef class Decision:
     cdef readonly str action
@@ -90,3 +92,5 @@ cdef class Decision:
     cdef readonly str architecture, firmware, launch_file
     cdef readonly tuple identities
     cdef readonly str kind
+    cdef readonly Reason because
+    cdef readonly str behind

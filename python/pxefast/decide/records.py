@@ -1,8 +1,8 @@
 """What a decision is made from and what it is: plain, immutable values.
 
-The only exceptions are `Site.marks`, `Site.live` and `Site.seen`, dictionaries that the service keeps up to date
-between two snapshots. records.pxd names their fields once more, which makes them C structures where they are compiled.
-Rules are named by their numbers (CM-n, T-n, R-n, W-n, F-n, D-n).
+The only exceptions are `Site.marks`, `Site.live`, `Site.launches` and `Site.seen`, dictionaries that the service keeps
+up to date between two snapshots. records.pxd names their fields once more, which makes them C structures where they are
+compiled. Rules are named by their numbers (CM-n, T-n, R-n, W-n, F-n, D-n).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Purpose = Literal["required", "available"]
 # What a mark leaves to a request: a first boot, the same boot, a new one because the last was never launched, nothing
 # because that happened too often, nothing because it waits for a person, nothing because it was given.
 Standing = Literal["armed", "same", "return", "worn", "hold", "given"]
-State = Literal["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED"]
+State = Literal["ARMED", "CLAIMED", "LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED", "WITHDRAWN"]
 
 # A wall clock may be set back a little without being wrong; set back further, a claim lies in the
 # future and nothing can be said about its age (T23).
@@ -189,6 +189,8 @@ class Policy:
     armed_hours: int = 24
     # Returns of claims without a launch, after which the device is held (R-80).
     max_returns: int = 5
+    # D34: hours from an unreported launch to the next required deployment of its device; 0 means never.
+    launch_settles_hours: int = 4
     # CM-86, W-71: what a BIOS, or a UEFI, starts Windows PE with: the program itself, or Microsoft's loader before it.
     windows_bios_chain: Literal["simple", "wdsnbp"] = "simple"
     windows_uefi_chain: Literal["simple", "wdsmgfw"] = "simple"
@@ -217,8 +219,10 @@ class Mark:
 
     `claimed_at` is when its session began, `stepped_at` when its newest stage did; Unix seconds. `returnable`: its
     launch file is known, so that while the state is CLAIMED nothing can have run (safety 5.4). `why` is why it is
-    held. Marks hold no device: the many that were armed at one moment share one. `mac` is the MAC address that
-    claimed, "" for a request without one, None where that is not known; `peer` the IPv4 address of the session.
+    held. `mac` is the MAC address that claimed, "" for a request without one, None where that is not known; `peer` the
+    IPv4 address of the session. `unreported` is the time of the newest sign of a launch whose end was not reported: 0
+    for none, infinite while its work is known to run (D34). `history` describes the generation before. Marks hold no
+    device and are shared.
     """
 
     deployment_id: str
@@ -236,6 +240,8 @@ class Mark:
     why: str = ""
     mac: str | None = None
     peer: str | None = None
+    unreported: float = 0.0
+    history: str = ""
 
     def passes(self, step: int, xid: int, mac: str, peer: str | None) -> bool:
         """Return True if the live claim may go on with a request from this MAC and IPv4 address (D28).
@@ -307,7 +313,8 @@ class Site:
     these hold a GUID in both its byte orders. `seen` has, by device id, the MAC addresses that its GUID was seen with
     in the last 90 days and when (Unix seconds): of each device with a GUID that was seen with a MAC address which is
     not recorded for it (D29). The service keeps it up to date like `marks`. `windows` holds the largest TFTP window, in
-    blocks, of each model of machine that lost blocks of a larger one (W-105).
+    blocks, of each model of machine that lost blocks of a larger one (W-105). `launches` holds the newest unreported
+    launch of each device, of any state (D34).
     """
 
     dp: DistributionPoint
@@ -326,6 +333,7 @@ class Site:
     windows: dict[str, int] = field(default_factory=dict)
     placeholders: frozenset[str] = frozenset()
     seen: dict[int, dict[str, float]] = field(default_factory=dict)
+    launches: dict[int, Mark] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -336,7 +344,7 @@ class Decision:
     is None for a machine without a record that the ledger does not know either. `identities` (`mac:..`, `guid:..`) are
     those that identified the machine, and are there whenever `claim` is. `launch_file` is the file of the image whose
     last byte is the launch, None while that is not known yet (a stage before iPXE's own program). `kind` is the boot
-    image's.
+    image's. `because` is the reason that decided, `behind` the deployment whose launch the required one waits for.
     """
 
     action: Action
@@ -352,16 +360,11 @@ class Decision:
     launch_file: str | None = None
     identities: tuple[str, ...] = ()
     kind: Kind | None = None
+    because: Reason | None = None
+    behind: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The shape that `explain --json` and every event promise."""
-        return {
-            "action": self.action,
-            "device": self.device,
-            "deployment": self.deployment,
-            "boot_image": self.boot_image,
-            "boot_program": self.boot_program,
-            "reasons": [
-                {"code": reason.code, "text": reason.text, "rule": reason.rule} for reason in self.reasons
-            ],
-        }
+        names = ("action", "device", "deployment", "boot_image", "boot_program")
+        reasons = [{"code": one.code, "text": one.text, "rule": one.rule} for one in self.reasons]
+        return {**{name: getattr(self, name) for name in names}, "reasons": reasons}

@@ -79,6 +79,7 @@ class Condition:
             },
             "content": self._courier and self._courier.work,
             "ledger": keeper.states,
+            "waiting_behind": keeper.blocked,
             "budget": keeper.budget and keeper.budget._asdict(),
             "problems": self._problems(),
             "actions": dict(self._audit.actions),

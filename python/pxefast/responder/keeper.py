@@ -78,6 +78,7 @@ class Keeper:
         self._failed: dict[str, str] = {}
         self._off: str | None = None
         self.states: dict[str, int] = {}
+        self.blocked = 0
         self.budget: Budget | None = None
 
     def start(self) -> None:
@@ -187,7 +188,7 @@ class Keeper:
             raise
         self._view.budget = budget_exhausted(self.budget)
         # What other distribution points gave to machines that may ask here next (I4).
-        for device_id, mark in self._ledger.live(list(self._view.site.live)):
+        for device_id, mark in self._ledger.live([*self._view.site.live, *self._view.site.launches]):
             self._view.mark(device_id, mark)
         self._live(lambda: {mark.session for mark in list(self._view.site.live.values())})
         if self._barrier is None:
@@ -209,9 +210,10 @@ class Keeper:
                 session.seconds,
             )
             for row in swept:
-                self._view.moved(row.device_id, row.deployment_id, row.after, row.why or "")
+                self._view.mark(row.device_id, row.mark)
                 self._audit.swept(row, self._view.device_name(row.device_id))
         self.states = self._ledger.counts()
+        self.blocked = self._ledger.blocked()
 
     def _check_settings(self) -> None:
         problems = [check.text for check in self._store.check(deep=False) if not check.ok]

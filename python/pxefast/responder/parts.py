@@ -205,8 +205,8 @@ class Parts:
 
     def _reported(self, reported: Reported) -> None:
         result = reported.result
-        if result.ok and result.device_id is not None and result.deployment_id and result.state:
-            self.view.moved(result.device_id, result.deployment_id, result.state)
+        if result.ok and result.device_id is not None and result.mark is not None:
+            self.view.mark(result.device_id, result.mark)
         known = self._memory.find(reported.session, reported.address) if result.ok else None
         if result.ok and reported.kind != "started":
             self._session_ended(reported.session)

@@ -28,6 +28,7 @@ from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.http import Refused
 from pxefast.responder.report_connections import Connections
 from pxefast.site.ledger import Ledger, ReportResult
+from pxefast.site.ledger_events import Result
 
 __all__ = ["Reported", "Reports"]
 
@@ -42,10 +43,10 @@ _MOST_ADDRESSES = 4096
 
 Kind = Literal["started", "done", "failed"]
 _PATH = re.compile(r"/session/([0-9a-f]{32})/(started|done|failed)")
-_STATUS = {
-    "reported": HTTPStatus.OK,
+_STATUS: dict[Result, HTTPStatus] = {
+    "accepted": HTTPStatus.OK,
     # The same for a session that is not there and for a wrong token: who guesses learns nothing.
-    "unknown_session": HTTPStatus.FORBIDDEN,
+    "no_session": HTTPStatus.FORBIDDEN,
     "cleared": HTTPStatus.GONE,
 }
 
@@ -225,13 +226,13 @@ class Reports:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"not known to be recorded, say it again: {error}"
             ) from None
-        if result.reason.code == "unknown_session":
+        if result.result == "no_session":
             self._failed(address)
         self._tell(Reported(address, kind, text, session, result))
         said: dict[str, object] = {"ok": result.ok, "state": result.state}
         if not result.ok:
             said["error"] = result.reason.text
-        return (HTTPStatus.OK if result.ok else _STATUS.get(result.reason.code, HTTPStatus.CONFLICT)), said
+        return _STATUS.get(result.result, HTTPStatus.CONFLICT), said
 
     def _decided(self, session: str, token: str, kind: Kind, text: str) -> asyncio.Future[ReportResult]:
         decided = self._loop.run_in_executor(

@@ -96,5 +96,10 @@ def named(decision: Decision, session: str | None) -> str:
 def refused(decision: Decision, reason: Reason) -> Decision:
     """The same decision, ended by one more reason."""
     return replace(
-        decision, action="ignore", boot_program=None, claim=False, reasons=(*decision.reasons, reason)
+        decision,
+        action="ignore",
+        boot_program=None,
+        claim=False,
+        reasons=(*decision.reasons, reason),
+        because=reason,
     )

@@ -8,14 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from pxefast.config import Settings
 from pxefast.content import namespace
 from pxefast.content.library import Library, Published
 from pxefast.decide import Device, Exclusions, Mark, Reason, Site
-from pxefast.decide.records import State
 from pxefast.errors import PxefastError
 from pxefast.responder.exclusions import FRESH_LIST_SECONDS, ExclusionFile
 from pxefast.responder.gated import gated_files
@@ -151,12 +149,6 @@ class View:
             _mark(self.site, device_id, mark)
             if self._marks_meanwhile is not None:
                 self._marks_meanwhile.append((device_id, mark))
-
-    def moved(self, device_id: int, deployment_id: str, state: State, why: str = "") -> None:
-        """A boot is in another state of the ledger now."""
-        mark = self.site.marks.get(deployment_id, {}).get(device_id)
-        if mark is not None:
-            self.mark(device_id, replace(mark, state=state, why=why))
 
     def device(self, device_id: int | None) -> Device | None:
         """A device by its number."""
@@ -339,3 +331,8 @@ def _mark(site: Site, device_id: int, mark: Mark) -> None:
         site.live[device_id] = mark
     elif device_id in site.live and site.live[device_id].deployment_id == mark.deployment_id:
         del site.live[device_id]
+    launch = site.launches.get(device_id)
+    if mark.unreported and (launch is None or launch.unreported <= mark.unreported):
+        site.launches[device_id] = mark
+    elif launch is not None and launch.deployment_id == mark.deployment_id:
+        del site.launches[device_id]

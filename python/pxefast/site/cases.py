@@ -11,18 +11,19 @@ from sqlalchemy import Connection, select
 
 from pxefast.decide.records import State
 from pxefast.errors import Invalid, NotFound
-from pxefast.site import schema
+from pxefast.site import audit, schema
 from pxefast.site.arming import check_confirmed, pending
+from pxefast.site.case_names import find_machine, names_of
 from pxefast.site.collections import find_collection, member_ids
 from pxefast.site.devices import device_names, find_device
-from pxefast.site.ledger_rows import Rows, chunks
+from pxefast.site.ledger_rows import Rows
 from pxefast.site.policy import read_policy
 from pxefast.site.protocol import Approving, Clearing, Holding, Limits, Row, step, successor
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
 
-__all__ = ["Case", "Cases", "Cleared", "Waiting", "names_of"]
+__all__ = ["Case", "Cases", "Cleared", "Kept", "Waiting", "names_of"]
 
 
 class Case(NamedTuple):
@@ -33,12 +34,51 @@ class Case(NamedTuple):
 
 
 class Cleared(NamedTuple):
-    """A case that was cleared, or would be: it was `state`, and `generation` is armed now."""
+    """A case that was cleared, or would be: it was `state`, and `generation` is armed now.
+
+    `generation` is None where the deployment was removed, so that nothing is armed.
+    """
 
     device: str
     deployment: str
     state: State
-    generation: int
+    generation: int | None
+
+
+class Kept(NamedTuple):
+    """A case that a clear without --deployment and --all leaves as it is, and why."""
+
+    device: str
+    deployment: str
+    state: State
+    why: str
+
+
+class _Scope(NamedTuple):
+    """Which cases a clear is about: of one deployment, of all, or only those that block their device (D33)."""
+
+    existing: set[str]
+    wanted: str | None
+    every: bool
+
+    def means(self, row: Row) -> bool:
+        """True if this case is to be cleared."""
+        if self.wanted is not None and row.deployment_id != self.wanted:
+            return False
+        blocks = row.state in schema.LIVE or row.state == "HOLD"
+        if row.deployment_id not in self.existing:
+            # It is never armed again: to clear it ends the wait of other deployments for its launch (D34).
+            return blocks or (self.wanted is not None and row.mark.unreported > 0)
+        return blocks or self.every or self.wanted is not None
+
+    def keeps(self, row: Row) -> str | None:
+        """Return why a case is left as it is although it was given, or None."""
+        if self.means(row) or self.wanted is not None:
+            return None
+        if row.deployment_id in self.existing:
+            finished = row.state in ("DONE", "FAILED")
+            return "finished; it blocks nothing" if finished else None
+        return "its deployment was removed" if row.mark.unreported else None
 
 
 class Waiting(NamedTuple):
@@ -70,15 +110,21 @@ class Cases:
         return [Case(names.get(row.device_id, f"device {row.device_id}"), row) for row in rows]
 
     def clear_device(
-        self, name: str, deployment_id: str | None = None, dry_run: bool = False, force: bool = False
+        self,
+        name: str,
+        deployment_id: str | None = None,
+        dry_run: bool = False,
+        force: bool = False,
+        every: bool = False,
     ) -> list[Cleared]:
-        """Let what a device was given run once more: a new generation each (I5); with `dry_run` only say which.
+        """Let what blocks a device run once more: a new generation each (I5); with `dry_run` only say which.
 
-        Clearing twice makes one generation (R-64). Raises NotFound, or Invalid where a work has started and `force`
-        is not given.
+        What is done or failed is cleared only if its deployment is named or `every` is True (D33). Clearing twice
+        makes one generation (R-64). Raises NotFound, or Invalid where a work has started and `force` is not given.
         """
         with self._change("deployment clear", f"device {name}", dry_run) as connection:
-            cleared, rows = _clear(connection, [find_device(connection, name).id], deployment_id, force)
+            scope = _scope(connection, deployment_id, every)
+            cleared, rows = _clear(connection, [find_machine(connection, name)], scope, force)
             if not dry_run:
                 rows.save()
             return cleared
@@ -90,17 +136,36 @@ class Cases:
         dry_run: bool = False,
         force: bool = False,
         confirm: str | None = None,
+        every: bool = False,
     ) -> list[Cleared]:
         """The same for every device that is in a collection now. Raises Unconfirmed above `confirm_above` (D11)."""
         with self._change("deployment clear", f"collection {name}", dry_run) as connection:
             collection = find_collection(connection, name)
             members = member_ids(connection, collection.id)
-            cleared, rows = _clear(connection, members, deployment_id, force)
+            scope = _scope(connection, deployment_id, every)
+            cleared, rows = _clear(connection, members, scope, force)
             if not dry_run:
                 ids = device_names(connection, [item.device for item in cleared])
                 check_confirmed(connection, f"clear for collection {collection.name}", list(ids), confirm)
                 rows.save()
             return cleared
+
+    def kept(self, device: str | None, collection: str | None) -> list[Kept]:
+        """Return what a clear of this device, or of this collection, leaves as it is. Raises NotFound."""
+        with self._store.read() as connection:
+            if device is not None:
+                numbers: Collection[int] = [find_machine(connection, device)]
+            else:
+                numbers = member_ids(connection, find_collection(connection, collection or "").id)
+            scope = _scope(connection, None, False)
+            rows = Rows(connection)
+            rows.load_devices(numbers)
+            names = names_of(connection, numbers)
+            return sorted(
+                Kept(names[row.device_id], row.deployment_id, row.state, why)
+                for row in rows.all()
+                if (why := scope.keeps(row)) is not None
+            )
 
     def pending(self, deployment_id: str) -> list[Waiting]:
         """The devices that a required deployment reaches only once a person approves. Raises NotFound or Invalid."""
@@ -158,33 +223,47 @@ class Cases:
 
 
 def _clear(
-    connection: Connection, device_ids: Collection[int], deployment_id: str | None, force: bool
+    connection: Connection, device_ids: Collection[int], scope: _Scope, force: bool
 ) -> tuple[list[Cleared], Rows]:
-    """A new generation for each case that is not waiting already; none if one of them must not be cleared."""
-    now = time.time()
+    """Clear each case that is meant; none if one of them must not be cleared.
+
+    A case of a deployment that exists is armed in a new generation; one of a removed deployment only ends.
+    """
+    now, by = time.time(), audit.person()
     rows = Rows(connection)
     rows.load_devices(device_ids)
     names = names_of(connection, device_ids)
-    wanted = {_required(connection, deployment_id)} if deployment_id else _every_required(connection)
     cleared: list[Cleared] = []
     refused: list[str] = []
-    known = set(connection.execute(select(schema.deployment.c.id)).scalars())
     for row in rows.all():
-        # What was removed while it ran holds its machine until a person says otherwise: here.
-        forgotten = deployment_id is None and row.deployment_id not in known and row.state in schema.LIVE
-        if row.deployment_id not in wanted and not forgotten:
+        if not scope.means(row):
             continue
-        old, outcome = step(row, Clearing(force), now, Limits(0.0))
+        old, outcome = step(row, Clearing(force, by), now, Limits(0.0))
         if outcome.ok:
-            new = successor(row, now)
             rows.put(old, "ledger clear", before=row.state)
-            rows.put(new)
-            cleared.append(Cleared(names[row.device_id], row.deployment_id, row.state, new.generation))
-        elif outcome.reason.code != "unchanged":
+            generation = None
+            if row.deployment_id in scope.existing:
+                new = successor(row, now)
+                rows.put(new)
+                generation = new.generation
+            cleared.append(Cleared(names[row.device_id], row.deployment_id, row.state, generation))
+        elif outcome.result != "unchanged":
             refused.append(f"{names[row.device_id]}: {outcome.reason.text}")
     if refused:
         raise Invalid("; ".join(refused))
-    return sorted(cleared), rows
+    return sorted(cleared, key=lambda item: item[:2]), rows
+
+
+def _scope(connection: Connection, deployment_id: str | None, every: bool) -> _Scope:
+    """Which cases a clear is about. Raises NotFound for an id that neither the site nor the ledger knows."""
+    existing = _every_required(connection)
+    if deployment_id is None:
+        return _Scope(existing, None, every)
+    wanted, c = deployment_id.strip().upper(), schema.ledger.c
+    query = select(c.device_id).where(c.deployment_id == wanted).limit(1)
+    if wanted not in existing and connection.execute(query).first() is None:
+        wanted = _required(connection, deployment_id)
+    return _Scope(existing, wanted, every)
 
 
 def _waiting(connection: Connection, deployment: str, now: float) -> list[Waiting]:
@@ -226,18 +305,3 @@ def _required(connection: Connection, deployment_id: str) -> str:
 def _every_required(connection: Connection) -> set[str]:
     d = schema.deployment.c
     return set(connection.execute(select(d.id).where(d.purpose == "required")).scalars())
-
-
-def names_of(connection: Connection, device_ids: Collection[int]) -> dict[int, str]:
-    """Devices by number as people know them; a machine without a record by its identities."""
-    d, h = schema.device.c, schema.hardware.c
-    names: dict[int, str] = {}
-    for part in chunks(device_ids):
-        for identity, number in connection.execute(
-            select(h.identity, h.device_id).where(h.device_id.in_(part)).order_by(h.identity.desc())
-        ):
-            names[number] = f"{names[number]} {identity}" if number in names else identity
-        names.update(
-            (number, name) for number, name in connection.execute(select(d.id, d.name).where(d.id.in_(part)))
-        )
-    return names

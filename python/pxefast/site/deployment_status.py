@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, exists, func, select
 from pxefast.site import arming, schema
 from pxefast.site.device_rows import names_of
 from pxefast.site.policy import read_policy
+from pxefast.site.waiting import Behind, count_blocked, read_blocked
 
 __all__ = ["DeploymentCounts", "DeploymentStatus", "read_counts", "read_status"]
 
@@ -19,6 +20,7 @@ class DeploymentStatus(NamedTuple):
     """A deployment's machines: members, and by name those left out, waiting for approval, and given it.
 
     `approval`: new members wait for it. `states` counts the ledger's newest generations, of former members too.
+    `blocked` are those that wait behind another deployment's launch (D34).
     """
 
     members: int
@@ -27,6 +29,7 @@ class DeploymentStatus(NamedTuple):
     pending: list[str]
     given: list[str]
     states: dict[str, int]
+    blocked: list[Behind]
 
 
 class DeploymentCounts(NamedTuple):
@@ -34,6 +37,7 @@ class DeploymentCounts(NamedTuple):
 
     members: int
     pending: int
+    blocked: int
     states: dict[str, int]
 
 
@@ -45,7 +49,7 @@ def read_status(
     count = select(func.count()).where(m.collection_id == collection_id)
     members = int(connection.execute(count).scalar_one())
     if not required:
-        return DeploymentStatus(members, False, [], [], [], {})
+        return DeploymentStatus(members, False, [], [], [], {}, [])
     approval = read_policy(connection).decision.approve_new_members
     pending = arming.pending(connection, deployment_id) if approval else []
     query = select(k.device_id, k.state).where(k.deployment_id == deployment_id).order_by(k.generation)
@@ -60,6 +64,7 @@ def read_status(
         sorted(names.get(number, f"number {number}") for number in pending),
         sorted(names.get(number, f"number {number}") for number in given),
         {state: states.count(state) for state in sorted(set(states))},
+        read_blocked(connection, deployment_id),
     )
 
 
@@ -73,6 +78,7 @@ def read_counts(connection: Connection) -> dict[str, DeploymentCounts]:
     pending: dict[str, int] = {}
     if read_policy(connection).decision.approve_new_members:
         pending = _pending(connection)
+    blocked = count_blocked(connection)
     states: dict[str, dict[str, int]] = {}
     k = schema.ledger.c
     newest = select(k.device_id, k.deployment_id, func.max(k.generation).label("generation"))
@@ -85,6 +91,7 @@ def read_counts(connection: Connection) -> dict[str, DeploymentCounts]:
         deployment: DeploymentCounts(
             members.get(deployment, 0),
             pending.get(deployment, 0),
+            blocked.get(deployment, 0),
             dict(sorted(states.get(deployment, {}).items())),
         )
         for deployment in connection.execute(select(p.id)).scalars()

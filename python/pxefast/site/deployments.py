@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from pxefast.decide.records import Audience, Purpose
 from pxefast.errors import AlreadyExists, Invalid
@@ -13,9 +13,11 @@ from pxefast.site import arming, schema
 from pxefast.site.deployment_status import DeploymentCounts, DeploymentStatus, read_counts, read_status
 from pxefast.site.names import find, listed, site_code
 from pxefast.site.policy import SitePolicy, read_policy
+from pxefast.site.removal import Removal, read_removal, remove
 from pxefast.site.rules import ALL_SYSTEMS, find_collection
 from pxefast.site.task_sequences import find_task_sequence
 from pxefast.site.variables import Variables
+from pxefast.site.waiting import Behind, blocked_devices
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -61,13 +63,15 @@ class DeploymentRow(NamedTuple):
 class Plan(NamedTuple):
     """What a new deployment would mean: `hash` is what `--confirm` takes, None where none is needed.
 
-    `members` counts the collection's devices; `warning` is something about them that its author should know.
+    `members` counts the collection's devices; `warning` is something about them that its author should know. `blocked`
+    are the devices that will wait behind another deployment's launch (D34).
     """
 
     members: int
     targets: arming.Targets
     hash: str | None
     warning: str | None
+    blocked: list[Behind]
 
 
 class Deployments:
@@ -172,14 +176,18 @@ class Deployments:
         with self._store.write(f"deployment {verb}", deployment_id) as connection:
             return _update(connection, find_deployment(connection, deployment_id).id, {"enabled": enabled})
 
-    def remove(self, deployment_id: str) -> None:
-        """Withdraw a deployment.
+    def removal(self, deployment_id: str) -> Removal:
+        """Return what `remove` would end now. Raises NotFound."""
+        with self._store.read() as connection:
+            return read_removal(connection, find_deployment(connection, deployment_id).id)
 
-        No claim succeeds after this returns; the ledger keeps what was handed out.
+    def remove(self, deployment_id: str) -> Removal:
+        """Remove a deployment and withdraw its cases. Return what was ended. Raises NotFound (D32).
+
+        No claim or launch succeeds after this returns; the ledger keeps what was handed out.
         """
         with self._store.write("deployment remove", deployment_id) as connection:
-            wanted = find_deployment(connection, deployment_id).id
-            connection.execute(delete(schema.deployment).where(schema.deployment.c.id == wanted))
+            return remove(connection, find_deployment(connection, deployment_id).id)
 
     def _new_id(self, connection: Connection, wanted: str | None, site: str) -> str:
         """An id that the ledger knows nothing of: no deployment inherits another's history (I6)."""
@@ -236,7 +244,7 @@ def _plan(
     targets = arming.targets(connection, target.id)
     members = len(targets.devices) + len(targets.protected) + len(targets.own)
     if purpose == "available":
-        return Plan(members, targets, None, None)
+        return Plan(members, targets, None, None, [])
     policy = read_policy(connection)
     _check_risk(target, members, targets, policy)
     above = policy.collection_default_size
@@ -245,7 +253,7 @@ def _plan(
     )
     needed = len(targets.devices) > policy.confirm_above
     wanted = arming.list_hash(_deed(sequence.id, target.id), targets.devices) if needed else None
-    return Plan(members, targets, wanted, warning)
+    return Plan(members, targets, wanted, warning, blocked_devices(connection, "", targets.devices))
 
 
 def _deed(task_sequence_id: str, collection_id: str) -> str:

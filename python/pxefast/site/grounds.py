@@ -134,6 +134,11 @@ class Grounds:
             self._seen = {number: found.get(each, {}) for number, each in guids.items()}
         return self._seen.get(device_id, {})
 
+    def name(self, device_id: int, identities: Collection[str] = ()) -> str:
+        """Return what commands take as the device's name: an identity of a machine without a record, "" for none."""
+        device = self._devices.get(device_id)
+        return next(iter(identities), "") if device is None else device.name
+
     def first(self, device_id: int, deployment_id: str) -> Row | Reason:
         """The row of a device that has none of a deployment that reaches it, or why it gets none (R-58)."""
         armed_at = None if device_id in self._devices else self._objects.get(deployment_id)

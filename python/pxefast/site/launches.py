@@ -10,12 +10,11 @@ from pxefast.decide.records import Mark, Reason
 from pxefast.site import schema
 from pxefast.site.grounds import Grounds
 from pxefast.site.ledger_rows import Rows
-from pxefast.site.protocol import Launching, Limits, Row, same_file, step
+from pxefast.site.protocol import Launching, Limits, Row, Yielding, same_file, step
 from pxefast.site.schema import LIVE
 
 __all__ = ["Launch", "LaunchResult", "find_session", "launched"]
 
-_LIMITS = Limits(0.0)
 _STAGE = Reason("earlier_stage", "the program of an earlier stage; nothing is launched by it", "F-42")
 _NO_SESSION = Reason(
     "no_session", "no required boot of this machine was claimed that ends with this file", "I3"
@@ -52,7 +51,9 @@ class LaunchResult(NamedTuple):
     deployment_id: str | None = None
 
 
-def launched(connection: Connection, rows: Rows, grounds: Grounds, launch: Launch) -> LaunchResult:
+def launched(
+    connection: Connection, rows: Rows, grounds: Grounds, launch: Launch, settles_hours: int
+) -> LaunchResult:
     """Decide one launch against the rows, which it moves on."""
     if launch.session:
         found = [row for row in rows.all() if row.session == launch.session]
@@ -69,13 +70,30 @@ def launched(connection: Connection, rows: Rows, grounds: Grounds, launch: Launc
         refusal = grounds.unsure(row.device_id, row.mac, launch.now)
     if refusal is not None:
         return _of(row, refusal)
-    after, outcome = step(row, Launching(launch.name, launch.transfer, launch.peer), launch.now, _LIMITS)
+    limits, device = Limits(0.0, settles_hours=settles_hours), grounds.name(row.device_id)
+    after, outcome = step(
+        row, Launching(launch.name, launch.transfer, launch.peer), launch.now, limits, device
+    )
     if outcome.ok:
+        # Another deployment's work may have reported its start since this one was claimed (D34).
+        refusal = _behind(rows, row, launch.now, limits, device)
+        if refusal is not None:
+            return _of(row, refusal)
         rows.put(after, "ledger launch", transfer=launch.transfer, file=launch.name)
         return _of(after, outcome.reason, ok=True, launched=True)
-    if outcome.reason.code == "not_launch_file" and _is_stage(connection, row.deployment_id, launch.name):
+    if outcome.result == "other_file" and _is_stage(connection, row.deployment_id, launch.name):
         return _of(row, _STAGE, ok=True)
     return _of(row, outcome.reason)
+
+
+def _behind(rows: Rows, row: Row, now: float, limits: Limits, device: str) -> Reason | None:
+    """Why another launch of the same device bars this one, or None."""
+    for other in rows.of_device(row.device_id):
+        if other.deployment_id != row.deployment_id:
+            _, outcome = step(other, Yielding(row.deployment_id), now, limits, device)
+            if not outcome.ok:
+                return outcome.reason
+    return None
 
 
 def find_session(connection: Connection, session: str) -> Row | None:

@@ -13,21 +13,24 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from pxefast.decide.reasons import other_machine
 from pxefast.decide.records import Mark, Policy, Reason, State
-from pxefast.site import schema, session_facts
+from pxefast.site import session_facts
 from pxefast.site.budget import Budget, Spending, read_budget, refill
 from pxefast.site.grounds import Grounds
 from pxefast.site.hardware import Hardware
 from pxefast.site.launches import Launch, LaunchResult, find_session, launched
+from pxefast.site.ledger_events import Result
 from pxefast.site.ledger_rows import Rows
 from pxefast.site.policy import read_policy
 from pxefast.site.protocol import Claiming, Limits, Reporting, Row, TimePassing, Yielding, step
+from pxefast.site.removal import count_cases
 from pxefast.site.schema import LIVE
 from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
+from pxefast.site.waiting import count_blocked
 
 __all__ = ["Claim", "ClaimResult", "Launch", "LaunchResult", "Ledger", "ReportResult", "Swept"]
 
@@ -75,13 +78,15 @@ class ClaimResult(NamedTuple):
 
 
 class ReportResult(NamedTuple):
-    """What became of a report; `state` is that of the row. The same report again is accepted again."""
+    """What became of a report; `state` and `mark` are those of the row. The same report again is accepted again."""
 
     ok: bool
     reason: Reason
+    result: Result
     device_id: int | None = None
     deployment_id: str | None = None
     state: State | None = None
+    mark: Mark | None = None
 
 
 class Swept(NamedTuple):
@@ -92,6 +97,7 @@ class Swept(NamedTuple):
     before: State
     after: State
     why: str | None
+    mark: Mark
 
 
 class Ledger:
@@ -130,6 +136,9 @@ class Ledger:
                 [claim.peer for claim in claims if claim.peer] + [launch.peer for launch in launches]
             )
             rows.load_sessions(launch.session for launch in launches if launch.session)
+            if launches:
+                # What else was launched on the same devices.
+                rows.load_devices(row.device_id for row in rows.all())
             every = rows.all()
             grounds = Grounds(
                 connection,
@@ -139,7 +148,8 @@ class Ledger:
                 {row.device_id for row in every} | {n for n in numbers if isinstance(n, int)},
                 excluded,
             )
-            opened = [launched(connection, rows, grounds, launch) for launch in launches]
+            hours = policy.decision.launch_settles_hours
+            opened = [launched(connection, rows, grounds, launch, hours) for launch in launches]
             results = []
             if claims:
                 spending = Spending(connection, rows, policy, max(claim.now for claim in claims))
@@ -167,12 +177,12 @@ class Ledger:
         with self._store.read() as connection:
             row = find_session(connection, session)
         if row is None or not hmac.compare_digest((row.token or "").encode(), token.encode()):
-            return ReportResult(False, _NO_SESSION)
+            return ReportResult(False, _NO_SESSION, "no_session")
         with self._store.record() as connection:
             rows = Rows(connection)
             row = find_session(connection, session)
             if row is None:
-                return ReportResult(False, _NO_SESSION)
+                return ReportResult(False, _NO_SESSION, "no_session")
             rows.load_devices([row.device_id])
             alone = not any(r.state in LIVE and r[:3] != row[:3] for r in rows.of_device(row.device_id))
             event = Reporting(kind, _one_line(text), alone)
@@ -180,7 +190,15 @@ class Ledger:
             if after != row:
                 rows.put(after, "ledger report", report=kind)
                 rows.save()
-            return ReportResult(outcome.ok, outcome.reason, row.device_id, row.deployment_id, after.state)
+            return ReportResult(
+                outcome.ok,
+                outcome.reason,
+                outcome.result,
+                row.device_id,
+                row.deployment_id,
+                after.state,
+                after.mark,
+            )
 
     def sweep(
         self,
@@ -209,16 +227,24 @@ class Ledger:
                 after, _ = step(row, TimePassing(), now, limits)
                 if after != row:
                     rows.put(after, "ledger sweep", before=row.state)
-                    swept.append(Swept(row.device_id, row.deployment_id, row.state, after.state, after.why))
+                    swept.append(
+                        Swept(row.device_id, row.deployment_id, row.state, after.state, after.why, after.mark)
+                    )
             rows.save()
         return swept
 
     def counts(self) -> dict[str, int]:
-        """How many cases are in each state; the newest generation of each counts."""
-        state = schema.ledger.c.state
-        query = select(state, func.count()).where(state != "CLEARED").group_by(state).order_by(state)
+        """Return how many cases are in each state; the newest generation of each counts.
+
+        Withdrawn ones are counted apart by what they were, such as `WITHDRAWN (launched)`.
+        """
         with self._store.read() as connection:
-            return dict(connection.execute(query).all())
+            return count_cases(connection)
+
+    def blocked(self) -> int:
+        """Return how many required boots wait behind another launch of their machine (D34)."""
+        with self._store.read() as connection:
+            return sum(count_blocked(connection).values())
 
     def live(self, known: Iterable[int] = ()) -> list[tuple[int, Mark]]:
         """Device and mark of every live session of the hierarchy, and of the devices `known` to have had one."""
@@ -270,7 +296,9 @@ class _Claims:
             claim.session_seconds,
             armed_hours=self._policy.armed_hours,
             max_returns=self._policy.max_returns,
+            settles_hours=self._policy.launch_settles_hours,
         )
+        device = self._grounds.name(number, claim.identities)
         event = Claiming(
             claim.step,
             claim.xid,
@@ -281,10 +309,12 @@ class _Claims:
             secrets.token_hex(16),
             claim.mac,
         )
-        after, outcome = step(first, event, claim.now, limits)
+        after, outcome = step(first, event, claim.now, limits, device)
         begins = outcome.ok and after.session == event.session
         refusal = (
-            self._make_way(after, claim.now, limits) or self._spending.spend(claim.now) if begins else None
+            self._make_way(after, claim.now, limits, device) or self._spending.spend(claim.now)
+            if begins
+            else None
         )
         if refusal is not None:
             return ClaimResult(False, refusal, before, number)
@@ -316,16 +346,26 @@ class _Claims:
         row = self._live(claim, number)
         return None if row is None or row.peer is None else row.mac
 
-    def _make_way(self, claimed: Row, now: float, limits: Limits) -> Reason | None:
-        """End the device's other live session, or say why that cannot be (I2, I4)."""
+    def _make_way(self, claimed: Row, now: float, limits: Limits, device: str) -> Reason | None:
+        """End what the device's other deployments left, or say why that cannot be (I2, D34)."""
+        moved: list[Row] = []
         for other in self._rows.of_device(claimed.device_id):
-            if other.deployment_id != claimed.deployment_id and other.state in LIVE:
-                after, outcome = step(other, Yielding(), now, limits)
-                if after != other:
-                    self._rows.put(after, "ledger return", made_way_for=claimed.deployment_id)
-                if not outcome.ok:
-                    return outcome.reason
+            if other.deployment_id == claimed.deployment_id:
+                continue
+            after, outcome = step(other, Yielding(claimed.deployment_id), now, limits, device)
+            if not outcome.ok:
+                # What time alone has done stands.
+                self._put([after] if after != other else [], claimed.deployment_id)
+                return outcome.reason
+            if after != other:
+                moved.append(after)
+        self._put(moved, claimed.deployment_id)
         return None
+
+    def _put(self, moved: Sequence[Row], deployment_id: str) -> None:
+        for row in moved:
+            action = "ledger settle" if row.state == "HOLD" else "ledger return"
+            self._rows.put(row, action, made_way_for=deployment_id)
 
 
 def _one_line(text: str) -> str:

@@ -47,9 +47,9 @@ class Rows:
         """Read the live rows at these addresses."""
         self._load(_AT_PEERS, peers)
 
-    def load_deployments(self, deployment_ids: Iterable[str]) -> None:
-        """Read every row of these deployments."""
-        self._load(_OF_DEPLOYMENTS, deployment_ids)
+    def load_deployments(self, deployment_ids: Iterable[str], armed: bool = True) -> None:
+        """Read every row of these deployments; if `armed` is False, those that something was given by."""
+        self._load(_OF_DEPLOYMENTS if armed else _GIVEN_BY_DEPLOYMENTS, deployment_ids)
 
     def load_live(self) -> None:
         """Read every row that is live on its device."""
@@ -154,6 +154,7 @@ def _newest(column: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[An
 _C = schema.ledger.c
 _OF_DEVICES = _newest(_C.device_id)
 _OF_DEPLOYMENTS = _newest(_C.deployment_id)
+_GIVEN_BY_DEPLOYMENTS = _newest(_C.deployment_id, _C.state != "ARMED")
 _OF_SESSIONS = _newest(_C.session)
 _AT_PEERS = _newest(_C.peer, _C.state.in_(LIVE))
 _IN_STATES = _newest(_C.state)

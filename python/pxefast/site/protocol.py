@@ -1,6 +1,7 @@
 """The ledger's protocol: what each event makes of a row. Pure, and total over all states.
 
     ARMED -> CLAIMED -> LAUNCHED -> STARTED -> DONE | FAILED     HOLD: a person decides     CLEARED: an old generation
+    WITHDRAWN: the deployment was removed before it was done
 
 A row whose launch file is known and that is not LAUNCHED has surely run nothing (I3), so that it may be returned at any
 moment and no clock need be trusted. After LAUNCHED nothing leads back to ARMED but a person's clear (I5).
@@ -8,7 +9,7 @@ moment and no clock need be trusted. After LAUNCHED nothing leads back to ARMED 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, assert_never
+from typing import assert_never
 
 from pxefast.decide.reasons import (
     already_offered,
@@ -18,8 +19,25 @@ from pxefast.decide.reasons import (
     other_session,
     same_session,
     time_text,
+    waits_behind,
+    withdrawn,
 )
-from pxefast.decide.records import Mark, Reason, State
+from pxefast.decide.records import Reason, State
+from pxefast.site.ledger_events import (
+    Approving,
+    Claiming,
+    Clearing,
+    Event,
+    Holding,
+    Launching,
+    Limits,
+    Outcome,
+    Reporting,
+    TimePassing,
+    Withdrawing,
+    Yielding,
+)
+from pxefast.site.ledger_row import Row, successor, unreported_since
 
 __all__ = [
     "CLAIMED",
@@ -34,166 +52,44 @@ __all__ = [
     "Reporting",
     "Row",
     "TimePassing",
+    "Withdrawing",
     "Yielding",
     "offered",
     "same_file",
     "step",
     "successor",
+    "unreported_since",
 ]
-
-_HOUR = 3600.0
-
-
-class Row(NamedTuple):
-    """One generation of a (device, deployment), column by column as in `schema.ledger`; times in Unix seconds."""
-
-    device_id: int
-    deployment_id: str
-    generation: int
-    state: State
-    armed_at: float
-    returns: int = 0
-    session: str | None = None
-    token: str | None = None
-    owner: str | None = None
-    peer: str | None = None
-    step: int | None = None
-    xid: int | None = None
-    claimed_at: float | None = None
-    stepped_at: float | None = None
-    launch: str | None = None
-    transfer: str | None = None
-    launched_at: float | None = None
-    reported_at: float | None = None
-    why: str | None = None
-    mac: str | None = None
-
-    @property
-    def mark(self) -> Mark:
-        """What decisions need to know of it."""
-        return Mark(
-            self.deployment_id,
-            self.generation,
-            self.state,
-            self.armed_at,
-            self.claimed_at or 0.0,
-            self.step or 0,
-            self.xid or 0,
-            self.session or "",
-            self.stepped_at or 0.0,
-            self.launch is not None,
-            self.returns,
-            self.launched_at or 0.0,
-            self.why or "",
-            self.mac,
-            self.peer,
-        )
-
-    def armed_until(self, hours: int) -> float:
-        """When its arming ends; 0 hours is never (R-63)."""
-        return self.armed_at + hours * _HOUR if hours else float("inf")
-
-
-class Limits(NamedTuple):
-    """The settings that a transition depends on. None: never by time."""
-
-    session_seconds: float
-    started_seconds: float | None = None
-    finished_seconds: float | None = None
-    armed_hours: int = 0
-    max_returns: int = 5
-
-
-class Claiming(NamedTuple):
-    """A boot program is about to be named to the machine; `session` and `token` are fresh secrets.
-
-    `mac` is the MAC address of the request, "" for a request without a usable one.
-    """
-
-    step: int
-    xid: int
-    launch: str | None
-    peer: str | None
-    owner: str
-    session: str
-    token: str
-    mac: str = ""
-
-
-class Launching(NamedTuple):
-    """A transfer is about to send the last byte of the launch file."""
-
-    name: str
-    transfer: str
-    peer: str
-
-
-class Reporting(NamedTuple):
-    """The boot environment says how far its work is. `alone`: no other row of the device is live."""
-
-    kind: Literal["started", "done", "failed"]
-    text: str
-    alone: bool = True
-
-
-class TimePassing(NamedTuple):
-    """The sweep looks at the row."""
-
-
-class Yielding(NamedTuple):
-    """Another deployment is about to be claimed on the same device."""
-
-
-class Holding(NamedTuple):
-    """A person stops it."""
-
-    why: str
-
-
-class Approving(NamedTuple):
-    """A person arms it, or arms it again after its arming ran out."""
-
-
-class Clearing(NamedTuple):
-    """A person lets the deployment run once more on the device, in a new generation."""
-
-    force: bool
-
-
-Event = Claiming | Launching | Reporting | TimePassing | Yielding | Holding | Approving | Clearing
-
-
-class Outcome(NamedTuple):
-    """Whether the event was accepted, and why."""
-
-    ok: bool
-    reason: Reason
-
 
 CLAIMED = Reason("claimed", "claimed in the ledger", "I1")
 _NO_SESSION = Reason("unknown_session", "there is no such session now", "I2")
-_NOTHING = Outcome(True, Reason("unchanged", "nothing to do", ""))
+_NOTHING = Outcome(True, Reason("unchanged", "nothing to do", ""), "accepted")
 
 
-def step(row: Row, event: Event, now: float, limits: Limits) -> tuple[Row, Outcome]:
-    """The row after an event, and what is to be said of it. A refused event may still have moved the row on by time."""
+def step(row: Row, event: Event, now: float, limits: Limits, device: str = "") -> tuple[Row, Outcome]:
+    """The row after an event, and what is to be said of it. A refused event may still have moved the row on by time.
+
+    `device` is the name that reasons name the device by, "" where it is not known.
+    """
     match event:
         case Claiming():
-            return _claim(row, event, now, limits)
+            return _claim(row, event, now, limits, device)
         case Launching():
-            return _launch(row, event, now)
+            return _launch(row, event, now, device)
         case Reporting():
             return _report(row, event, now)
         case TimePassing():
             return _age(row, now, limits), _NOTHING
         case Yielding():
-            return _yield(row, now, limits)
+            return _yield(row, event, now, limits, device)
         case Holding():
-            return _hold(row, event.why)
+            return _hold(row, event.why, device)
         case Approving():
             return _approve(row, now, limits)
         case Clearing():
-            return _clear(row, event.force)
+            return _clear(row, event, now)
+        case Withdrawing():
+            return _withdraw(row, event, now, device)
     assert_never(event)
 
 
@@ -202,22 +98,19 @@ def same_file(one: str, other: str) -> bool:
     return one.replace("\\", "/").casefold() == other.replace("\\", "/").casefold()
 
 
-def successor(row: Row, now: float) -> Row:
-    """The armed row of the next generation."""
-    return Row(row.device_id, row.deployment_id, row.generation + 1, "ARMED", now)
-
-
-def offered(row: Row) -> Reason:
+def offered(row: Row, device: str = "") -> Reason:
     """Why a device is not given what the row says it was given."""
     if row.state == "ARMED" or row.state == "CLEARED":
         return _NO_SESSION
     if row.state == "HOLD":
-        return held(row.deployment_id, row.why or "")
+        return held(row.deployment_id, row.why or "", device)
+    if row.state == "WITHDRAWN":
+        return withdrawn(row.deployment_id)
     since = row.claimed_at if row.state == "CLAIMED" else row.launched_at
-    return already_offered(row.deployment_id, row.state, since or 0.0)
+    return already_offered(row.deployment_id, row.state, since or 0.0, device)
 
 
-def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, Outcome]:
+def _claim(row: Row, event: Claiming, now: float, limits: Limits, device: str) -> tuple[Row, Outcome]:
     standing = row.mark.standing(event.step, event.xid, now, limits.session_seconds, limits.max_returns)
     match standing:
         case "armed":
@@ -236,10 +129,10 @@ def _claim(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
             mac = event.mac if row.mac is None or row.peer is None else row.mac
             launch, peer = event.launch or row.launch, event.peer or row.peer
             known = row._replace(owner=event.owner, peer=peer, launch=launch, mac=mac)
-            return known, Outcome(True, same_session(row.deployment_id))
+            return known, Outcome(True, same_session(row.deployment_id), "accepted")
         case "worn" | "hold" | "given":
             row = _age(row, now, limits)
-            return row, Outcome(False, offered(row))
+            return row, Outcome(False, offered(row, device))
     assert_never(standing)
 
 
@@ -260,7 +153,7 @@ def _begin(row: Row, event: Claiming, now: float, limits: Limits) -> tuple[Row, 
         launch=event.launch,
         mac=event.mac,
     )
-    return claimed, Outcome(True, CLAIMED)
+    return claimed, Outcome(True, CLAIMED, "accepted")
 
 
 def _returned(row: Row) -> Row:
@@ -268,24 +161,27 @@ def _returned(row: Row) -> Row:
     return Row(*row[:3], "ARMED", row.armed_at, row.returns + 1)
 
 
-def _launch(row: Row, event: Launching, now: float) -> tuple[Row, Outcome]:
+def _launch(row: Row, event: Launching, now: float, device: str) -> tuple[Row, Outcome]:
     if row.state != "CLAIMED":
-        return row, Outcome(False, offered(row))
+        return row, Outcome(False, offered(row, device))
     if row.peer is not None and row.peer != event.peer:
         text = f"the session of {row.deployment_id} is at {row.peer}, not at {event.peer}"
         return row, Outcome(False, Reason("other_peer", text, "I3"))
     if row.launch is None or not same_file(row.launch, event.name):
         text = f"{event.name} is not the launch file of the session of {row.deployment_id} ({row.launch or 'unknown'})"
-        return row, Outcome(False, Reason("not_launch_file", text, "I3"))
+        return row, Outcome(False, Reason("not_launch_file", text, "I3"), "other_file")
     launched = row._replace(state="LAUNCHED", transfer=event.transfer, peer=event.peer, launched_at=now)
-    return launched, Outcome(True, Reason("launched", f"{row.deployment_id} launched by {event.name}", "I3"))
+    reason = Reason("launched", f"{row.deployment_id} launched by {event.name}", "I3")
+    return launched, Outcome(True, reason, "accepted")
 
 
 def _report(row: Row, event: Reporting, now: float) -> tuple[Row, Outcome]:
     wanted: State = "STARTED" if event.kind == "started" else "DONE" if event.kind == "done" else "FAILED"
     if row.session is None:
-        return row, Outcome(False, _NO_SESSION)
-    said = Outcome(True, Reason("reported", f"{row.deployment_id} is reported {event.kind}", "G3"))
+        return row, Outcome(False, _NO_SESSION, "no_session")
+    said = Outcome(
+        True, Reason("reported", f"{row.deployment_id} is reported {event.kind}", "G3"), "accepted"
+    )
     match row.state:
         case "DONE" | "FAILED":
             if wanted == "STARTED" or wanted == row.state:
@@ -297,7 +193,11 @@ def _report(row: Row, event: Reporting, now: float) -> tuple[Row, Outcome]:
         case "HOLD" if wanted == "STARTED" and not event.alone:
             # The device has another live session by now (I2): a person still has to look.
             return row._replace(reported_at=now, why=f"{row.why}; reported started late"), said
-        case "CLAIMED" | "LAUNCHED" | "STARTED" | "HOLD":
+        case "WITHDRAWN" if wanted == "STARTED":
+            # The deployment was removed: its work is heard of, and never live again (D32).
+            first = now if row.launched_at is None else row.launched_at
+            return row._replace(reported_at=now, launched_at=first, why="removed, and reported started"), said
+        case "CLAIMED" | "LAUNCHED" | "STARTED" | "HOLD" | "WITHDRAWN":
             # Also from CLAIMED: what says that it runs has run, however it got its files.
             return row._replace(
                 state=wanted,
@@ -307,9 +207,9 @@ def _report(row: Row, event: Reporting, now: float) -> tuple[Row, Outcome]:
             ), said
         case "CLEARED":
             text = f"{row.deployment_id} was cleared for this device; this report is of its former run"
-            return row, Outcome(False, Reason("cleared", text, "I5"))
+            return row, Outcome(False, Reason("cleared", text, "I5"), "cleared")
         case "ARMED":
-            return row, Outcome(False, _NO_SESSION)
+            return row, Outcome(False, _NO_SESSION, "no_session")
     assert_never(row.state)
 
 
@@ -331,7 +231,17 @@ def _age(row: Row, now: float, limits: Limits) -> Row:
             return row._replace(state="HOLD", why="launched, and nothing reported its start")
         case "STARTED" if _over(row.reported_at, limits.finished_seconds, now):
             return row._replace(state="HOLD", why="started, and nothing reported its end")
-        case "CLAIMED" | "LAUNCHED" | "STARTED" | "ARMED" | "DONE" | "FAILED" | "HOLD" | "CLEARED":
+        case (
+            "CLAIMED"
+            | "LAUNCHED"
+            | "STARTED"
+            | "ARMED"
+            | "DONE"
+            | "FAILED"
+            | "HOLD"
+            | "CLEARED"
+            | "WITHDRAWN"
+        ):
             pass
         case _:
             assert_never(row.state)
@@ -342,35 +252,63 @@ def _over(since: float | None, seconds: float | None, now: float) -> bool:
     return seconds is not None and now - (since or 0.0) > seconds
 
 
-def _yield(row: Row, now: float, limits: Limits) -> tuple[Row, Outcome]:
+def _yield(row: Row, event: Yielding, now: float, limits: Limits, device: str) -> tuple[Row, Outcome]:
+    """Make way for another deployment: only for what has surely run nothing, or has settled (I2, D34)."""
     row = _age(row, now, limits)
     if row.state == "CLAIMED" and row.launch is None:
         return row, Outcome(False, other_session(row.deployment_id))
     if row.state == "CLAIMED":
         return Row(*row[:3], "ARMED", row.armed_at, row.returns), _NOTHING
-    if row.state == "LAUNCHED" or row.state == "STARTED":
-        return row, Outcome(False, offered(row))
+    until = row.settles_at(limits.settles_hours)
+    if now < until:
+        reason = waits_behind(row.deployment_id, until, device, row.state == "WITHDRAWN")
+        return row, Outcome(False, reason)
+    if row.state == "LAUNCHED":
+        why = f"launched, and nothing was reported before {event.to or 'another deployment'} was given"
+        return row._replace(state="HOLD", why=why), _NOTHING
     return row, _NOTHING
 
 
-def _hold(row: Row, why: str) -> tuple[Row, Outcome]:
-    if row.state in ("DONE", "FAILED", "CLEARED"):
-        return row, Outcome(False, offered(row))
-    return row._replace(state="HOLD", why=why), Outcome(True, Reason("hold", why, "G3"))
+def _hold(row: Row, why: str, device: str) -> tuple[Row, Outcome]:
+    if row.state in ("DONE", "FAILED", "CLEARED", "WITHDRAWN"):
+        return row, Outcome(False, offered(row, device), "unchanged")
+    return _stopped(row)._replace(state="HOLD", why=why), Outcome(True, Reason("hold", why, "G3"), "accepted")
+
+
+def _stopped(row: Row) -> Row:
+    """The row of a session that is stopped: a claim whose launch file was never known counts as launched."""
+    if row.state == "CLAIMED" and row.launch is None:
+        return row._replace(launched_at=row.claimed_at)
+    return row
 
 
 def _approve(row: Row, now: float, limits: Limits) -> tuple[Row, Outcome]:
     if row.state == "ARMED" and now > row.armed_until(limits.armed_hours):
-        return row._replace(armed_at=now), Outcome(True, Reason("armed", "armed again", "R-63"))
-    return row, Outcome(False, Reason("unchanged", f"it is {row.state} and needs no approval", "R-58"))
+        return row._replace(armed_at=now), Outcome(True, Reason("armed", "armed again", "R-63"), "accepted")
+    reason = Reason("unchanged", f"it is {row.state} and needs no approval", "R-58")
+    return row, Outcome(False, reason, "unchanged")
 
 
-def _clear(row: Row, force: bool) -> tuple[Row, Outcome]:
+def _clear(row: Row, event: Clearing, now: float) -> tuple[Row, Outcome]:
     if row.state in ("ARMED", "CLEARED"):
-        return row, Outcome(False, Reason("unchanged", "it waits for the device's next boot already", "R-64"))
-    if row.state == "STARTED" and not force:
+        reason = Reason("unchanged", "it waits for the device's next boot already", "R-64")
+        return row, Outcome(False, reason, "unchanged")
+    if row.state == "STARTED" and not event.force:
         text = (
             f"{row.deployment_id} started {time_text(row.reported_at or 0.0)} and may be at work; add --force"
         )
         return row, Outcome(False, Reason("started", text, "D11"))
-    return row._replace(state="CLEARED"), Outcome(True, Reason("cleared", "cleared", "D11"))
+    old = _ended(row, "CLEARED", event.by, now)
+    return old, Outcome(True, Reason("cleared", "cleared", "D11"), "accepted")
+
+
+def _withdraw(row: Row, event: Withdrawing, now: float, device: str) -> tuple[Row, Outcome]:
+    """End a case whose deployment is removed. What is done or failed stays so; what ran may still report (D32)."""
+    if row.state in ("DONE", "FAILED", "CLEARED", "WITHDRAWN"):
+        return row, Outcome(False, offered(row, device), "unchanged")
+    reason = Reason("withdrawn", f"{row.deployment_id} was removed", "D32")
+    return _ended(_stopped(row), "WITHDRAWN", event.by, now), Outcome(True, reason, "accepted")
+
+
+def _ended(row: Row, state: State, by: str, now: float) -> Row:
+    return row._replace(state=state, ended_at=now, ended_by=by or None, ended_from=row.state)

@@ -153,6 +153,14 @@ SETTINGS = (
         ("deny", "lenient"),
     ),
     Setting(
+        "launch_settles_hours",
+        4,
+        0,
+        "D34",
+        "hours after an unreported launch until another required deployment boots the machine; 0: never",
+        (0, 87600),
+    ),
+    Setting(
         "max_returns", 5, _MOST, "R-80", "broken boots before the machine is held for a person", (0, _MOST)
     ),
     Setting(

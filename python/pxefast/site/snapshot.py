@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, union
 
-from pxefast.decide.records import BootImage, Deployment, Device, Mark, Site, swapped_guid
+from pxefast.decide.records import BootImage, Deployment, Device, Site, swapped_guid
 from pxefast.site import schema
 from pxefast.site.boot_images import read_boot_images
 from pxefast.site.distribution_points import read_distribution_point
 from pxefast.site.grounds import read_own
 from pxefast.site.learned_windows import read_windows
 from pxefast.site.policy import read_placeholders, read_policy
-from pxefast.site.schema import LIVE
 from pxefast.site.sightings import read_seen
+from pxefast.site.snapshot_marks import read_marks
 from pxefast.site.store import Store
 
 __all__ = ["load"]
@@ -36,13 +36,14 @@ def load(
     """The hierarchy as distribution point `dp_name` sees it now. Raises NotFound, CannotOpen or SiteError.
 
     `distributed` holds the ids of the boot images in its content library, with the boot programs that are found there
-    and not named by the site: those of kind windows-pe. `Site.marks` and `Site.live` are plain
-    dictionaries: whoever claims keeps them up to date. They may lag; the ledger decides.
+    and not named by the site: those of kind windows-pe. `Site.marks`, `Site.live` and `Site.launches` are
+    plain dictionaries: whoever claims keeps them up to date. They may lag; the ledger decides.
     """
     with store.read() as connection, _uncollected():
         dp = read_distribution_point(connection, dp_name)
         devices = _devices(connection, dp.site)
-        marks, live = _marks(connection, devices.numbers)
+        policy = read_policy(connection).decision
+        marks = read_marks(connection, devices.numbers, policy.launch_settles_hours, time.time())
         duplicates = set(connection.execute(select(schema.duplicate_identity.c.identity)).scalars())
         duplicate_guids = {text[5:] for text in duplicates if text.startswith("guid:")}
         placeholders = read_placeholders(connection)
@@ -65,8 +66,8 @@ def load(
                 )
                 for row in read_boot_images(connection)
             },
-            marks=marks,
-            live=live,
+            marks=marks.newest,
+            live=marks.live,
             hardware=dict(
                 connection.execute(select(schema.hardware.c.identity, schema.hardware.c.device_id)).all()
             ),
@@ -74,10 +75,11 @@ def load(
             duplicate_macs=duplicate_macs,
             duplicate_guids=frozenset(duplicate_guids | {swapped_guid(guid) for guid in duplicate_guids}),
             own=frozenset(text.partition(":")[2] for text in read_own(connection, placeholders)),
-            policy=read_policy(connection).decision,
+            policy=policy,
             windows=read_windows(connection),
             placeholders=placeholders,
             seen=read_seen(connection, devices.by_mac, devices.by_guid, duplicate_macs, time.time()),
+            launches=marks.launches,
         )
 
 
@@ -204,44 +206,6 @@ def _by_collection(connection: Connection) -> dict[str, list[Deployment]]:
     return by_collection
 
 
-def _marks(
-    connection: Connection, numbers: Mapping[int, int]
-) -> tuple[dict[str, dict[int, Mark]], dict[int, Mark]]:
-    """The newest generation of each (deployment id, device id), and each device's live mark."""
-    c = schema.ledger.c
-    columns = (c.deployment_id, c.generation, c.state, c.armed_at, c.claimed_at, c.step, c.xid, c.session)
-    query = select(
-        c.device_id, *columns, c.stepped_at, c.launch, c.returns, c.launched_at, c.why, c.mac, c.peer
-    )
-    marks: dict[str, dict[int, Mark]] = {}
-    live: dict[int, Mark] = {}
-    armed: dict[tuple[str, int, float, int], Mark] = {}
-    for (
-        number, deployment, generation, state, armed_at, claimed_at, step, xid, session, stepped_at, launch, returns,
-        launched_at, why, mac, peer,
-    ) in connection.execute(query):  # fmt: skip
-        of_deployment = marks.get(deployment)
-        if of_deployment is None:
-            of_deployment = marks[deployment] = {}
-        before = of_deployment.get(number)
-        if before is not None and before.generation > generation:
-            continue
-        if state == "ARMED":
-            alike = (deployment, generation, armed_at, returns)
-            mark = armed.get(alike)
-            if mark is None:
-                mark = armed[alike] = Mark(deployment, generation, state, armed_at, returns=returns)
-        else:
-            mark = Mark(
-                deployment, generation, state, armed_at, claimed_at or 0.0, step or 0, xid or 0, session or "",
-                stepped_at or 0.0, launch is not None, returns, launched_at or 0.0, why or "",
-                mac, peer,
-            )  # fmt: skip
-        number = numbers.get(number, number)
-        of_deployment[number] = mark
-        if state in LIVE:
-            live[number] = mark
-    return marks, live
 
 
 def _id(value: str) -> str:

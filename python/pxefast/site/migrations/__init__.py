@@ -12,7 +12,7 @@ from pxefast.site.schema import metadata
 __all__ = ["HEAD", "REVISIONS", "alembic_config", "create_tables", "revision_of", "upgrade"]
 
 # Every revision, the newest last; here so that opening a database that has it does not load Alembic.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD = REVISIONS[-1]
 
 

@@ -31,9 +31,9 @@ ledger = Table(
     Column("generation", Integer, primary_key=True, autoincrement=False),
     Column(
         "state",
-        String(8),
+        String(9),
         CheckConstraint(
-            "state IN ('ARMED', 'CLAIMED', 'LAUNCHED', 'STARTED', 'DONE', 'FAILED', 'HOLD', 'CLEARED')",
+            "state IN ('ARMED', 'CLAIMED', 'LAUNCHED', 'STARTED', 'DONE', 'FAILED', 'HOLD', 'CLEARED', 'WITHDRAWN')",
             name="state",
         ),
         nullable=False,
@@ -56,6 +56,10 @@ ledger = Table(
     Column("why", Text),
     # The MAC address that claimed; "" for a request without a usable one, NULL where it is not known (D28).
     Column("mac", String(17)),
+    # Who cleared or withdrew this generation, when, and the state that it had.
+    Column("ended_at", Float),
+    Column("ended_by", Text),
+    Column("ended_from", String(9)),
     # One live session a machine, over all deployments (I2).
     Index(
         "ix_ledger_one_live",

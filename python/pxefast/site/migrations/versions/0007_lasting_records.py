@@ -9,7 +9,7 @@ from alembic import op
 from pxefast.site.audit import AuditRow, person, sealed
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 _STATEMENTS = (
     "ALTER TABLE audit ADD COLUMN details TEXT",

@@ -1,0 +1,2 @@
+from .identity cimport Machine
+from .records cimport Mark, Policy, Reason, Request, Site
