@@ -156,7 +156,7 @@ class Worlds:
             approve_new_members=pick([True, False]),
             armed_hours=pick([0, 1, 24]),
             max_returns=pick([0, 5]),
-            guid_alone=pick(["allow", "hold-on-conflict", "refuse"]),
+            guid_alone=pick(["allow", "allow", "hold-on-conflict", "refuse"]),
             launch_settles_hours=pick([0, 1, 4]),
             windows_bios_chain=pick(["simple", "wdsnbp"]),
             windows_uefi_chain=pick(["simple", "wdsmgfw"]),

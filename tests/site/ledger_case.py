@@ -24,7 +24,8 @@ def claim(
     mac: str | None = None,
 ) -> Claim:
     address = peer or (f"10.0.0.{device}" if device is not None else None)
-    card = mac if mac is not None else f"00:11:22:33:44:{device or 0:02x}"
+    number = 0x4400 + (device or 0)
+    card = mac if mac is not None else f"00:11:22:33:{number >> 8:02x}:{number & 255:02x}"
     return Claim(device, identities, deployment, step, xid, now, 900, launch, address, mac=card)
 
 
