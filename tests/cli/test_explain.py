@@ -178,10 +178,13 @@ def test_a_device_boots_if_it_does_through_any_of_its_network_cards(
     done("device", "import", "--name", "two", "--mac", "00:11:22:33:00:01", "--mac", "00:11:22:33:00:02")
     done("collection", "add", "rack 7", "two")
     done("deployment", "approve", DEPLOYMENT, "--yes")
+    done("duplicate-id", "add", "--mac", "00:11:22:33:00:01")
+    assert verdicts(run)["two"] == "boots"
+    # The exclusion list is of the device, whichever card is on it.
     listed = tmp_path / "excluded.txt"
     listed.write_text("00:11:22:33:00:01\n")
     done("dp", "set", "--mac-ignore-list-file", str(listed))
-    assert verdicts(run)["two"] == "boots"
+    assert verdicts(run)["two"] == "excluded"
 
 
 def test_people_read_counts_first_and_then_both_lists(run: Run, done: Run, site: Path) -> None:
