@@ -32,8 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
         with contextlib.suppress(OSError):
             Namespace().__enter__()
     # The threads of obstore live as long as the process, in the network of its first use: let that be this one,
-    # not that of a test.
-    obstore.put(MemoryStore(), "first", b"")
+    # not that of a test. A mutation tester forks this process, and its threads do not survive that.
+    if "MUTANT_UNDER_TEST" not in os.environ:
+        obstore.put(MemoryStore(), "first", b"")
 
 
 def pytest_report_header() -> str:
