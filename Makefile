@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 SOURCES := $(shell find native python/pxefast -name '*.rs' -o -name '*.py' -o -name '*.toml' -o -name '*.pyi' -o -name '*.pxd') Cargo.toml build.rs pyproject.toml
 
-.PHONY: demo test check rust python lint types fuzz firmware bench bench-tftp bench-storm bench-caps bench-loss bench-reflection bench-peers conformance nightly clean
+.PHONY: demo test check rust python lint types fuzz mutants mutants-python mutants-native firmware bench bench-tftp bench-storm bench-caps bench-loss bench-reflection bench-peers conformance nightly clean
 
 demo: $(VENV)/built
 	$(BIN)/pxefast demo
@@ -56,6 +56,24 @@ fuzz: $(VENV)/built
 	for target in hive wim xml capture; do \
 		$(BIN)/python -m tests.fuzz.run $$target -max_len=16384 -max_total_time=$(SECONDS) || exit 1; \
 	done
+
+# Small changes of the product, one at a time, that some test must notice; takes hours (docs/testing.md).
+# ARGS="site/protocol.py decide/identity.py" names modules, ARGS=--anew forgets an earlier run.
+mutants: mutants-python mutants-native
+
+mutants-python: $(VENV)/built
+	$(BIN)/python -m pip install --group mutants
+	$(BIN)/python -m tests.mutants.run $(ARGS)
+
+# FILES="native/engine/seq.rs" names other files. The tests of the engine judge the mutants; the tree is copied.
+FILES ?= native/engine/*.rs
+mutants-native: $(BIN)/cargo-mutants
+	$(BIN)/cargo-mutants mutants --no-shuffle --colors never --no-default-features --baseline skip --timeout 120 \
+		$(foreach file,$(FILES),--file '$(file)') --output target/mutants -- --lib engine || [ $$? = 2 ]
+
+$(BIN)/cargo-mutants: $(VENV)/tools
+	cargo install --locked --quiet --root $(VENV) cargo-mutants@27.1.0
+	touch $@
 
 bench: $(VENV)/built bench-peers
 	$(BIN)/python benches/run.py

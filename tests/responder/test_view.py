@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pxefast.config import Settings
-from pxefast.content.library import Library
 from pxefast.decide import Mark, Request, decide
 from pxefast.decide.records import State
 from pxefast.responder import view as module
-from pxefast.responder.halt import Halt
 from pxefast.responder.view import View
 from pxefast.site.cases import Cases
 from pxefast.site.ledger import Ledger
 from pxefast.site.store import Store
 
-from ..site.conftest import fill
 from ..site.ledger_case import DEPLOYMENT, claim, launch, marked, one
 
 GIVEN: list[State] = ["LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD"]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """The devices web01 and web02 with a required deployment."""
-    with Store.create(tmp_path / "site.db", "PS1", point="dp1") as store:
-        yield fill(store)
-
-
-@pytest.fixture
-def view(store: Store, tmp_path: Path) -> Iterator[View]:
-    library = Library.create(tmp_path / "library")
-    view = View(store, library, Settings(), Halt(tmp_path), lambda files: None, lambda level, text: None)
-    yield view
-    view.close()
 
 
 def mark(state: State, generation: int = 1, deployment: str = DEPLOYMENT) -> Mark:
