@@ -3,7 +3,8 @@
 `python -m tests.mutants.run [MODULE...]` (`make mutants`) takes the modules of modules.toml, all or those that are
 named, such as `site/protocol.py`, and writes the summary to `target/mutants/summary.txt`. Each module has a folder of
 its own in `target/mutants`, with a copy of the product and of the tests that mutmut changes; the sources stay as they
-are. A run that was stopped goes on where it was, unless `--anew` is given.
+are. A run that was stopped goes on where it was, and tries again what no
+test noticed, unless `--anew` is given.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def run(module: str, tests: list[str], explained: Iterable[dict[str, str]], anew
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
     prepare(folder, module, tests)
+    forget_survivors(folder / "mutants" / "src" / "pxefast" / f"{module}.meta")
     environment = {**os.environ, "PXEFAST_PURE": "1", "PXEFAST_SEED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     began = time.monotonic()
     with (folder / "log").open("ab") as log:
@@ -135,6 +137,18 @@ def prepare(folder: Path, module: str, tests: list[str]) -> None:
     (folder / "pyproject.toml").write_text(
         PROJECT.format(module=path, tests=json.dumps(tests)), encoding="utf-8"
     )
+
+
+def forget_survivors(notes: Path) -> None:
+    """Try again what no test noticed in an earlier run: there may be tests now that do."""
+    if not notes.is_file():
+        return
+    found = json.loads(notes.read_text(encoding="utf-8"))
+    codes = found["exit_code_by_key"]
+    for name in codes:
+        if STATES.get(codes[name]) in ("survived", "no tests", "timeout"):
+            codes[name] = None
+    notes.write_text(json.dumps(found), encoding="utf-8")
 
 
 def read(folder: Path, module: str, explained: list[dict[str, str]], seconds: float) -> Result:

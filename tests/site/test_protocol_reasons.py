@@ -98,6 +98,7 @@ def test_every_event_says_the_reason_of_the_state(
 ) -> None:
     _, said = step(row(state), event, NOW, LIMITS)
     assert (said.reason.code, said.reason.rule) == (code, rule)
+    assert said.ok is True or said.ok is False
     for word in words:
         assert word in said.reason.text
     assert "None" not in said.reason.text
@@ -131,6 +132,11 @@ def test_a_hold_and_a_launch_without_words_still_say_something() -> None:
     _, said = step(row("LAUNCHED", launched_at=None), SECOND, NOW, LIMITS)
     assert "1970" not in said.reason.text
     assert ID in said.reason.text
+
+
+def test_a_start_without_its_time_is_said_to_be_of_the_first_second_that_is_counted() -> None:
+    _, said = step(row("STARTED", reported_at=None), Clearing(False), NOW, LIMITS)
+    assert "1970-01-01 00:00:00" in said.reason.text
 
 
 def test_a_report_of_a_run_that_was_cleared_says_so() -> None:
