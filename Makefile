@@ -68,7 +68,7 @@ mutants-python: $(VENV)/built
 # FILES="native/engine/seq.rs" names other files. The tests of the engine judge the mutants; the tree is copied.
 FILES ?= native/engine/*.rs
 mutants-native: $(BIN)/cargo-mutants
-	$(BIN)/cargo-mutants mutants --no-shuffle --colors never --no-default-features --baseline skip --timeout 120 \
+	CARGO_TARGET_DIR=$(abspath target/mutants/build) $(BIN)/cargo-mutants mutants --gitignore true --no-shuffle --colors never --no-default-features --baseline skip --timeout 120 \
 		$(foreach file,$(FILES),--file '$(file)') --output target/mutants -- --lib engine || [ $$? = 2 ]
 
 $(BIN)/cargo-mutants: $(VENV)/tools

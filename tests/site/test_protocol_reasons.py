@@ -129,9 +129,16 @@ def test_a_launch_that_is_refused_says_what_does_not_fit() -> None:
 def test_a_hold_and_a_launch_without_words_still_say_something() -> None:
     _, said = step(row("HOLD", why=None), SECOND, NOW, LIMITS)
     assert "nobody said why" in said.reason.text
-    _, said = step(row("LAUNCHED", launched_at=None), SECOND, NOW, LIMITS)
+    _, said = step(row("LAUNCHED", launched_at=None), SECOND, NOW, Limits(900))
+    assert said.reason.code == "already_offered"
     assert "1970" not in said.reason.text
     assert ID in said.reason.text
+
+
+def test_a_report_to_an_armed_row_is_unknown_whatever_session_it_names() -> None:
+    before = row("ARMED", session="old")
+    after, said = step(before, Reporting("done", ""), NOW, LIMITS)
+    assert (after, said.ok, said.reason.code) == (before, False, "unknown_session")
 
 
 def test_a_start_without_its_time_is_said_to_be_of_the_first_second_that_is_counted() -> None:
@@ -227,6 +234,18 @@ def test_a_later_stage_a_repeat_and_a_restart_note_what_is_newest_of_them() -> N
     assert nowhere.peer == "10.0.0.1", "an address that is not known leaves the one that is"
     first, _ = step(before._replace(step=None), claiming(xid=9, stage=1), soon, LIMITS)
     assert (first.step, first.xid) == (1, 9)
+
+
+def test_the_newest_word_on_the_launch_file_counts_and_none_changes_nothing() -> None:
+    for before, word, after in (("file", "other", "other"), ("file", None, "file"), (None, "other", "other")):
+        claimed = row("CLAIMED", launch=before)
+        assert step(claimed, claiming(xid=9, stage=3, launch=word), NOW, LIMITS)[0].launch == after
+
+
+def test_a_repeat_of_a_claim_of_unknown_end_is_known_by_its_transaction() -> None:
+    unknown = row("CLAIMED", launch=None)
+    assert step(unknown, claiming(xid=7, stage=1), CLAIMED_AT + 20, LIMITS)[1].ok
+    assert not step(unknown, claiming(xid=8, stage=1), CLAIMED_AT + 20, LIMITS)[1].ok
 
 
 def test_a_launch_notes_its_transfer_its_address_and_its_time() -> None:
