@@ -29,6 +29,7 @@ __all__ = [
     "Content",
     "Database",
     "Dhcp",
+    "Journal",
     "Listen",
     "Log",
     "Point",
@@ -277,6 +278,23 @@ class Database(_Section):
     serve_stale_available_seconds: Annotated[int, Field(ge=0, le=900)] = 0
 
 
+def _copy(value: object) -> object:
+    if isinstance(value, str) and value and not value.startswith("/"):
+        raise ValueError("write the absolute path of a folder outside the home, or nothing")
+    return value
+
+
+class Journal(_Section):
+    """Where the journal's second copy is kept, outside of the home; "" is nowhere (D38)."""
+
+    copy_: Annotated[str, BeforeValidator(_copy), Field(alias="copy")] = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the copy."""
+        return Path(self.copy_) if self.copy_ else None
+
+
 class Content(_Section):
     """Where packaged boot images are, and how they are brought here from there.
 
@@ -305,6 +323,7 @@ class Settings(_Section):
     log: Log = Log()
     database: Database = Database()
     point: Point = Point()
+    journal: Journal = Journal()
     content: Content = Content()
 
 

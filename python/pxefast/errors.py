@@ -13,6 +13,8 @@ PxefastError            exit 1
 ├── ContentError        a boot image's files cannot be published
 ├── InputError          a file that a command was given is not what it should be
 ├── CannotOpen          exit 3: home, database or library missing or unreadable
+│   ├── DatabaseReplaced
+│   └── DatabaseDamaged
 └── CannotBind          exit 3: a port or an address is taken or forbidden
 """
 
@@ -26,6 +28,8 @@ __all__ = [
     "CannotOpen",
     "ConfigError",
     "ContentError",
+    "DatabaseDamaged",
+    "DatabaseReplaced",
     "ExclusionError",
     "InUse",
     "InputError",
@@ -111,6 +115,14 @@ class CannotOpen(PxefastError):  # noqa: N818  the name says what is wrong
     """The home, its database or its content library is missing or unreadable."""
 
     exit_code = 3
+
+
+class DatabaseReplaced(CannotOpen):
+    """The file of the site database is not the one that this process has opened."""
+
+
+class DatabaseDamaged(CannotOpen):
+    """The file of the site database is damaged, or is none."""
 
 
 class CannotBind(PxefastError):  # noqa: N818  the name says what is wrong

@@ -51,7 +51,7 @@ def test_a_file_on_another_hosts_disk_is_unsafe(
 ) -> None:
     (tmp_path / "mounts").write_text(MOUNTS)
     monkeypatch.setattr(engines, "_MOUNTS", tmp_path / "mounts")
-    place = engines.SQLite(tmp_path / "site.db", 5)
+    place = engines.SQLite(tmp_path / "site.db", 5, new=True)
     with place.transaction(change=False) as connection:
         place.file = Path(folder, "site.db")
         (check,) = [item for item in place.check(connection, deep=False) if item.name == "file system"]

@@ -17,9 +17,13 @@ from pxefast.site.journal import Journal, JournalError
 from pxefast.site.ledger import Ledger
 from pxefast.site.reconcile import find_lost, restore_lost
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses
 
 from ..postgres import Postgres
 from .ledger_case import claim, code, launch, one
+
+# The lines of a journal that has just begun: where it was begun, and that it was.
+FIRST = 2
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def test_every_change_is_in_the_journal_once_and_in_order(ready: Store, journal:
     assert journal.check(ready) is None
     ready.touch("test", "one more")
     journal.catch_up(ready)
-    assert len(lines(journal)) == 1 + 6
+    assert len(lines(journal)) == FIRST + 6
     with ready.read() as connection:
         head = connection.exec_driver_sql("SELECT audit_seq, audit_hash FROM hierarchy").one()
     assert tuple(journal.verify()) == tuple(head)
@@ -159,7 +163,7 @@ def live_on(ready: Store, journal: Journal) -> None:
 
 
 def test_a_restored_backup_turns_required_off_until_it_is_reconciled(
-    ready: Store, journal: Journal, restore: Callable[[], Store]
+    ready: Store, journal: Journal, restore: Callable[[], Store], tmp_path: Path
 ) -> None:
     live_on(ready, journal)
     with restore() as store:
@@ -175,10 +179,10 @@ def test_a_restored_backup_turns_required_off_until_it_is_reconciled(
             store.touch("test", str(number))
         assert journal.check(store) is not None
 
-        ahead = journal.ahead(store)
-        assert ahead.problem is None
+        remembered = Witnesses(tmp_path, marks=tmp_path / "marks").remembered(store)
+        assert remembered.gaps == []
         with store.write("reconcile", "test") as connection:
-            lost = find_lost(connection, ahead.records).lost
+            lost = find_lost(connection, remembered.records).lost
             restore_lost(connection, lost, 1_700_000_100.0)
         assert [(item.device_id, item.state) for item in lost][:2] == [(1, "LAUNCHED"), (2, "CLAIMED")]
         aside = journal.begin_segment(store)
@@ -218,7 +222,7 @@ def test_two_services_one_of_which_ends_write_one_chain_in_turns(ready: Store, j
         ready.touch("test", f"change {number} of both")
         for writer in (journal, successor)[:: 1 if number % 2 else -1]:
             writer.catch_up(ready)
-    assert len(lines(journal)) == 1 + 5 + 6
+    assert len(lines(journal)) == FIRST + 5 + 6
     assert journal.verify() == successor.verify()
     # One of them dies in the middle of a record: the other cuts it off and goes on.
     whole = journal.file.read_bytes()
@@ -246,7 +250,7 @@ def test_what_one_service_cut_off_after_a_failed_flush_the_other_writes_again(
     ready.touch("test", "and one more")
     successor.catch_up(ready)
     journal.catch_up(ready)
-    assert len(lines(journal)) == 1 + 5 + 2
+    assert len(lines(journal)) == FIRST + 5 + 2
     assert journal.verify() == successor.verify()
     successor.close()
 
@@ -262,7 +266,7 @@ def test_a_service_that_hangs_in_its_turn_does_not_hang_the_other(
     assert "another process" in (journal.check(ready) or "")
     os.close(folder)
     assert journal.check(ready) is None
-    assert len(lines(journal)) == 1 + 5 + 1
+    assert len(lines(journal)) == FIRST + 5 + 1
 
 
 def test_after_a_failed_flush_the_descriptor_is_discarded_and_the_record_written_again(
@@ -289,7 +293,7 @@ def test_after_a_failed_flush_the_descriptor_is_discarded_and_the_record_written
     journal.catch_up(ready)
     assert truncated == [len(before)]
     assert journal.check(ready) is None
-    assert len(lines(journal)) == 1 + 6
+    assert len(lines(journal)) == FIRST + 6
     assert flushed
 
 

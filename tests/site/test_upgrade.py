@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pxefast.errors import CannotOpen
 from pxefast.site import audit, migrations, schema
-from pxefast.site.engines import Database, database
+from pxefast.site.engines import Database, SQLite, database
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
 from pxefast.site.tables import upgrade_tables
@@ -112,7 +112,7 @@ def rows_of(connection: Connection) -> dict[str, list[dict[str, object]]]:
 def first(tmp_path: Path) -> Path:
     """A database of pxefast 0.1."""
     file = tmp_path / "site.db"
-    place = database(file, 5)
+    place = SQLite(file, 5, new=True)
     first_tables(place)
     place.engine.dispose()
     with closing(sqlite3.connect(file)) as connection:
@@ -123,8 +123,11 @@ def first(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database without any tables."""
-    where = tmp_path / "site.db" if request.param == "sqlite" else request.getfixturevalue("pg")
-    place = database(where, 5)
+    place = (
+        SQLite(tmp_path / "site.db", 5, new=True)
+        if request.param == "sqlite"
+        else database(request.getfixturevalue("pg"), 5)
+    )
     yield place
     place.engine.dispose()
 

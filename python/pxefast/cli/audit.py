@@ -63,15 +63,14 @@ def list_(
 def verify(context: typer.Context, json: Json = False) -> None:
     """Check the audit's chain, this host's journal, and that both agree."""
     from pxefast.site.audit import verify
-    from pxefast.site.journal import Journal
 
     home = get(context)
     store = home.store()
     with store.read() as connection:
         problem = verify(connection)
-    journal = Journal(home.journal)
-    kept = journal.file.exists()
-    problem = problem or journal.examine(store)
+    witnesses = home.witnesses()
+    kept = witnesses.journal.file.exists()
+    problem = problem or witnesses.examine(store)
     if problem is not None:
         raise SiteError(problem)
     if json:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pxefast.config import Settings
     from pxefast.content.library import Library
     from pxefast.site.store import Store
+    from pxefast.site.witnesses import Witnesses
 
 __all__ = ["Context", "default_home", "get"]
 
@@ -56,10 +57,11 @@ class Context:
         """The folder of customised boot images."""
         return self.home / "boot-images"
 
-    @property
-    def journal(self) -> Path:
-        """The folder of this host's journal."""
-        return self.home / "journal"
+    def witnesses(self) -> Witnesses:
+        """The journal of this home and what is kept beside it. Raises ConfigError or CannotOpen."""
+        from pxefast.site.witnesses import Witnesses
+
+        return Witnesses(self.home, self.settings.journal.folder)
 
     @cached_property
     def settings(self) -> Settings:

@@ -52,6 +52,7 @@ def init(
     here = get(context)
     if not here.settings.database.url and (here.home / "site.db").exists():
         raise AlreadyExists(f"{here.home} is already initialised; nothing was changed")
+    _refuse_after_a_loss(here)
     try:
         here.home.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
@@ -65,6 +66,47 @@ def init(
     # The database last: a home is initialised when it is there.
     print(_settled(here, site_code))
     print("this distribution point answers nobody until: pxefast dp set --enable-pxe --allow-pxe-response")
+
+
+def _refuse_after_a_loss(here: Context) -> None:
+    """A journal without its database is what is left of a site: making another one would hide that."""
+    from pxefast.site.segment import JournalError, former_segments, read_header
+
+    folder = here.home / "journal"
+    try:
+        if not (folder / "audit.log").exists() and not former_segments(folder):
+            return
+        since = f"record {read_header(folder / 'audit.log').seq}"
+    except (CannotOpen, JournalError):
+        since = "its beginning"
+    except OSError as error:
+        raise CannotOpen(f"cannot read {folder}: {error.strerror}; run as its owner") from None
+    if here.settings.database.url and _holds_a_site(here):
+        # A home that joins, or joins again.
+        return
+    raise CannotOpen(
+        f"{here.home} has lost its database: there is none at {_where(here)}, and the journal in {folder} goes on "
+        f"from {since}; put the newest backup in its place and run: pxefast reconcile; or, to begin "
+        f"anew and forget what machines were given, move {folder} away first. Nothing was changed"
+    )
+
+
+def _where(here: Context) -> str:
+    from pxefast.site.engines import database
+
+    return database(here.database, here.settings.database.busy_seconds).where
+
+
+def _holds_a_site(here: Context) -> bool:
+    from pxefast.site.engines import database
+    from pxefast.site.migrations import revision_of
+
+    place = database(here.database, here.settings.database.busy_seconds)
+    try:
+        with place.transaction(change=False) as connection:
+            return revision_of(connection) is not None
+    finally:
+        place.engine.dispose()
 
 
 def _settled(here: Context, site_code: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,6 +11,12 @@ from pxefast.cli.context import get
 from pxefast.cli.options import DryRun, Json, Yes
 from pxefast.cli.output import confirmed, note, print_json
 from pxefast.errors import CannotOpen
+
+if TYPE_CHECKING:
+    from pxefast.site.protocol import Row
+    from pxefast.site.reconcile import Lost
+    from pxefast.site.store import Store
+    from pxefast.site.witnesses import Witnesses
 
 __all__ = ["reconcile"]
 
@@ -30,70 +36,89 @@ def reconcile(
 ) -> None:
     """Hold what the journal knows was given and the database has forgotten.
 
-    Required deployments are off while the two do not agree. Each such device is entered as held, and the journal begins
+    Required deployments are off while they do not agree. Each such device is entered as held, and the journal begins
     a new segment; the old one is kept. Where nobody knows all that was given, everything that is armed is held.
     """
-    from pxefast.site.cases import names_of
-    from pxefast.site.journal import Journal
-    from pxefast.site.reconcile import find_armed, find_lost, hold_armed, restore_lost
+    from pxefast.site.reconcile import hold_armed, restore_lost
 
     home = get(context)
-    store = home.store()
-    journal = Journal(home.journal)
-    problem = journal.examine(store)
-    ahead = journal.ahead(store)
-    with store.read() as connection:
-        lost, unreadable = find_lost(connection, ahead.records)
-        known = {item[:2] for item in lost}
-        armed = [row for row in find_armed(connection) if unreadable and row[:2] not in known]
-        names = names_of(connection, {*(item.device_id for item in lost), *(row.device_id for row in armed)})
-    unknown = [f"record {row.seq} of the journal cannot be read: {row.subject!r}" for row in unreadable]
+    store, witnesses = home.store(), home.witnesses()
+    problem = witnesses.examine(store)
+    plan = _plan(store, witnesses, keep_armed)
     if json:
-        print_json(
-            {
-                "problem": problem,
-                "unknown": unknown,
-                "lost": [
-                    {
-                        "device": names.get(item.device_id, " ".join(item.identities)),
-                        **item._asdict(),
-                    }
-                    for item in lost
-                ],
-                "armed": [
-                    {"device": names.get(row.device_id), "deployment": row.deployment_id} for row in armed
-                ],
-            }
-        )
+        print_json({"problem": problem, **plan.described()})
         return
     if problem is None:
         print("the journal and the database agree")
         return
-    for text in (problem, *unknown):
+    for text in dict.fromkeys((problem, *plan.unknown)):
         note(text)
-    deeds = [
-        f"hold {item.deployment} on {names.get(item.device_id, ' '.join(item.identities) or item.device_id)}, "
-        f"which was {item.state}"
-        for item in lost
-    ]
-    if not keep_armed:
-        deeds += [
-            f"hold {row.deployment_id} on {names.get(row.device_id, row.device_id)}, "
-            f"which is {row.state} and may have been given"
-            for row in armed
-        ]
+    deeds = plan.deeds()
     if not confirmed([*deeds, "begin a new segment of the journal"], dry_run=dry_run, yes=yes):
         return
-    with store.write("reconcile", f"{len(deeds)} held") as connection:
-        restore_lost(connection, find_lost(connection, ahead.records).lost, time.time())
-        if not keep_armed:
-            hold_armed(connection, armed, "a restored database does not say whether it was given")
+    facts = {"lost": len(plan.lost), "armed": len(plan.armed), "kept_armed": keep_armed}
+    with store.write("reconcile", f"{len(deeds)} held", facts) as connection:
+        restore_lost(connection, plan.lost, time.time())
+        hold_armed(connection, plan.armed, "after a restore nobody knows whether it was given")
     try:
-        aside = journal.begin_segment(store)
+        aside = witnesses.begin(store, new_home=witnesses.journal.foreign() is not None)
     except OSError as error:
-        raise CannotOpen(f"{journal.folder}: {error.strerror}; check its disk and its owner") from error
-    finally:
-        journal.close()
+        raise CannotOpen(f"{error.filename}: {error.strerror}; check its disk and its owner") from error
     for deed in deeds:
         print(deed.replace("hold", "held", 1))
-    print(f"the journal begins anew; the old one is {aside}")
+    print(f"the journal begins anew; the old one is {', '.join(map(str, aside)) or 'missing'}")
+
+
+class _Plan(NamedTuple):
+    """What is to be held; `unknown` says why cases that are armed are among it."""
+
+    lost: list[Lost]
+    armed: list[Row]
+    unknown: list[str]
+    names: dict[int, str]
+
+    def described(self) -> dict[str, Any]:
+        """The plan as JSON has it."""
+        return {
+            "unknown": self.unknown,
+            "lost": [
+                {"device": self.names.get(item.device_id, " ".join(item.identities)), **item._asdict()}
+                for item in self.lost
+            ],
+            "armed": [
+                {"device": self.names.get(row.device_id), "deployment": row.deployment_id}
+                for row in self.armed
+            ],
+        }
+
+    def deeds(self) -> list[str]:
+        """A line for each case."""
+        lost = (
+            (item, self.names.get(item.device_id, " ".join(item.identities) or item.device_id))
+            for item in self.lost
+        )
+        return [
+            *(f"hold {item.deployment} on {name}, which was {item.state}" for item, name in lost),
+            *(
+                f"hold {row.deployment_id} on {self.names.get(row.device_id, row.device_id)}, "
+                f"which is {row.state} and may have been given"
+                for row in self.armed
+            ),
+        ]
+
+
+def _plan(store: Store, witnesses: Witnesses, keep_armed: bool) -> _Plan:
+    from pxefast.site.cases import names_of
+    from pxefast.site.reconcile import find_armed, find_lost
+
+    remembered = witnesses.remembered(store)
+    with store.read() as connection:
+        lost, unreadable = find_lost(connection, remembered.records)
+        unknown = [
+            *remembered.gaps,
+            *(f"record {row.seq} of the journal cannot be read: {row.subject!r}" for row in unreadable),
+        ]
+        known = {item[:2] for item in lost}
+        armed = [row for row in find_armed(connection) if unknown and not keep_armed and row[:2] not in known]
+        names = names_of(connection, {*(item.device_id for item in lost), *(row.device_id for row in armed)})
+    return _Plan(lost, armed, unknown, names)

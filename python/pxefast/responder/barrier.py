@@ -14,11 +14,11 @@ from pxefast.decide import Reason
 from pxefast.responder.pauses import journal_broken
 from pxefast.responder.view import View
 from pxefast.site import session_facts
-from pxefast.site.journal import Journal
 from pxefast.site.launches import Launch, LaunchResult
 from pxefast.site.ledger import Claim, ClaimResult, Ledger
 from pxefast.site.session_facts import Ask, SessionFacts
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses
 
 __all__ = ["Barrier", "Verdict"]
 
@@ -39,10 +39,10 @@ class Verdict(NamedTuple):
 class Barrier:
     """The ledger with the journal behind it."""
 
-    def __init__(self, store: Store, ledger: Ledger, journal: Journal, view: View) -> None:
+    def __init__(self, store: Store, ledger: Ledger, witnesses: Witnesses, view: View) -> None:
         self._store = store
         self._ledger = ledger
-        self._journal = journal
+        self._witnesses = witnesses
         self._view = view
         # The loop and the keeper both write the journal.
         self._turn = threading.Lock()
@@ -84,11 +84,17 @@ class Barrier:
         failed = self.catch_up()
         return Verdict(*results, failed)
 
+    def prove(self) -> None:
+        """Write durably what claims will need, after a write has failed. Raises CannotOpen or SiteError (D40)."""
+        self._store.probe()
+        with self._turn:
+            self._witnesses.catch_up(self._store)
+
     def catch_up(self) -> Reason | None:
         """Bring the journal level with the database. Returns why it could not be, which then holds all launches."""
         with self._turn:
             try:
-                self._journal.catch_up(self._store)
+                self._witnesses.catch_up(self._store)
             except Exception as error:
                 reason = journal_broken(f"the audit journal cannot be written: {error}")
                 self._view.journal = reason
@@ -98,14 +104,13 @@ class Barrier:
     def mended(self) -> list[str]:
         """What the journal put right by itself since the last call, for people."""
         with self._turn:
-            told, self._journal.told = self._journal.told, []
-        return told
+            return self._witnesses.take_told()
 
     def check(self) -> None:
         """Whether journal and database tell the same story; the view knows the answer afterwards."""
         with self._turn:
             try:
-                why = self._journal.check(self._store)
+                why = self._witnesses.check(self._store)
             except Exception as error:
                 why = f"the audit journal cannot be checked: {error}"
             self._view.journal = None if why is None else journal_broken(why)

@@ -12,13 +12,15 @@ from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.courier import Courier
 from pxefast.responder.heartbeat import Heartbeat
-from pxefast.responder.pauses import budget_exhausted, no_database
+from pxefast.responder.pauses import budget_exhausted, journal_broken, no_database
+from pxefast.responder.room import Room
 from pxefast.responder.sightings import Witness
 from pxefast.responder.tuning import Tuner
 from pxefast.responder.view import View
 from pxefast.site.budget import Budget
 from pxefast.site.ledger import Ledger
 from pxefast.site.store import Store
+from pxefast.site.witnesses import alarms
 
 __all__ = ["Keeper"]
 
@@ -54,9 +56,11 @@ class Keeper:
         courier: Courier | None,
         live: Callable[[Callable[[], set[str]]], None],
         tuner: Tuner | None,
+        room: Room,
         witness: Witness | None = None,
         host: Callable[[], None] | None = None,
     ) -> None:
+        self._room = room
         self._tuner = tuner
         self._witness = witness
         self._host = host
@@ -76,7 +80,7 @@ class Keeper:
         self._loop_stuck = False
         self._next: dict[str, float] = {}
         self._failed: dict[str, str] = {}
-        self._off: str | None = None
+        self._off: tuple[bool, str] | None = None
         self.states: dict[str, int] = {}
         self.blocked = 0
         self.budget: Budget | None = None
@@ -139,10 +143,10 @@ class Keeper:
         """Say once when machines are no longer served as they should be, and when they are again."""
         nothing = self._view.problem()
         off = nothing or self._view.required_off()
-        code = off.code if off else None
-        if code == self._off:
+        now = (nothing is not None, off.code) if off else None
+        if now == self._off:
             return
-        self._off = code
+        self._off = now
         if off is None:
             self._audit.tell("warning", "everything is handed out again")
         else:
@@ -181,12 +185,16 @@ class Keeper:
             self._failed.pop(what, None)
 
     def _follow_ledger(self) -> None:
+        self._view.full = self._room.look()
         try:
             self.budget = self._ledger.budget()
+            with self._store.read() as connection:
+                alarm = next(iter(alarms(connection, self._store.point)), None)
         except PxefastError as error:
             self._view.doubt(error)
             raise
         self._view.budget = budget_exhausted(self.budget)
+        self._view.alarm = None if alarm is None else journal_broken(alarm)
         # What other distribution points gave to machines that may ask here next (I4).
         for device_id, mark in self._ledger.live([*self._view.site.live, *self._view.site.launches]):
             self._view.mark(device_id, mark)

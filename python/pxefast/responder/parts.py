@@ -24,9 +24,9 @@ from pxefast.responder.heartbeat import Heartbeat
 from pxefast.responder.interfaces import own_identities
 from pxefast.responder.keeper import Keeper
 from pxefast.responder.live import Live
-from pxefast.responder.pauses import journal_folder
 from pxefast.responder.reply import Answers
 from pxefast.responder.reports import Reported, Reports
+from pxefast.responder.room import Room
 from pxefast.responder.sightings import Witness
 from pxefast.responder.status import Lock, StatusFile
 from pxefast.responder.takeover import Estate, Heir, Sockets
@@ -34,10 +34,10 @@ from pxefast.responder.tuning import Tuner
 from pxefast.responder.turns import Turns
 from pxefast.responder.view import View
 from pxefast.responder.watchdog import Watchdog
-from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
 from pxefast.site.policy import read_placeholders
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses
 
 __all__ = ["Parts"]
 
@@ -81,7 +81,10 @@ class Parts:
         _close_unused(given, self._reports)
         halt = Halt(home, settings.safety.halt_file)
         self.view = View(store, library, settings, halt, self._publish, self.audit.tell)
-        self._barrier = Barrier(store, ledger, Journal(journal_folder(home)), self.view)
+        witnesses = Witnesses(home, settings.journal.folder)
+        self._barrier = Barrier(store, ledger, witnesses, self.view)
+        if not dry_run:
+            self.view.prove = self._barrier.prove
         self._courier: Courier | None = None
         if courier is not None and not dry_run:
             self._courier = Courier(courier, store, library, settings.content.validate_hours, self.audit)
@@ -99,6 +102,7 @@ class Parts:
             self._courier,
             self._sessions_live,
             tuner,
+            Room([home, *witnesses.folders]),
             witness,
             None if dry_run else self._record_host,
         )

@@ -14,16 +14,18 @@ from pxefast.errors import ExclusionError, PxefastError
 from pxefast.responder.exclusions import held_by_list, read
 from pxefast.responder.halt import Halt
 from pxefast.site.budget import Budget
-from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses, alarms
 
-__all__ = ["budget_exhausted", "journal_broken", "journal_folder", "look", "no_database"]
-
-
-def journal_folder(home: Path) -> Path:
-    """Where a distribution point's own audit journal is."""
-    return home / "journal"
+__all__ = [
+    "budget_exhausted",
+    "database_replaced",
+    "journal_broken",
+    "look",
+    "no_database",
+    "no_space",
+]
 
 
 def journal_broken(why: str) -> Reason:
@@ -34,6 +36,16 @@ def journal_broken(why: str) -> Reason:
 def no_database(why: str) -> Reason:
     """The database cannot be read or written, or it is not known what it holds."""
     return Reason("database_unavailable", f"required deployments are off: {why}", "D10")
+
+
+def database_replaced(why: str) -> Reason:
+    """The file of the database is not the one that the service has opened: nothing that it holds is believed."""
+    return Reason("database_replaced", f"everything is off: {why}", "D37")
+
+
+def no_space(why: str) -> Reason:
+    """There is too little room to record a boot."""
+    return Reason("no_space", f"required deployments are off: {why}", "D40")
 
 
 def budget_exhausted(budget: Budget) -> Reason | None:
@@ -52,12 +64,16 @@ def look(home: Path, settings: Settings, store: Store, dp: DistributionPoint) ->
             macs = read(dp.mac_ignore_list_file)
         except ExclusionError as error:
             listed = held_by_list(str(error))
-    return Exclusions(macs, Halt(home, settings.safety.halt_file).check() or _stored(home, store) or listed)
+    return Exclusions(
+        macs, Halt(home, settings.safety.halt_file).check() or _stored(home, settings, store) or listed
+    )
 
 
-def _stored(home: Path, store: Store) -> Reason | None:
+def _stored(home: Path, settings: Settings, store: Store) -> Reason | None:
     try:
-        why = Journal(journal_folder(home)).examine(store)
+        why = Witnesses(home, settings.journal.folder).examine(store)
+        with store.read() as connection:
+            why = why or next(iter(alarms(connection, store.point)), None)
         if why is not None:
             return journal_broken(why)
         return budget_exhausted(Ledger(store, store.point).budget())

@@ -14,12 +14,13 @@ from pxefast.config import Settings
 from pxefast.content import namespace
 from pxefast.content.library import Library, Published
 from pxefast.decide import Device, Exclusions, Mark, Reason, Site
-from pxefast.errors import PxefastError
+from pxefast.errors import DatabaseReplaced, PxefastError
 from pxefast.responder.exclusions import FRESH_LIST_SECONDS, ExclusionFile
+from pxefast.responder.forgotten import find_forgotten, forgotten
 from pxefast.responder.gated import gated_files
 from pxefast.responder.halt import Halt
 from pxefast.responder.heartbeat import Heartbeat, clock
-from pxefast.responder.pauses import no_database
+from pxefast.responder.pauses import database_replaced, no_database
 from pxefast.responder.programs import distributed
 from pxefast.site.schema import LIVE
 from pxefast.site.snapshot import load
@@ -78,9 +79,16 @@ class View:
         self.gated: dict[str, str] = {}
         self.unreadable: str | None = None
         self.lost: Reason | None = None
-        # Told by the keeper and the barrier: a broken journal, a database with unsafe settings, a spent budget.
+        # For the life of this process: what a database file that was put in place of ours holds is not believed (D37).
+        self.replaced: Reason | None = None
+        # Proves by a durable write that claims can be recorded again; None in a dry run, which writes nothing (D40).
+        self.prove: Callable[[], None] | None = None
+        # Told by the keeper and the barrier: a broken journal, here or at another distribution point, a database with
+        # unsafe settings, a disk without room, a spent budget.
         self.journal: Reason | None = None
         self.unsafe: Reason | None = None
+        self.full: Reason | None = None
+        self.alarm: Reason | None = None
         self.budget: Reason | None = None
         self.loaded = time.time()
         self._confirmed = clock()
@@ -109,10 +117,14 @@ class View:
         return self._stopped() or self.exclusion_file.exclusions.paused
 
     def _stopped(self) -> Reason | None:
-        return self._halt.check() or self.journal or self.unsafe or self.database_gone()
+        gone = self.database_gone()
+        off = self.replaced or self.journal or self.alarm or self.unsafe or gone or self.full
+        return self._halt.check() or off
 
     def problem(self) -> Reason | None:
         """Why nothing at all may be handed out (D10)."""
+        if self.replaced is not None:
+            return self.replaced
         if self.unreadable is not None:
             return Reason("site_unreadable", self.unreadable, "T18")
         stuck = self.heart.look()
@@ -126,7 +138,7 @@ class View:
     def problems(self) -> list[str]:
         """Everything that is wrong, for people."""
         gone, file = self.database_gone(), self.exclusion_file.problem
-        reasons = (self._halt.check(), self.journal, self.unsafe, gone, self.budget)
+        reasons = (self._halt.check(), self.journal, self.alarm, self.unsafe, gone, self.full, self.budget)
         texts = [reason.text for reason in reasons if reason]
         if (self.lost is not None or self.heart.look() is not None) and self.problem() is None:
             left = self._stale_seconds - self._age()
@@ -138,6 +150,7 @@ class View:
 
         Required deployments are off until the keeper has read it anew, so that no other machine waits for it (R-73).
         """
+        self._notice(error)
         reason = no_database(str(error) or type(error).__name__)
         with self._turn:
             self._doubt = (time.monotonic(), reason)
@@ -171,6 +184,8 @@ class View:
 
     def database_gone(self) -> Reason | None:
         """Why the database cannot be asked now, so that nobody waits for it (R-73)."""
+        if self.replaced is not None:
+            return self.replaced
         if self.lost is not None:
             return self.lost
         if self._doubt is not None:
@@ -188,6 +203,7 @@ class View:
             try:
                 self._refresh_site()
             except _Gone as error:
+                self._notice(error.__cause__)
                 self._lose(str(error))
             except Exception as error:  # whatever it is
                 self._content_problem = str(error) or type(error).__name__
@@ -203,6 +219,8 @@ class View:
 
     def _refresh_site(self) -> None:
         began = clock()
+        self.heart.enter("database: recover")
+        _ask(self._store.recover)
         stamp = self._library.stamp()
         self.heart.enter("database: look for changes")
         content = stamp != self._stamp
@@ -214,8 +232,11 @@ class View:
         if changed or content or mending:
             self._load()
             self._stamp = stamp
-        if doubt is not None:
-            _ask(self._probe)
+        if doubt is not None and self.prove is not None:
+            try:
+                self.prove()
+            except Exception as error:  # whatever it is, nothing can be recorded yet
+                self.doubt(error)
         with self._turn:
             if self._doubt is doubt:
                 self._doubt = None
@@ -230,9 +251,9 @@ class View:
             return True
         return self._watcher.changed()
 
-    def _probe(self) -> None:
-        with self._store.record():
-            pass
+    def _notice(self, error: BaseException | None) -> None:
+        if isinstance(error, DatabaseReplaced) and self.replaced is None:
+            self.replaced = database_replaced(str(error))
 
     def _load(self) -> None:
         self.heart.enter("content library")
@@ -243,6 +264,7 @@ class View:
             images = distributed(published)
             self.heart.enter("database: load the site")
             site = _ask(lambda: load(self._store, self._store.point, images, self._session_seconds))
+            _ask(lambda: self._require_memory(site))
             self.devices = _count(site)
             self.heart.enter("boot files")
             # Before the first machine is sent to a file, its gate must be shut.
@@ -259,6 +281,12 @@ class View:
                 self.site, self._by_number, self.loaded = site, None, time.time()
         finally:
             self._marks_meanwhile = None
+
+    def _require_memory(self, site: Site) -> None:
+        # On PostgreSQL the journal says so, and another distribution point may reconcile.
+        lost = find_forgotten(self.site, site, _older) if self._store.dialect == "sqlite" else None
+        if lost is not None:
+            raise forgotten(self.device_name(lost[0]), lost[1])
 
     def _serve_files(self, site: Site, published: Mapping[str, Published]) -> None:
         # A gate stays: what was handed out from behind it may still be on its way.

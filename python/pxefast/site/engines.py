@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from pxefast.errors import CannotOpen, SiteError
+from pxefast.site.database_file import DatabaseFile
 from pxefast.site.migrations import create_tables
 from pxefast.site.rows import copy_rows
 
@@ -113,6 +114,8 @@ class Database(ABC):
                 yield connection
                 ended = True
                 connection.commit()
+                if change:
+                    self.confirm()
             except BaseException as error:
                 if ended or isinstance(error, DBAPIError):
                     connection.invalidate()
@@ -128,6 +131,12 @@ class Database(ABC):
                     f"{said}; whether the change was made is not known: look before it is made again"
                 ) from error
             raise said from error
+
+    def confirm(self) -> None:  # noqa: B027  a server needs nothing
+        """Make sure that what was committed is where others read it. Raises CannotOpen."""
+
+    def recover(self) -> None:  # noqa: B027  a server needs nothing
+        """Take a database back into use that was found damaged, if it is good now. Raises CannotOpen."""
 
     @abstractmethod
     def announce(self, connection: Connection, revision: int) -> None:
@@ -161,22 +170,42 @@ class Database(ABC):
 
 
 class SQLite(Database):
-    """One file on a local disk: WAL, synchronous=FULL. `file` None is a database in memory."""
+    """One file on a local disk: WAL, synchronous=FULL. `file` None is a database in memory.
 
-    def __init__(self, file: Path | None, busy_seconds: float) -> None:
+    No connection creates the file, unless it is `new`. Before each transaction, and after each change, the file at the
+    path must be the one that was opened first (D37).
+    """
+
+    def __init__(self, file: Path | None, busy_seconds: float, new: bool = False) -> None:
         super().__init__(file or "memory", busy_seconds)
         self.file = file
         self.where = str(file) if file else "memory"
+        self.watched: DatabaseFile | None = None
         if file is None:
             self.engine = create_engine("sqlite://", poolclass=StaticPool)
-        else:
+        elif new:
             url = URL.create("sqlite", database=str(file))
             self.engine = create_engine(url, connect_args={"timeout": busy_seconds})
+        else:
+            watched = self.watched = DatabaseFile(file)
+            self.engine = create_engine(
+                "sqlite://", creator=lambda: watched.connect(busy_seconds), poolclass=QueuePool
+            )
         event.listen(self.engine, "connect", _prepare)
         event.listen(self.engine, "begin", _begin)
 
     def connect(self, change: bool) -> Connection:  # noqa: D102
+        if self.watched is not None:
+            self.watched.check()
         return self.engine.connect().execution_options(change=change)
+
+    def confirm(self) -> None:  # noqa: D102
+        if self.watched is not None:
+            self.watched.check()
+
+    def recover(self) -> None:  # noqa: D102
+        if self.watched is not None:
+            self.watched.recover(self.busy_seconds)
 
     def lock(self, connection: Connection) -> None:  # noqa: D102
         # The transaction began with BEGIN IMMEDIATE, which is the lock.
@@ -190,7 +219,8 @@ class SQLite(Database):
         _ = connection, revision
 
     def pulse(self) -> Pulse:  # noqa: D102
-        return _SQLitePulse(self)
+        assert self.watched is not None, "nobody watches a database in memory"
+        return _SQLitePulse(self.watched, self.busy_seconds)
 
     def check(self, connection: Connection, deep: bool) -> list[Check]:  # noqa: D102
         journal = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
@@ -235,31 +265,34 @@ class SQLite(Database):
             return self.busy()
         if isinstance(error, IntegrityError):
             return SiteError(f"{self.where}: {text}; this is a defect, please report it")
-        return CannotOpen(f"{self.where}: {text}; check the disk and the file's owner and mode")
+        return (self.watched or DatabaseFile(self.file or Path("memory"))).failed(error.orig)
 
 
 class _SQLitePulse:
     """In autocommit: an open read transaction would hide every change made after it began."""
 
-    def __init__(self, place: SQLite) -> None:
-        self._where = place.where
+    def __init__(self, file: DatabaseFile, busy_seconds: float) -> None:
+        self._file = file
         self._data_version = -1
+        file.check()
         try:
-            self._connection = sqlite3.connect(
-                place.where, timeout=place.busy_seconds, isolation_level=None, check_same_thread=False
-            )
+            self._connection = file.connect(busy_seconds, autocommit=True)
             self._connection.execute("PRAGMA query_only = ON")
+            # The first read opens the files beside it, which stay as long as this connection is open.
+            self._read("SELECT revision FROM hierarchy")
         except sqlite3.Error as error:
-            raise self._lost(error) from error
+            raise file.failed(error) from error
+        self._beside = file.beside()
 
     def revision(self) -> int | None:
+        self._file.check_beside(self._beside)
         try:
             data_version = self._read("PRAGMA data_version")
             if data_version == self._data_version:
                 return None
             revision = self._read("SELECT revision FROM hierarchy")
         except sqlite3.Error as error:
-            raise self._lost(error) from error
+            raise self._file.failed(error) from error
         self._data_version = data_version
         return revision
 
@@ -268,9 +301,6 @@ class _SQLitePulse:
 
     def _read(self, statement: str) -> int:
         return int(self._connection.execute(statement).fetchone()[0])
-
-    def _lost(self, error: sqlite3.Error) -> CannotOpen:
-        return CannotOpen(f"{self._where}: {error}; check the disk and the file's owner and mode")
 
 
 def _prepare(connection: Any, _: object) -> None:

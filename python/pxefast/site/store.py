@@ -8,13 +8,14 @@ is known of the change, and its connection is never used again.
 from __future__ import annotations
 
 import re
+import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from pxefast.errors import AlreadyExists, CannotOpen, Invalid
 from pxefast.site import audit, schema
@@ -39,6 +40,8 @@ __all__ = ["Store", "default_point"]
 
 _ID = re.compile(r"[A-Z0-9]{3}[0-9A-F]{5}")
 _LAST_NUMBER = 0xFFFFF
+# A batch of claims writes about as much.
+_PROBE_BYTES = 1 << 16
 
 
 def default_point() -> str:
@@ -162,17 +165,19 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self, action: str, subject: str) -> Iterator[Connection]:
+    def write(
+        self, action: str, subject: str, facts: Mapping[str, object] | None = None
+    ) -> Iterator[Connection]:
         """One change: all of it or nothing, audited, and seen by every running service.
 
-        Durable when the block has ended.
+        Durable when the block has ended. `facts` are what programs read again of the record, in place of `subject`.
         """
         h = schema.hierarchy
         with self._transaction(change=True) as connection:
             yield connection
             revision = int(connection.execute(select(h.c.revision)).scalar_one()) + 1
             connection.execute(update(h).values(revision=revision))
-            audit.append(connection, [(action, subject)])
+            audit.append(connection, [(action, subject, facts)])
             self._place.announce(connection, revision)
 
     @contextmanager
@@ -200,6 +205,23 @@ class Store:
     def pulse(self) -> Pulse:
         """A watch on the revision, over a connection of its own."""
         return self._place.pulse()
+
+    def probe(self) -> None:
+        """Write as much as many claims do, and take it away again, each durably. Raises CannotOpen or SiteError (D40).
+
+        A read, or a transaction that writes nothing, also succeeds on a full disk; one page may find room in a file
+        that is there.
+        """
+        p = schema.write_probe
+        own = p.c.distribution_point == self.point
+        for data in (secrets.token_hex(_PROBE_BYTES // 2), ""):
+            with self._transaction(change=True) as connection:
+                connection.execute(delete(p).where(own))
+                connection.execute(insert(p).values(distribution_point=self.point, data=data))
+
+    def recover(self) -> None:
+        """Take a database back into use that was found damaged, if it is good now. Raises CannotOpen."""
+        self._place.recover()
 
     def check(self, deep: bool = True) -> list[Check]:
         """Whether what is committed here survives a power cut, setting by setting (R-76)."""

@@ -44,7 +44,7 @@ def _new_file(file: Path, busy_seconds: float) -> Iterator[Connection]:
     if file.exists():
         raise AlreadyExists(f"{file} already exists")
     unfinished = file.with_name(f".new-{file.name}")
-    place = SQLite(unfinished, busy_seconds)
+    place = SQLite(unfinished, busy_seconds, new=True)
     try:
         unfinished.unlink(missing_ok=True)
         with place.transaction(change=True) as connection:
@@ -67,6 +67,11 @@ def require_tables(place: Database) -> None:
     Raises CannotOpen.
     """
     if isinstance(place, SQLite) and place.file is not None and not place.file.is_file():
+        if (place.file.parent / "journal" / "audit.log").exists():
+            raise CannotOpen(
+                f"the site database {place.where} is gone, and the journal beside it is not: put the newest backup in "
+                "its place, then run: pxefast reconcile"
+            )
         raise CannotOpen(
             f"there is no site database at {place.where}; make one with: pxefast init --site-code XYZ"
         )

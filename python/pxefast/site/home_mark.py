@@ -1,0 +1,146 @@
+"""A mark outside of the home: how far its journal was when this host last saw it (D38).
+
+A home that is put back whole, database and journal from one old copy, agrees with itself. The mark does not agree with
+it. It is in memory (/run), so that it lasts until the host restarts; `[journal] copy` lasts longer. It also says which
+home uses a database, and so finds a copy of a home on the same host. Where it cannot be written there is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Container
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from pxefast.site import schema
+from pxefast.site.journal import Head, JournalError
+
+__all__ = ["HomeMark", "marks_folder"]
+
+# Beyond so many, marks of homes that are gone are removed.
+_MOST = 1000
+_BLOCK = 512
+
+
+def marks_folder() -> Path | None:
+    """Where marks are kept: /run/pxefast where this user may write there, else the user's own runtime folder."""
+    common = Path("/run/pxefast")
+    if os.geteuid() == 0 or os.access(common, os.W_OK):
+        return common / "marks"
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(own, "pxefast", "marks") if own else None
+
+
+class _Mark(NamedTuple):
+    home: str
+    device: int
+    inode: int
+    seq: int
+    hash: str
+
+
+class HomeMark:
+    """The mark of the home at `home`, in `folder`; None keeps none."""
+
+    def __init__(self, home: Path, folder: Path | None) -> None:
+        self._home = home
+        self._folder = folder
+        self._descriptor: int | None = None
+        self._length = 0
+        self._written = Head(-1, "")
+
+    def close(self) -> None:
+        """Give back the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def require(self, connection: Connection, point: str, known: Container[str] = ()) -> None:
+        """Raise JournalError where this host has seen this home further on, or another home in its place.
+
+        `known` are hashes of records that are known from elsewhere.
+        """
+        file = self._file(connection, point)
+        mark = None if file is None else _read(file)
+        if mark is None:
+            return
+        here = self._status()
+        moved = (mark.device, mark.inode) == (here.st_dev, here.st_ino)
+        if mark.home != str(self._home) and not moved and Path(mark.home).is_dir():
+            raise JournalError(
+                f"the home {mark.home} has served this site on this host: {self._home} is a copy of it; "
+                "let one of both serve alone"
+            )
+        a = schema.audit.c
+        found = connection.execute(select(a.hash).where(a.seq == mark.seq)).scalar_one_or_none()
+        if found != mark.hash and mark.hash not in known:
+            raise JournalError(
+                f"this host saw record {mark.seq} of this home, which neither its database nor its journal holds now: "
+                "the home was put back whole from an older copy",
+                behind=True,
+            )
+
+    def write(self, connection_or_none: Connection | None, point: str, head: Head) -> None:
+        """Say that the journal is so far. The connection is needed the first time. Raises OSError."""
+        if head == self._written or self._folder is None:
+            return
+        if self._descriptor is None:
+            assert connection_or_none is not None
+            file = self._file(connection_or_none, point)
+            assert file is not None
+            self._open(file)
+        here = self._status()
+        mark = _Mark(str(self._home), here.st_dev, here.st_ino, *head)
+        data = json.dumps(mark._asdict()).encode()
+        # Blanks cover what a longer one has left.
+        self._length = max(self._length, -(-len(data) // _BLOCK) * _BLOCK)
+        assert self._descriptor is not None
+        os.pwrite(self._descriptor, data.ljust(self._length), 0)
+        self._written = head
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `write` needs no connection."""
+        return self._descriptor is not None or self._folder is None
+
+    def _status(self) -> os.stat_result:
+        return self._home.stat()
+
+    def _file(self, connection: Connection, point: str) -> Path | None:
+        """The file of this database and distribution point: a database is known by its first record."""
+        if self._folder is None:
+            return None
+        a = schema.audit.c
+        first = connection.execute(select(a.hash).where(a.seq == 1)).scalar_one_or_none() or ""
+        return self._folder / f"{hashlib.sha256(f'{first} {point}'.encode()).hexdigest()[:32]}.json"
+
+    def _open(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _prune(file.parent)
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._length = os.fstat(self._descriptor).st_size
+        if os.geteuid() == 0:
+            # The service may be another user than the person who reconciles.
+            owner = file.parent.stat()
+            os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
+
+
+def _read(file: Path) -> _Mark | None:
+    try:
+        return _Mark(**json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _prune(folder: Path) -> None:
+    files = list(folder.glob("*.json"))
+    if len(files) <= _MOST:
+        return
+    for file in files:
+        mark = _read(file)
+        if mark is None or not Path(mark.home).is_dir():
+            file.unlink(missing_ok=True)
