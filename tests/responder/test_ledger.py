@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import signal
 import sqlite3
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import pytest
 
 from ..loopback.home import LOOPBACK
 from ..loopback.machine import Machine
@@ -156,3 +162,78 @@ def test_a_database_put_back_from_a_backup_boots_nobody_until_a_person_has_recon
         point.home.run("reconcile", "--yes")
         assert eventually(lambda: other.boot().reply, what="the end of it") is not None
         assert machine.boot().codes[-1] == "hold"
+
+
+def test_on_a_full_disk_required_deployments_stay_off_until_a_durable_write_and_it_says_so(
+    tmp_path: Path,
+) -> None:
+    """D40: what can be read, or written into a file that is there, is no sign of room."""
+    with Point(tmp_path) as point:
+        machine, available = point.machine(), point.machine("available")
+        with no_room(point.service):
+            refused_for_the_ledger(machine, 1)
+            after = len(point.service.events)
+            written = point.home.status()["written"]
+            # The keeper looks at the database again and again meanwhile.
+            eventually(lambda: point.service.event("service", after=0) and available.request().reply)
+            for number in range(30):
+                assert machine.request(number + 2).codes[-1] == "database_unavailable"
+                threading.Event().wait(0.1)
+            told = [event["text"] for event in point.service.events[after:] if event["event"] == "service"]
+            assert not any("handed out again" in text for text in told), told
+            assert len([text for text in told if "required deployments are off" in text]) <= 1, "no flapping"
+        assert written
+        assert eventually(lambda: machine.request(99).file) == point.name("boot.efi")
+        assert machine.request(100).codes[-1] == "already_offered"
+
+
+def test_little_room_stops_required_deployments_before_it_runs_out(tmp_path: Path) -> None:
+    """As root, on a small file system of this test's own."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.decode()}")
+    try:
+        with Point(small) as point:
+            first, second, available = point.machine(), point.machine(), point.machine("available")
+            assert first.boot().reply is not None
+            filler = small / "fill"
+            fill(filler)
+            answer = eventually(
+                lambda: (found := second.request(1)).reply is None and found, what="a refusal"
+            )
+            assert answer.codes[-1] in (
+                "no_space",
+                "database_unavailable",
+                "ledger_unavailable",
+                "journal_broken",
+            )
+            eventually(lambda: second.request(2).codes[-1] == "no_space", 3 * PATIENCE, "that it is said")
+            assert "no space left on device" in second.request(2).event["reasons"][-1]["text"]
+            assert available.boot().reply is not None
+            after = len(point.service.events)
+            threading.Event().wait(3)
+            told = [event["text"] for event in point.service.events[after:] if event["event"] == "service"]
+            assert not any("again" in text for text in told), "while it lasts it is off"
+            filler.unlink()
+            eventually(lambda: second.request(3).reply, 3 * PATIENCE, "that it goes on by itself")
+            assert first.request(9).codes[-1] == "already_offered"
+            eventually(lambda: point.home.status()["problems"] == [])
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Take all the room that there is on a file system."""
+    with file.open("wb", buffering=0) as writer:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while True:
+                    writer.write(b"x" * size)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC

@@ -129,3 +129,17 @@ def test_an_order_for_nobody_known_is_refused(store: Store, image: str) -> None:
     with pytest.raises(NotFound, match="group 'south'"):
         store.contents.distribute(one, [], ["south"])
     assert store.contents.all() == []
+
+
+def test_an_image_is_ordered_away_by_an_order_and_not_by_the_lack_of_one(ready: Store) -> None:
+    image = ready.boot_images.all()[0].id
+    contents, now = ready.contents, time.time()
+    assert contents.removals("dp1", {image: now, "PS1000FF": now}) == []
+    contents.remove(image, ["dp1"])
+    assert contents.removals("dp1", {image: now}) == [image]
+    assert contents.removals("dp2", {image: now}) == []
+    # Brought here long after that order: the database has lost the one by which it came.
+    assert contents.removals("dp1", {image: now + 3600}) == []
+    other = ready.boot_images.add("other", "x64", Path("/nowhere"), {"uefi": "grubx64.efi"}).id
+    ready.boot_images.remove(other)
+    assert contents.removals("dp2", {other: now}) == [other]

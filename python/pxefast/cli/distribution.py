@@ -148,7 +148,7 @@ class Distribution:
         `again`: what has failed is tried again at once, and not only after a while.
         """
         rows = {row.boot_image_id: row for row in self._store.contents.all(self._store.point)}
-        for image_id in self._library.surplus(rows):
+        for image_id in self._store.contents.removals(self._store.point, self._library.surplus(rows)):
             self._library.remove(image_id)
             tell("removed", {"image": image_id})
         done = [self._work_off(row, tell, again) for row in rows.values()]

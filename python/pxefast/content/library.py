@@ -114,10 +114,17 @@ class Library:
         """Whether an image is published or withdrawn, whatever became of its manifest."""
         return any((self._images / f"{image_id}{suffix}").exists() for suffix in (".json", ".damaged"))
 
-    def surplus(self, ordered: Collection[str]) -> list[str]:
-        """The images that are here without an order. What is older than orders is left alone. Raises CannotOpen."""
+    def surplus(self, ordered: Collection[str]) -> dict[str, float]:
+        """The images that are here without an order, with the Unix seconds since when. Raises CannotOpen.
+
+        What is older than orders is left alone.
+        """
         there = {**self.published(), **self.withdrawn()}
-        return [image for image, found in there.items() if found.version and image not in ordered]
+        return {
+            image: datetime.fromisoformat(found.published_at).timestamp()
+            for image, found in there.items()
+            if found.version and image not in ordered
+        }
 
     def damaged(self, published: Published, progress: Progress | None = None) -> list[str]:
         """The names of those files of an image whose bytes are not there, or not what they were (CM-147)."""

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pxefast.content.library import Library
@@ -40,6 +40,9 @@ class Courier:
         self._heard = b""
         self._not_before = 0.0
         self._retired = False
+        # What nobody ordered, and the revision of the site that says so.
+        self._judged: tuple[frozenset[str], int] | None = None
+        self._kept: set[str] = set()
         # What is being done, for the status.
         self.work: dict[str, Any] | None = None
 
@@ -74,7 +77,27 @@ class Courier:
         rows, now = self._store.contents.all(self._store.point), time.time()
         ordered = {row.boot_image_id for row in rows}
         due = any(row.due(now) or row.unvalidated(now, self._hours) for row in rows)
-        return (due or bool(self._library.surplus(ordered))) and not self._library.busy
+        return (due or self._ordered_away(ordered)) and not self._library.busy
+
+    def _ordered_away(self, ordered: Collection[str]) -> bool:
+        """Return True where an image is to be served no more; tell once of those that nobody has ordered away."""
+        surplus = self._library.surplus(ordered)
+        if not surplus:
+            return False
+        judged = (frozenset(surplus), self._store.revision())
+        if judged == self._judged:
+            return False
+        removals = self._store.contents.removals(self._store.point, surplus)
+        for image in sorted(surplus.keys() - set(removals) - self._kept):
+            self._kept.add(image)
+            self._audit.tell(
+                "warning",
+                f"boot image {image} is published here and the database has no order for it, as after a restored "
+                f"backup: it is kept; run: pxefast content distribute {image}",
+            )
+        if not removals:
+            self._judged = judged
+        return bool(removals)
 
     def _start(self) -> None:
         self._heard = b""

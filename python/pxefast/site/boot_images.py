@@ -173,8 +173,9 @@ class BootImages:
 
         Raises InUse while a task sequence boots from it.
         """
-        with self._store.write("boot-image remove", image_id) as connection:
-            wanted = find_boot_image(connection, image_id).id
+        facts: dict[str, object] = {}
+        with self._store.write("boot-image remove", image_id, facts) as connection:
+            wanted = facts["boot_image"] = find_boot_image(connection, image_id).id
             users = _users(connection, wanted)
             if users:
                 raise InUse(

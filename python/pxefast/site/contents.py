@@ -6,13 +6,13 @@ Orders are changes of the site: audited, and followed by every service. What a p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from pxefast.errors import AlreadyExists, NotFound
-from pxefast.site import schema
+from pxefast.site import audit, schema
 from pxefast.site.boot_images import find_boot_image
 from pxefast.site.names import find, listed
 
@@ -23,6 +23,10 @@ __all__ = ["AssignmentRow", "ContentState", "Contents", "VersionRow", "join_grou
 
 ContentState = Literal["wanted", "pulling", "served", "failed", "damaged"]
 
+# What removes an image: from some points, or from the site.
+_REMOVE, _REMOVE_IMAGE = "content remove", "boot-image remove"
+# The clocks of hosts differ by no more.
+_SKEW_SECONDS = 600.0
 # What failed is tried again after so long (CM-149).
 _RETRY_SECONDS = 1200.0
 
@@ -153,14 +157,36 @@ class Contents:
         """Order that an image be served no more by these points and groups; the points. Raises NotFound."""
         a, g = schema.content_assignment, schema.group_content
         subject = f"{image_id} from {listed([*points, *groups], 50)}"
-        with self._store.write("content remove", subject) as connection:
+        facts: dict[str, object] = {"boot_image": image_id}
+        with self._store.write(_REMOVE, subject, facts) as connection:
             names = _targets(connection, points, groups)
+            facts["points"] = names
             keys = _group_keys(connection, groups)
             connection.execute(
                 delete(a).where(a.c.boot_image_id == image_id, a.c.distribution_point.in_(names))
             )
             connection.execute(delete(g).where(g.c.boot_image_id == image_id, g.c.group_key.in_(keys)))
             return names
+
+    def removals(self, point: str, since: Mapping[str, float]) -> list[str]:
+        """Those images that somebody has ordered away from a point after the Unix seconds since when it has them.
+
+        An order to remove is one that was given. That no order to serve is there says nothing: a database that was
+        lost, or put back from a backup, has none either (D37).
+        """
+        a = schema.audit.c
+        query = select(schema.audit).where(a.action.in_((_REMOVE, _REMOVE_IMAGE)))
+        found: set[str] = set()
+        with self._store.read() as connection:
+            for row in connection.execute(query):
+                record = audit.AuditRow(*row)
+                facts = record.fields or {}
+                image = str(facts.get("boot_image"))
+                if image not in since or record.at < since[image] - _SKEW_SECONDS:
+                    continue
+                if record.action == _REMOVE_IMAGE or point in facts.get("points", ()):
+                    found.add(image)
+        return sorted(found)
 
     def order_validation(self, image_id: str, points: Sequence[str]) -> None:
         """Order that points compare an image with its hashes soon."""
