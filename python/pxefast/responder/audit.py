@@ -22,6 +22,7 @@ from pxefast.responder.gates import Passage
 from pxefast.responder.handed import Handed
 from pxefast.responder.lines import Lines
 from pxefast.responder.reports import Reported
+from pxefast.responder.sampling import Sampler
 from pxefast.responder.sessions import Handout
 from pxefast.site.ledger import Swept
 
@@ -40,6 +41,7 @@ class Audit:
         self._as_json = settings.format == "json" or (settings.format == "auto" and not stream.isatty())
         self._level = _LEVELS[settings.level]
         self.actions: Counter[str] = Counter()
+        self.sampler = Sampler()
         self._lines = Lines(stream)
         self._feed = feed
         self._log = structlog.wrap_logger(
@@ -80,10 +82,28 @@ class Audit:
         """Something about the service itself."""
         self._log.log(_LEVELS[level], "service", text=text, **more)
 
-    def answered(self, answer: Answer) -> None:
-        """One question and what came of it."""
+    def summarize(self, end: bool = False) -> None:
+        """Log how many events were not logged one by one, every ten seconds; and at the `end`."""
+        for summary in self.sampler.summaries(end):
+            self._log.warning(
+                "sampled",
+                text=summary.text,
+                kind=summary.kind,
+                reason=summary.reason,
+                source=summary.source,
+                sources=summary.sources,
+                count=summary.count,
+                seconds=round(summary.seconds, 1),
+            )
+
+    def answered(self, answer: Answer, known: bool = True) -> None:
+        """One question and what came of it. Unless the machine is `known`, a flood of them is sampled (D41)."""
         decision, fields = answer.decision, answer.fields
         self.actions[decision.action] += 1
+        # Without the port: whoever floods takes a new one each time.
+        source = fields.source.rpartition(":")[0]
+        if not known and not self.sampler.admit("request", _outcome(answer), source):
+            return
         self._log.info(
             "request",
             text=_request_line(answer),
@@ -110,6 +130,9 @@ class Audit:
     def launched(self, passage: Passage) -> None:
         """One gate of a launch file, and whether its last byte left."""
         gate, reason = passage.gate, passage.reason
+        known = passage.device is not None or passage.mac is not None or passage.result != "refused"
+        if not known and not self.sampler.admit("launch", reason.code, gate.address):
+            return
         who = passage.device or passage.mac or "?"
         what = {
             "launched": "gets the last byte",
@@ -167,6 +190,10 @@ class Audit:
 
     def transferred(self, transfer: _native.Transfer, known: Handed | None) -> None:
         """One ended transfer; `known` is what was last answered to its address."""
+        if known is None:
+            address = transfer.peer.rpartition(":")[0]
+            if not self.sampler.admit("transfer", transfer.outcome, address):
+                return
         facts = transfer_facts(transfer, known.device, known.window) if known else transfer_facts(transfer)
         self._log.log(
             _LEVELS[facts.pop("level")],
@@ -177,19 +204,17 @@ class Audit:
             **facts,
         )
 
-    def refused(self, refused: _native.Refused, known: Handed | None, unsaid: int) -> None:
-        """A name that TFTP refused; `unsaid` others were too many to be told since the last one."""
+    def refused(self, refused: _native.Refused, known: Handed | None) -> None:
+        """A name that TFTP refused."""
         who = f"{known.device or known.mac} at {refused.peer}" if known else refused.peer
-        more = f", and {unsaid} more requests were refused" if unsaid else ""
         self._log.info(
             "refused",
-            text=f"{who} asked for {refused.name}: {refused.reason.replace('_', ' ')}{more}",
+            text=f"{who} asked for {refused.name}: {refused.reason.replace('_', ' ')}",
             device=known.device if known else None,
             mac=known.mac if known else None,
             peer=refused.peer,
             name=refused.name,
             reason=refused.reason,
-            unsaid=unsaid,
         )
 
 
@@ -221,6 +246,12 @@ def _request_line(answer: Answer) -> str:
         what = f"is not answered, but {what}"
     because = "; ".join(f"{reason.text} [{reason.rule}]" for reason in decision.reasons)
     return f"{fields.door} {who}{where} {what}: {because}"
+
+
+def _outcome(answer: Answer) -> str:
+    """Return the code of the reason that a question ended with."""
+    reasons = answer.decision.reasons
+    return reasons[-1].code if reasons else answer.decision.action
 
 
 def _hex(value: bytes | None) -> str | None:

@@ -276,6 +276,7 @@ class Parts:
         self._live.close(serves)
         self.server.stop()
         self.turns.tell_transfers()
+        self.audit.summarize(end=True)
         self._keeper.stop(_PATIENCE_SECONDS)
         self.view.close()
         if serves:

@@ -148,6 +148,18 @@ class Answers:
             card_of(request),
         )
 
+    def knows(self, case: Case) -> bool:
+        """Return True if the site or the exclusion list has heard of the machine."""
+        decision, request, site = case.decision, case.request, self._view.site
+        return (
+            decision.device is not None
+            or decision.device_id is not None
+            or case.device_id is not None
+            or request.mac in site.devices_by_mac
+            or request.guid in site.devices_by_guid
+            or request.mac in self._view.exclusion_file.exclusions.macs
+        )
+
     def settle(self, cases: Sequence[Case], verdict: Verdict) -> None:
         """What became of the claims and questions of these cases, which are the verdict's in their order."""
         asked = [case for case in cases if case.ask is not None]

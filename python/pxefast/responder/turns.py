@@ -60,7 +60,7 @@ class Turns:
         self._answers.settle(cases, verdict)
         for case in cases:
             try:
-                self._audit.answered(self._answers.send(case))
+                self._audit.answered(self._answers.send(case), self._answers.knows(case))
             except Exception as error:
                 self._lost(case.question, error)
 
@@ -81,6 +81,7 @@ class Turns:
     def tell_transfers(self) -> None:
         """Tell of the transfers that ended since the last call, and of the names that were refused."""
         self._refusals.tell(self._server.refused())
+        self._audit.summarize()
         for transfer in self._server.transfers():
             known = self._memory.find(None, transfer.peer.rpartition(":")[0])
             self._audit.transferred(transfer, known)
