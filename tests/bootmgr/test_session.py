@@ -70,8 +70,10 @@ def test_variables_reach_windows_by_their_order_and_secrets_do_not(floor: Floor)
         (deployed.collection, "collection", {"ROLE": "any", "LAYER": "one", "PLACE": "rack 7 = left"}),
     ):
         for key, value in keys.items():
-            secret = ["--secret"] if key == "PASSWORD" else []
-            site.home.run(kind, "variable", "set", owner, key, value, *secret)
+            if key == "PASSWORD":
+                site.home.secret(kind, owner, key, value)
+            else:
+                site.home.run(kind, "variable", "set", owner, key, value)
     site.settle()
     started = machine.boot()
     variables = machine.variables(started.answer)

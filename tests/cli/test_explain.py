@@ -221,12 +221,14 @@ def test_explaining_changes_nothing(run: Run, site: Path, home: Path) -> None:
 
 
 def test_the_variables_of_a_boot_are_told_with_their_sources_and_secrets_are_not(
-    run: Run, done: Run, site: Path
+    run: Run, done: Run, site: Path, tmp_path: Path
 ) -> None:
     done("collection", "variable", "set", "rack 7", "Role", "web")
     done("device", "variable", "set", "web01", "role", "db")
     done("deployment", "variable", "set", DEPLOYMENT, "Domain", "example.org")
-    done("collection", "variable", "set", "rack 7", "Password", "hunter2", "--secret")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("hunter2\n")
+    done("collection", "variable", "set", "rack 7", "Password", "--secret", "--value-file", str(secret))
     assert run("explain", "--mac", MAC, "--json").json["variables"] == {
         "Domain": {"value": "example.org", "source": "variable of deployment PS120001"},
         "role": {"value": "db", "source": "variable of the device"},

@@ -137,10 +137,13 @@ def test_a_protected_device_gets_nothing(run: Any, done: Any, site: Path) -> Non
     ("noun", "name"), [("device", "web01"), ("collection", "rack 7"), ("deployment", "PS120001")]
 )
 def test_variables_are_set_and_secrets_are_not_shown(
-    run: Any, done: Any, site: Path, noun: str, name: str
+    run: Any, done: Any, site: Path, tmp_path: Path, noun: str, name: str
 ) -> None:
     done(noun, "variable", "set", name, "Role", "db")
-    assert done(noun, "variable", "set", name, "Key", "hunter2", "--secret") == "Key is (secret)"
+    file = tmp_path / "secret.txt"
+    file.write_text("hunter2\n")
+    said = done(noun, "variable", "set", name, "Key", "--secret", "--value-file", str(file))
+    assert said == "Key is (secret)"
     for form in ((), ("--json",)):
         shown = run(noun, "variable", "list", name, *form).out
         assert "hunter2" not in shown

@@ -102,6 +102,13 @@ class Home:
         self.run("content", "distribute", image)
         return image
 
+    def secret(self, noun: str, name: str, key: str, value: str) -> None:
+        """Set a secret variable of a device, deployment or collection."""
+        file = self.folder / "secret.txt"
+        file.write_text(f"{value}\n", encoding="utf-8")
+        self.run(noun, "variable", "set", name, key, "--secret", "--value-file", str(file))
+        file.unlink()
+
     def device(self, name: str, mac: str, guid: str) -> None:
         self.run("device", "import", "--name", name, "--mac", mac, "--smbios-guid", guid)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pxefast.decide import Decision, Policy, Request, Site
 from pxefast.decide.records import Device, DistributionPoint
+from pxefast.responder import sessions
 from pxefast.responder.sessions import ask_of, handout, new_stem, ramdisk, waiting
 from pxefast.site.session_facts import Fact, SessionFacts
 
@@ -30,6 +34,63 @@ def test_a_variable_that_is_no_line_or_pxefasts_own_is_left_out_and_said_to_be()
     given = handout(decision(), REQUEST, None, Policy(), {"PXEFAST_TOKEN": "right"}, told, new_stem(1))
     assert len(given.files[-1][1]) == len("PXEFAST_TOKEN=right\nRole=a=b\n")
     assert [text.split()[1] for text in given.left_out] == ["'Broken'", "pxefast_token"]
+
+
+HOSTILE = {
+    "Plain": "db-01.example.org:8080/a,b=c@d%2B",
+    "Empty": "",
+    "Blank": "two words",
+    "Command": "$(touch CANARY)",
+    "Ticks": "`touch CANARY`",
+    "Next": "x; touch CANARY",
+    "And": "x && touch CANARY #",
+    "Quote": "it's; touch CANARY; echo '",
+    "Quotes": "''\"'$(touch CANARY)'\"''",
+    "End": "\\",
+    "Backslash": "a\\'; touch CANARY; '",
+    "Tilde": "~root:~",
+    "Glob": "/*",
+    "Dollar": "$HOME ${IFS} $((1+1))",
+    "Unicode": "Kn\u00f6del \u2028 \u201c",
+    "Control": "\x1b[2J\t\x07",
+    "Redirect": "x > CANARY < CANARY | touch CANARY &",
+    "History": "!! !x",
+}
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["dash"], ["bash", "--posix"], ["bash"], ["busybox", "sh"]])
+def test_a_shell_that_sources_session_env_gets_each_value_and_runs_none(
+    tmp_path: Path, shell: list[str]
+) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not installed")
+    text, left_out = sessions._variables({"PXEFAST_DEVICE": "a b;id"}, facts(**HOSTILE), sessions._quoted)
+    assert left_out == ()
+    (tmp_path / "session.env").write_bytes(text)
+    values = {"PXEFAST_DEVICE": "a b;id", **HOSTILE}
+    script = ". ./session.env; " + "; ".join(f'printf "%s\\000" "${name}"' for name in values)
+    done = subprocess.run([*shell, "-c", script], cwd=tmp_path, capture_output=True, check=True, timeout=10)
+    assert done.stdout.decode().split("\0")[:-1] == list(values.values())
+    assert done.stderr == b""
+    assert [file.name for file in tmp_path.iterdir()] == ["session.env"]
+
+
+@pytest.mark.parametrize("name", ["a;id", "$(id)", "1st", "my-name", "`id`", "x'y", "\u00e9", "a\tb", "&"])
+def test_a_name_that_no_shell_variable_can_have_is_left_out_and_said_to_be(name: str) -> None:
+    text, (said,) = sessions._variables({}, facts(**{name: "x", "Role": "db"}), sessions._quoted)
+    assert text == b"Role=db\n"
+    assert "it is not a shell variable with a value of one line" in said
+
+
+def test_a_value_without_special_characters_is_not_quoted_for_readers_that_know_no_quotes() -> None:
+    url = "http://192.0.2.1:4012/session/00112233"
+    text, _ = sessions._variables({"PXEFAST_REPORT_URL": url}, facts(Role="db 1"), sessions._quoted)
+    assert text.decode() == f"PXEFAST_REPORT_URL={url}\nRole='db 1'\n"
+
+
+def test_windows_pe_reads_values_as_they_are() -> None:
+    text, _ = sessions._variables({}, facts(**{"my-role": "it's; $(x)"}), sessions._plain)
+    assert text == b"my-role=it's; $(x)\n"
 
 
 def test_more_variables_than_a_session_may_hold_are_refused() -> None:

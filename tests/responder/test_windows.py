@@ -273,11 +273,11 @@ def test_variables_arrive_by_precedence_and_a_secret_one_never(windows: Windows)
     machine = windows.machine(None)
     name = machine.discover().event["device"]
     windows.home.run("device", "variable", "set", name, "Role", "web = server; \\\\host\\share")
-    windows.home.run("device", "variable", "set", name, "Password", SECRET, "--secret")
+    windows.home.secret("device", name, "Password", SECRET)
     windows.home.run("device", "variable", "set", name, "RamDiskTFTPWindowSize", "8")
     deployed = windows.home.deploy(windows.image, [name])
     windows.home.run("collection", "variable", "set", deployed.collection, "Role", "other")
-    windows.home.run("collection", "variable", "set", deployed.collection, "Hidden", SECRET, "--secret")
+    windows.home.secret("collection", deployed.collection, "Hidden", SECRET)
     eventually(lambda: machine.discover().event["deployment"], SOON, "the deployment")
     answer = machine.boot()
     assert answer.reply is not None

@@ -79,7 +79,18 @@ class Context:
         """The open site database. Raises CannotOpen where `init` was not run."""
         if self._store is None:
             self._store = self.open_store(self.settings.database.busy_seconds)
+            self._tighten()
         return self._store
+
+    def _tighten(self) -> None:
+        """Let only the owner read a database that an older pxefast made, and say so."""
+        from pxefast.cli.output import note
+        from pxefast.site import private_files
+
+        # Whoever may only read the home can change nothing, and is told nothing.
+        if isinstance(self.database, Path) and os.access(self.home, os.W_OK):
+            for text in private_files.tighten(self.database):
+                note(text)
 
     def open_store(self, busy_seconds: float) -> Store:
         """The site database once more, with a patience of its own; whoever opens it closes it."""

@@ -12,7 +12,7 @@ import typer
 
 from pxefast.cli.context import get
 from pxefast.cli.options import DryRun, Json, Yes
-from pxefast.cli.output import confirmed, print_fields, print_json, print_table
+from pxefast.cli.output import confirmed, note, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
     from pxefast.site.transfer import Contents, Progress
@@ -76,12 +76,16 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
     json: Json = False,
 ) -> None:
-    """Write the whole database, as it is at one moment, to a file. It holds every secret: only its owner reads it."""
+    """Write the whole database, as it is at one moment, to a file. It holds every secret variable in plain text;
+    only its owner may read it."""
     from pxefast.site import transfer
 
     store = get(context).store()
     with _bar("export") as progress:
         contents = transfer.export(store, file, progress)
+    note(
+        f"{file} holds every secret variable in plain text; only its owner may read it (mode 0600): keep it so"
+    )
     _print(contents, f"exported {store.where} to {file}", json)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pxefast.cli.context import Context, get
+from pxefast.cli.output import note
 from pxefast.errors import AlreadyExists, CannotOpen, ConfigError, NotFound
 
 
@@ -43,6 +44,7 @@ def init(
     """
     from pxefast.config import default_text
     from pxefast.content.library import Library
+    from pxefast.site import private_files
     from pxefast.site.distribution_points import check_point_name
     from pxefast.site.sites import check_site_code
 
@@ -57,6 +59,9 @@ def init(
         here.home.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise CannotOpen(f"cannot make {here.home}: {error.strerror}; name another with --home") from None
+    tightened = private_files.tighten_home(here.home)
+    if tightened is not None:
+        note(tightened)
     Library.create(here.content)
     text = _chosen(_chosen(default_text(), "url", database), "name", dp)
     if _write_if_new(here.config_file, text):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pxefast import named_files
 from pxefast.cli.context import get
 from pxefast.cli.options import DryRun, Json, Yes
 from pxefast.cli.output import confirmed, print_json, print_table
+from pxefast.errors import CannotOpen, InputError, UsageError
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -20,6 +25,8 @@ Name = Annotated[
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The variable's name.")]
 
 _SECRET = "(secret)"
+# The longest value is 4,096 characters.
+_LARGEST_FILE = 1 << 16
 
 
 def variable_app(noun: Owner, example: str) -> typer.Typer:
@@ -32,18 +39,47 @@ def variable_app(noun: Owner, example: str) -> typer.Typer:
             return store.deployments.variables
         return store.devices.variables if noun == "device" else store.collections.variables
 
-    @app.command("set", epilog=f"{command} set {example} ROLE db")
+    @app.command(
+        "set",
+        epilog=f"{command} set {example} ROLE db. "
+        f"A secret: pxefast {noun} variable set {example} KEY --secret --value-file FILE",
+    )
     def set_(
         context: typer.Context,
         name: Name,
         key: Key,
-        value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value, one line of text.")],
+        value: Annotated[
+            str | None,
+            typer.Argument(metavar="[VALUE]", help="Its value, one line of text.", show_default=False),
+        ] = None,
+        value_file: Annotated[
+            Path | None,
+            typer.Option(
+                "--value-file",
+                metavar="FILE",
+                help="Read the value from a file, - for standard input.",
+                allow_dash=True,
+                show_default=False,
+            ),
+        ] = None,
         secret: Annotated[
-            bool, typer.Option("--secret", help="It is not listed, and never leaves over TFTP.")
+            bool,
+            typer.Option(
+                "--secret", help="It is not listed, and never leaves over TFTP; needs --value-file."
+            ),
         ] = False,
     ) -> None:
-        """Set a variable."""
-        variable = variables(get(context).store()).set(name, key, value, secret)
+        """Set a variable. The value of a secret one is read from a file or standard input."""
+        if secret and value is not None:
+            raise UsageError(
+                "the value of a secret variable must not be on the command line, where every process can read it; "
+                f"put it into a file, or type it, and run: pxefast {noun} variable set {name!r} {key} "
+                "--secret --value-file FILE (- for standard input)"
+            )
+        if (value is None) == (value_file is None):
+            raise UsageError("give either VALUE or --value-file FILE")
+        text = _value_of(value_file) if value is None else value
+        variable = variables(get(context).store()).set(name, key, text, secret)
         print(f"{variable.name} is {_SECRET if secret else variable.value}")
 
     @app.command(epilog=f"{command} remove {example} ROLE --dry-run")
@@ -71,3 +107,24 @@ def variable_app(noun: Owner, example: str) -> typer.Typer:
         print_table(("NAME", "VALUE"), [(row.name, _SECRET if row.secret else row.value) for row in rows])
 
     return app
+
+
+def _value_of(file: Path | None) -> str:
+    """Return the text of a file, or of standard input, without the line end after it."""
+    if file is None or str(file) == "-":
+        if sys.stdin.isatty():
+            return getpass.getpass("Value: ")
+        content, file = sys.stdin.buffer.read(_LARGEST_FILE + 1), Path("standard input")
+        if len(content) > _LARGEST_FILE:
+            raise InputError(
+                f"{file} is larger than {_LARGEST_FILE // 1024} KiB; a value is one line of text"
+            )
+    else:
+        try:
+            content = named_files.read_bytes(file, _LARGEST_FILE)
+        except OSError as error:
+            raise CannotOpen(f"cannot read {file}: {error.strerror}") from None
+    try:
+        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not UTF-8 text; save it as UTF-8") from None

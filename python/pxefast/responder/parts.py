@@ -34,6 +34,7 @@ from pxefast.responder.tuning import Tuner
 from pxefast.responder.turns import Turns
 from pxefast.responder.view import View
 from pxefast.responder.watchdog import Watchdog
+from pxefast.site import private_files
 from pxefast.site.ledger import Ledger
 from pxefast.site.policy import read_placeholders
 from pxefast.site.store import Store
@@ -163,6 +164,9 @@ class Parts:
 
     def prepare(self) -> None:
         """What must be done, or known to be possible, before anything is answered."""
+        database = self._store.address
+        for text in private_files.tighten(database) if isinstance(database, Path) else ():
+            self.audit.tell("warning", text)
         if not self.dry_run:
             self._record_host()
             self._barrier.check()

@@ -7,11 +7,12 @@ W-70). Nothing here is ever on a disk, so that nothing is left behind (CM-124).
 
 from __future__ import annotations
 
+import re
 import secrets
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -31,6 +32,9 @@ _ENV = "session.env"
 _STORE_NAMES = ("Boot/BCD", "EFI/Microsoft/Boot/BCD")
 # A session's variables that pxefast itself tells; no variable of the site takes their place.
 _OWN = "PXEFAST_"
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# No shell does anything with these. A tilde, even after a colon, is not among them.
+_SHELL_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
 _MOST_BYTES = 65_536
 
 
@@ -107,9 +111,11 @@ def handout(
     """
     from pxefast import _native
 
-    text, left_out = _variables(own, facts)
+    # Windows PE reads NAME=VALUE lines with `for /f`, which knows no quotes; everything else has a shell.
+    windows = decision.kind == "windows-pe"
+    text, left_out = _variables(own, facts, _plain if windows else _quoted)
     variables = _native.MemoryFile(text)
-    if decision.kind != "windows-pe":
+    if not windows:
         return Handout([(_ENV, variables)], [], left_out=left_out)
     store = ramdisk(decision, facts, policy)
     file = _store(store)
@@ -195,22 +201,43 @@ def _sub(code: int, value: bytes) -> bytes:
     return bytes([code, len(value)]) + value
 
 
-def _variables(own: Mapping[str, str], facts: SessionFacts) -> tuple[bytes, tuple[str, ...]]:
-    """`KEY=VALUE` lines in UTF-8, values as they are, and which variables cannot be told so.
+def _plain(name: str, value: str) -> str | None:
+    """Return a line with the value as it is; None for what is not one line of NAME=VALUE."""
+    if any(sign in name + value for sign in "\0\r\n") or "=" in name:
+        return None
+    return f"{name}={value}"
 
-    A line cannot hold a line's end: such a value, which only an older database has, is left out and said to be.
+
+def _quoted(name: str, value: str) -> str | None:
+    """Return a line that a POSIX shell reads as an assignment and nothing else; None where there is none.
+
+    A value without special characters stays as it is, for readers that know no quotes.
     """
-    lines = [f"{key}={value}" for key, value in own.items()]
+    if _SHELL_NAME.fullmatch(name) is None or any(sign in value for sign in "\0\r\n"):
+        return None
+    if _SHELL_PLAIN.fullmatch(value) is not None:
+        return f"{name}={value}"
+    inside = value.replace("'", "'\\''")
+    return f"{name}='{inside}'"
+
+
+def _variables(
+    own: Mapping[str, str], facts: SessionFacts, line_of: Callable[[str, str], str | None]
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return lines in UTF-8, and sentences for the variables that are left out.
+
+    A line cannot hold a line's end: such a value, which only an older database has, is left out.
+    """
+    form = "one line of NAME=VALUE" if line_of is _plain else "a shell variable with a value of one line"
+    lines = [line for key, value in own.items() if (line := line_of(key, value)) is not None]
     left_out = []
     for name, fact in facts.variables.items():
         if name.upper().startswith(_OWN):
             left_out.append(f"variable {name} ({fact.source}) is left out: {_OWN}.. are pxefast's own")
-        elif any(sign in name + fact.value for sign in "\0\r\n") or "=" in name:
-            left_out.append(
-                f"variable {name!r} ({fact.source}) is left out: it is not one line of NAME=VALUE"
-            )
+        elif (line := line_of(name, fact.value)) is None:
+            left_out.append(f"variable {name!r} ({fact.source}) is left out: it is not {form}")
         else:
-            lines.append(f"{name}={fact.value}")
+            lines.append(line)
     text = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
     if len(text) > _MOST_BYTES:
         raise ValueError(f"its variables are {len(text)} bytes; a session's file holds {_MOST_BYTES}")

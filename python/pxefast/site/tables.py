@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from pxefast.errors import AlreadyExists, CannotOpen
+from pxefast.site import private_files
 from pxefast.site.engines import Database, SQLite, database
 from pxefast.site.migrations import HEAD, REVISIONS, create_tables, revision_of, upgrade
 
@@ -47,6 +48,7 @@ def _new_file(file: Path, busy_seconds: float) -> Iterator[Connection]:
     place = SQLite(unfinished, busy_seconds, new=True)
     try:
         unfinished.unlink(missing_ok=True)
+        private_files.create(unfinished)
         with place.transaction(change=True) as connection:
             create_tables(connection)
             yield connection
@@ -122,6 +124,7 @@ def _keep(file: Path, revision: str) -> None:
     unfinished = file.with_name(f".new-{kept.name}")
     try:
         unfinished.unlink(missing_ok=True)
+        private_files.create(unfinished)
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(unfinished)) as target:
             target.execute("PRAGMA synchronous = FULL")
             source.backup(target)
