@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pxefast.errors import AlreadyExists, Invalid
 from pxefast.site import audit, schema
-from pxefast.site.migrations import HEAD
+from pxefast.site.migrations import REVISIONS
 from pxefast.site.rows import TABLES
 from pxefast.site.store import Store
 from pxefast.site.transfer import check_export, export, import_
@@ -96,9 +96,10 @@ def test_a_file_whose_audit_does_not_hold_makes_nothing(ready: Store, tmp_path: 
 
 def test_a_file_of_the_tables_before_is_refused_with_what_to_do(file: Path, tmp_path: Path) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
-    now = f'"tables":"{HEAD}"'.encode()
-    file.write_bytes(lines[0].replace(now, b'"tables":"0003"') + b"".join(lines[1:]))
-    with pytest.raises(Invalid, match=f"is of tables 0003, and this pxefast has {HEAD}; export it again"):
+    before, now = REVISIONS[-2:]
+    head = lines[0].replace(f'"tables":"{now}"'.encode(), f'"tables":"{before}"'.encode())
+    file.write_bytes(head + b"".join(lines[1:]))
+    with pytest.raises(Invalid, match=f"is of tables {before}, and this pxefast has {now}; export it again"):
         import_(tmp_path / "other.db", file)
 
 
