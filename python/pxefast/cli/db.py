@@ -101,6 +101,7 @@ def import_(
 
     The database is the one that pxefast.toml names; it must be empty, or not there.
     """
+    from pxefast.content.library import Library
     from pxefast.site import transfer
     from pxefast.site.engines import database
 
@@ -112,6 +113,8 @@ def import_(
     if not confirmed([deed], dry_run=dry_run, yes=yes):
         return
     here.home.mkdir(mode=0o750, parents=True, exist_ok=True)
+    # A home that is put back has no library, and `init` would refuse it.
+    Library.create(here.content)
     with _bar("import") as progress:
         transfer.import_(here.database, file, busy_seconds, progress)
     _print(contents, f"imported {file} into {where}", json)

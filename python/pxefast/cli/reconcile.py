@@ -10,7 +10,7 @@ import typer
 from pxefast.cli.context import get
 from pxefast.cli.options import DryRun, Json, Yes
 from pxefast.cli.output import confirmed, note, print_json
-from pxefast.errors import CannotOpen
+from pxefast.errors import CannotOpen, UsageError
 
 if TYPE_CHECKING:
     from pxefast.site.protocol import Row
@@ -30,6 +30,13 @@ def reconcile(
             help="Leave armed what may have been given unrecorded: the database is the newest there ever was.",
         ),
     ] = False,
+    hold_armed: Annotated[
+        bool,
+        typer.Option(
+            "--hold-armed",
+            help="Hold everything that is armed, though all agree: the home was put back from a backup.",
+        ),
+    ] = False,
     json: Json = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -39,19 +46,22 @@ def reconcile(
     Required deployments are off while they do not agree. Each such device is entered as held, and the journal begins
     a new segment; the old one is kept. Where nobody knows all that was given, everything that is armed is held.
     """
-    from pxefast.site.reconcile import hold_armed, restore_lost
+    from pxefast.site.reconcile import hold_armed as hold
+    from pxefast.site.reconcile import restore_lost
 
+    if keep_armed and hold_armed:
+        raise UsageError("--keep-armed and --hold-armed contradict each other; give one of both")
     home = get(context)
     store, witnesses = home.store(), home.witnesses()
     problem = witnesses.examine(store)
-    plan = _plan(store, witnesses, keep_armed)
+    plan = _plan(store, witnesses, keep_armed, hold_armed)
     if json:
         print_json({"problem": problem, **plan.described()})
         return
-    if problem is None:
+    if problem is None and not hold_armed:
         print("the journal and the database agree")
         return
-    for text in dict.fromkeys((problem, *plan.unknown)):
+    for text in dict.fromkeys((*([problem] if problem else ()), *plan.unknown)):
         note(text)
     deeds = plan.deeds()
     if not confirmed([*deeds, "begin a new segment of the journal"], dry_run=dry_run, yes=yes):
@@ -59,7 +69,7 @@ def reconcile(
     facts = {"lost": len(plan.lost), "armed": len(plan.armed), "kept_armed": keep_armed}
     with store.write("reconcile", f"{len(deeds)} held", facts) as connection:
         restore_lost(connection, plan.lost, time.time())
-        hold_armed(connection, plan.armed, "after a restore nobody knows whether it was given")
+        hold(connection, plan.armed, "after a restore nobody knows whether it was given")
     try:
         aside = witnesses.begin(store, new_home=witnesses.journal.foreign() is not None)
     except OSError as error:
@@ -107,7 +117,7 @@ class _Plan(NamedTuple):
         ]
 
 
-def _plan(store: Store, witnesses: Witnesses, keep_armed: bool) -> _Plan:
+def _plan(store: Store, witnesses: Witnesses, keep_armed: bool, hold_armed: bool) -> _Plan:
     from pxefast.site.cases import names_of
     from pxefast.site.reconcile import find_armed, find_lost
 
@@ -116,6 +126,11 @@ def _plan(store: Store, witnesses: Witnesses, keep_armed: bool) -> _Plan:
         lost, unreadable = find_lost(connection, remembered.records)
         unknown = [
             *remembered.gaps,
+            *(
+                ["nobody knows what was given since the backup that the home was put back from"]
+                if hold_armed
+                else []
+            ),
             *(f"record {row.seq} of the journal cannot be read: {row.subject!r}" for row in unreadable),
         ]
         known = {item[:2] for item in lost}

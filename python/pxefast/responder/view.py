@@ -118,7 +118,7 @@ class View:
 
     def _stopped(self) -> Reason | None:
         gone = self.database_gone()
-        off = self.replaced or self.journal or self.alarm or self.unsafe or gone or self.full
+        off = self.replaced or self.full or self.journal or self.alarm or self.unsafe or gone
         return self._halt.check() or off
 
     def problem(self) -> Reason | None:
@@ -138,7 +138,7 @@ class View:
     def problems(self) -> list[str]:
         """Everything that is wrong, for people."""
         gone, file = self.database_gone(), self.exclusion_file.problem
-        reasons = (self._halt.check(), self.journal, self.alarm, self.unsafe, gone, self.full, self.budget)
+        reasons = (self._halt.check(), self.full, self.journal, self.alarm, self.unsafe, gone, self.budget)
         texts = [reason.text for reason in reasons if reason]
         if (self.lost is not None or self.heart.look() is not None) and self.problem() is None:
             left = self._stale_seconds - self._age()
