@@ -155,6 +155,50 @@ def test_a_file_is_one_noun_and_not_longer_than_a_reader_bears(folder: Path, mos
         assert code <= most, f"{file.relative_to(ROOT)}: {code} lines of code"
 
 
+def reason_codes_compared(source: str) -> list[int]:
+    """The lines that compare a `code` of something, or look it up."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        asked: list[ast.expr] = []
+        if isinstance(node, ast.Compare):
+            asked = [node.left, *node.comparators]
+        elif isinstance(node, ast.Match):
+            asked = [node.subject]
+        elif isinstance(node, ast.Subscript):
+            asked = [node.slice]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            asked = list(node.args)
+        found += [
+            part.lineno
+            for part in asked
+            if isinstance(part, ast.Attribute)
+            and part.attr == "code"
+            # Not the code of a site, which is a name, nor the exit code of a process.
+            and ast.unparse(part.value) not in ("s", "row", "schema.site.c", "end")
+        ]
+    return found
+
+
+@pytest.mark.parametrize("room", ["decide", "site", "responder", "cli"])
+def test_control_flow_depends_on_no_reason_code(room: str) -> None:
+    """Codes are for people and their tools; what follows from a decision is an outcome beside its reasons."""
+    for file in sorted((PACKAGE / room).rglob("*.py")):
+        lines = reason_codes_compared(file.read_text())
+        assert lines == [], f"{file.relative_to(ROOT)}:{lines} decides by the code of a reason"
+
+
+def test_the_search_for_reason_codes_finds_them() -> None:
+    for source in (
+        'if reasons[-1].code == "pending_approval": pass',
+        "if outcome.reason.code != code: pass",
+        'if result.reason.code in ("a", "b"): pass',
+        "status = STATUS.get(result.reason.code, 409)",
+        "status = STATUS[reason.code]",
+        "match reason.code:\n    case _: pass",
+    ):
+        assert reason_codes_compared(source) == [1], source
+
+
 def test_the_version_is_one() -> None:
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
     assert cargo == _native.__version__ == pxefast.__version__

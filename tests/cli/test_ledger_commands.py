@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pxefast.site.audit import append
+from pxefast.site.audit import append, person
 from pxefast.site.journal import Journal
 from pxefast.site.store import Store
 
@@ -56,19 +56,74 @@ def test_clear_says_what_was_and_the_second_clear_does_nothing(started: Callable
     assert states == ["CLEARED", "ARMED"]
 
 
-def test_a_machine_that_a_removed_deployment_holds_is_let_go_by_clear(
-    started: Callable[[], None], run: Any
-) -> None:
+def test_a_removal_ends_its_cases_and_tells_what_was_launched(started: Callable[[], None], run: Any) -> None:
+    """D32: nothing is left to clear, and nothing is armed."""
     started()
-    assert run("deployment", "remove", "PS120001", "--yes").code == 0
-    held = run("explain", "--device", "web01", "--json").json["reasons"]
-    assert held[-1]["code"] == "already_offered"
-    assert run("deployment", "clear", "--device", "web01", "--yes").out == (
-        "cleared PS120001 on web01 (LAUNCHED)\n"
+    planned = run("deployment", "remove", "PS120001", "--dry-run").out
+    assert "would withdraw 0 armed, 0 held and 1 launched\n" in planned
+    launched = "web01 was launched and has not reported its end; other required deployments wait until "
+    assert launched in planned
+    assert run("device", "sessions", "web01", "--json").json[0]["state"] == "LAUNCHED", (
+        "a dry run ends nothing"
+    )
+    removed = run("deployment", "remove", "PS120001", "--yes").out
+    assert removed.startswith("removed deployment PS120001\nwithdrew 0 armed, 0 held and 1 launched\n")
+    assert launched in removed
+    (case,) = run("device", "sessions", "web01", "--json").json
+    assert (case["state"], case["ended_from"], case["ended_by"]) == ("WITHDRAWN", "LAUNCHED", person())
+    shown = run("ledger", "show")
+    assert "WITHDRAWN (launched)" in shown.out
+    assert "1 rows: 1 WITHDRAWN (launched)" in shown.err
+    nothing = run("deployment", "clear", "--device", "web01", "--yes").out
+    assert nothing.startswith("nothing to clear: no required deployment blocks device web01\n")
+    free = "pxefast deployment clear --device web01 --deployment PS120001"
+    assert nothing.endswith(f"its deployment was removed; to clear it: {free}\n")
+
+
+def test_a_launch_of_a_removed_deployment_is_let_go_by_its_id(started: Callable[[], None], run: Any) -> None:
+    started()
+    run("deployment", "remove", "PS120001", "--yes")
+    made = run(
+        "deployment", "create", "--task-sequence", "PS100003", "--collection", "rack 7", "--purpose", "required",
+        "--make-available-to", "media-pxe",
+    )  # fmt: skip
+    assert "0 of its 1 devices will be given it" in made.err
+    assert "1 wait behind another launch: web01 (behind PS120001 until " in made.err
+    (verdict,) = run("explain", "--deployment", "PS120002", "--json").json
+    assert (verdict["boots"], verdict["waits_behind"]) == (False, None), "the session's time is not over"
+    assert run("deployment", "list", "--json").json[0]["blocked"] == 1
+    assert "web01 (behind PS120001" in run("deployment", "show", "PS120002").out
+    whom = ("deployment", "clear", "--device", "web01", "--deployment", "ps120001", "--yes")
+    assert run(*whom).out == (
+        "cleared PS120001 on web01 (WITHDRAWN), whose deployment was removed: nothing is armed\n"
     )
     free = run("explain", "--device", "web01", "--json").json
-    assert (free["action"], free["reasons"][-1]["code"]) == ("ignore", "no_deployment")
-    assert run("deployment", "clear", "--device", "web01", "--yes").out.startswith("nothing to clear")
+    assert (free["action"], free["deployment"]) == ("boot", "PS120002")
+    assert run(*whom).out.startswith("nothing to clear")
+    assert run("deployment", "clear", "--device", "web01", "--deployment", "PS129999").code == 1
+
+
+def test_clear_lists_what_is_finished_and_clears_it_by_its_id_or_all(
+    started: Callable[[], None], run: Any, home: Path
+) -> None:
+    """D33."""
+    started()
+    with closing(sqlite3.connect(home / "site.db")) as connection:
+        connection.execute("UPDATE ledger SET state = 'DONE'")
+        connection.commit()
+    assert run("deployment", "clear", "--device", "web01", "--yes").out == (
+        "nothing to clear: no required deployment blocks device web01\n"
+        "not cleared: PS120001 on web01 (DONE): finished; it blocks nothing; to clear it: "
+        "pxefast deployment clear --device web01 --deployment PS120001\n"
+    )
+    both = run("deployment", "clear", "--device", "web01", "--all", "--deployment", "PS120001")
+    assert (both.code, "exclude each other" in both.err) == (2, True)
+    assert run("deployment", "clear", "--collection", "rack 7", "--all", "--yes").out == (
+        "cleared PS120001 on web01 (DONE)\n"
+    )
+    reasons = run("explain", "--device", "web01", "--json").json["reasons"]
+    again = next(reason for reason in reasons if reason["code"] == "offered_again")
+    assert f"cleared by {person()}" in again["text"]
 
 
 def test_a_new_member_is_pending_until_it_is_approved(run: Any, done: Callable[..., str]) -> None:

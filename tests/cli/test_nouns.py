@@ -342,6 +342,7 @@ def test_a_deployment_is_shown_with_its_names(run: Any, site: Path) -> None:
         "pending_approval": [],
         "offered": [],
         "states": {"ARMED": 1},
+        "waiting_behind": [],
     }
     assert run("deployment", "list", "--json").json[0]["id"] == "PS120001"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from pxefast.errors import CannotOpen
+from pxefast.site import schema
+from pxefast.site.audit import AuditRow
 from pxefast.site.cases import Cases
 from pxefast.site.devices import NewDevice
 from pxefast.site.journal import Journal, JournalError
@@ -201,6 +203,21 @@ def test_a_restored_backup_turns_required_off_until_it_is_reconciled(
         store.collections.add("rack", ["late", "other"])
         assert late.id == lost[2].device_id != other.id
         assert code(one(ledger, claim(late.id, xid=99))) == "hold"
+
+
+def test_what_was_withdrawn_is_held_where_the_database_forgot_it(ready: Store) -> None:
+    """A backup from before the removal brings the deployment back: it must not boot the machine (D32)."""
+    subject = "deployment=PS120001 device=1 generation=1 state=WITHDRAWN before=LAUNCHED"
+    record = AuditRow(99, 1_700_000_050.0, "root", "ledger withdraw", subject, "")
+    with ready.record() as connection:
+        lost = find_lost(connection, [record])
+        assert [(item.device_id, item.state) for item in lost] == [(1, "WITHDRAWN")]
+        restore_lost(connection, lost, 1_700_000_100.0)
+        assert find_lost(connection, [record]) == []
+        c = schema.ledger.c
+        row = connection.execute(schema.ledger.select().where(c.device_id == 1)).one()
+    # It may be imaged at this moment: other required deployments wait for it (D34).
+    assert (row.state, row.launched_at) == ("HOLD", 1_700_000_050.0)
 
 
 def test_a_running_service_notices_that_a_person_began_a_new_segment(ready: Store, journal: Journal) -> None:

@@ -24,6 +24,8 @@ __all__ = ["Findings", "Lost", "case_of", "find_armed", "find_lost", "hold_armed
 
 # How much was given, so that the later word counts.
 _GIVEN = ("ARMED", "CLAIMED", "LAUNCHED", "STARTED", "FAILED", "DONE", "HOLD", "WITHDRAWN")
+# States that its work may have begun in: its launch keeps other deployments waiting (D34).
+_MAY_RUN = ("LAUNCHED", "STARTED", "HOLD", "WITHDRAWN")
 
 _ID = r"[A-Z0-9]{3}[0-9A-F]{5}"
 _IDENTITY = r"(?:mac:[0-9a-f]{2}(?::[0-9a-f]{2}){5}|guid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
@@ -88,6 +90,8 @@ def restore_lost(connection: Connection, lost: Iterable[Lost], now: float) -> No
             rows.put(row._replace(state="CLEARED"))
             row = None
         row = row or Row(item.device_id, item.deployment, item.generation, "HOLD", now)
+        if item.state in _MAY_RUN and row.launched_at is None:
+            row = row._replace(launched_at=item.at)
         rows.put(row._replace(state="HOLD", why=why), "ledger hold", before=item.state)
     rows.save()
     _keep_numbers(connection, items)
@@ -157,6 +161,9 @@ def _by_sentence(record: AuditRow) -> Lost | None:
 
 def _is_lost(item: Lost, row: Row | None) -> bool:
     if item.state not in _GIVEN or item.state == "ARMED":
+        return False
+    if item.state == "WITHDRAWN" and row is not None and row.state in ("DONE", "FAILED", "HOLD"):
+        # Its machine reported its end after the removal, or it is held already.
         return False
     if row is None or row.generation < item.generation:
         return True
