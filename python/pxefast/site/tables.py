@@ -84,7 +84,7 @@ def require_tables(place: Database) -> None:
     if found is None and not isinstance(place, SQLite):
         raise CannotOpen(f"{place.where} holds no site yet; make one with: pxefast init --site-code XYZ")
     if found is None:
-        raise CannotOpen(f"{place.where} is not a pxefast site database; name another home with --home")
+        raise CannotOpen(f"{place.where} is not a site database of pxefast; name another home with --home")
     if found not in REVISIONS:
         raise CannotOpen(
             f"{place.where} was made by a newer pxefast (its tables are {found}, not {HEAD}); install that one"
