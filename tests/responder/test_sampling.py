@@ -89,7 +89,7 @@ def test_at_the_end_nothing_is_left_uncounted(clock: SimpleNamespace) -> None:
     admitted(sampler, 100)
     clock.now = 2
     (summary,) = sampler.summaries(end=True)
-    assert (summary.count, summary.seconds) == (40, 2)
+    assert (summary.events, summary.seconds) == (40, 2)
 
 
 def test_a_flood_of_strangers_is_sampled_and_each_question_of_a_known_machine_is_logged(point: Point) -> None:

@@ -92,7 +92,7 @@ class Audit:
                 reason=summary.reason,
                 source=summary.source,
                 sources=summary.sources,
-                count=summary.count,
+                count=summary.events,
                 seconds=round(summary.seconds, 1),
             )
 

@@ -35,7 +35,7 @@ class Summary(NamedTuple):
         reason: Code that the events have in common.
         source: Address that the events came from; None for several addresses.
         sources: Number of addresses.
-        count: Number of events.
+        events: Number of events.
         seconds: Time that the events were counted for.
     """
 
@@ -43,7 +43,7 @@ class Summary(NamedTuple):
     reason: str
     source: str | None
     sources: int
-    count: int
+    events: int
     seconds: float
 
     @property
@@ -52,7 +52,7 @@ class Summary(NamedTuple):
         more = "or more " if self.sources >= _MOST_SOURCES else ""
         where = self.source or f"{self.sources:,} {more}addresses"
         verb = _NOUNS[self.kind].format(where)
-        return f"{self.count:,} more {verb} {self.reason} in the last {self.seconds:.0f} s"
+        return f"{self.events:,} more {verb} {self.reason} in the last {self.seconds:.0f} s"
 
 
 class _Bucket:
