@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from pxefast.decide.records import Device, swapped_guid
 from pxefast.site import schema
@@ -146,20 +158,18 @@ def read_seen(
     One read, whatever the number of devices. `duplicates` are MAC addresses on the list of duplicates.
     """
     found: dict[int, dict[str, float]] = {}
-    own: list[tuple[int, str, float]] = []
-    query = select(_S.guid, _S.mac, _S.last_at).where(_S.last_at >= now - KEPT_SECONDS)
-    for guid, mac, at in connection.execute(query):
+    for guid, mac, at in connection.execute(_SUSPECTS, {"since": now - KEPT_SECONDS}):
         device = by_guid.get(guid) or by_guid.get(swapped_guid(guid))
-        if device is None or mac in duplicates:
-            continue
-        if by_mac.get(mac) is device:
-            own.append((device.id, mac, at))
-        else:
+        if device is not None and mac not in duplicates:
             found.setdefault(device.id, {})[mac] = at
-    for number, mac, at in own:
-        if number in found:
-            found[number][mac] = at
-    return found
+    return {
+        number: macs for number, macs in found.items() if any(_foreign(by_mac, number, mac) for mac in macs)
+    }
+
+
+def _foreign(by_mac: Mapping[str, Device], number: int, mac: str) -> bool:
+    device = by_mac.get(mac)
+    return device is None or device.id != number
 
 
 def _known(connection: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], float]:
@@ -210,6 +220,34 @@ def _guids_of_devices(connection: Connection, guids: Collection[str]) -> set[str
 _OF_GUIDS = select(_S.guid, _S.mac, _S.last_at).where(
     _S.guid.in_(bindparam("keys", expanding=True)), _S.last_at >= bindparam("since")
 )
+
+
+def _suspects() -> Select[Any]:
+    """Every pair of those GUIDs that came with a MAC address which is not recorded for their device.
+
+    The database leaves out the many pairs that are as they should be; Python would take as long for them as for
+    loading the devices.
+    """
+    pair, d, m = schema.sighting.alias(), schema.device.c, schema.device_mac.c
+    guid = pair.c.guid
+
+    def part(*place: int) -> ColumnElement[str]:
+        return func.substr(guid, *place, type_=String())
+
+    swapped = (
+        part(7, 2) + part(5, 2) + part(3, 2) + part(1, 2) + "-"
+        + part(12, 2) + part(10, 2) + "-" + part(17, 2) + part(15, 2) + part(19)
+    )  # fmt: skip
+    recorded = exists().where(m.mac == pair.c.mac, m.device_id == d.id)
+    foreign = (
+        select(guid)
+        .join_from(pair, schema.device, d.guid.in_([guid, swapped]))
+        .where(pair.c.last_at >= bindparam("since"), ~recorded)
+    )
+    return select(_S.guid, _S.mac, _S.last_at).where(_S.last_at >= bindparam("since"), _S.guid.in_(foreign))
+
+
+_SUSPECTS = _suspects()
 _AGAIN = (
     update(schema.sighting)
     .where(_S.guid == bindparam("row_guid"), _S.mac == bindparam("row_mac"))
