@@ -71,6 +71,12 @@ def test_ipxe_with_another_mac_and_no_address_yet_goes_on(claimed: World) -> Non
     assert refused(claimed.ask(mac=OTHER, door="discover"), "other_session")
 
 
+def test_firmware_with_another_mac_does_not_go_on_with_a_claim_without_an_address(claimed: World) -> None:
+    claimed.marks = {(1, "PS120001"): claimed.mark(mac=MAC, peer=None, returnable=True, step=0)}
+    assert refused(claimed.ask(mac=CLONE, peer="10.0.0.2"), "other_session")
+    assert claimed.ask(peer="10.0.0.1").action == "boot"
+
+
 def test_two_machines_without_a_mac_at_two_addresses_are_two(claimed: World) -> None:
     claimed.marks = {(1, "PS120001"): claimed.mark(mac="", peer="10.0.0.1", returnable=True)}
     assert refused(claimed.ask(mac="", peer="10.0.0.2"), "other_session")
