@@ -21,7 +21,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "target" / "mutants"
@@ -38,6 +38,14 @@ STATES = {
     152: "timeout",
     255: "timeout",
 }
+
+# Asked for once a module, for mutmut reads the whole module for each single question.
+SHOW = """\
+import json, sys
+from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
+names = json.load(sys.stdin)
+json.dump({name: get_diff_for_mutant(name, path=find_mutant(name).path) for name in names}, sys.stdout)
+"""
 
 PROJECT = """\
 [tool.pytest.ini_options]
@@ -156,29 +164,39 @@ def read(folder: Path, module: str, explained: list[dict[str, str]], seconds: fl
     notes = json.loads(
         (folder / "mutants" / "src" / "pxefast" / f"{module}.meta").read_text(encoding="utf-8")
     )
-    states: Counter[str] = Counter()
+    found = {
+        name: "not run" if code is None else STATES.get(code, "killed")
+        for name, code in notes["exit_code_by_key"].items()
+    }
+    states = Counter(found.values())
     survivors = []
-    for name, code in notes["exit_code_by_key"].items():
-        state = "not run" if code is None else STATES.get(code, "killed")
-        if state in ("survived", "no tests"):
-            found = survivor(folder, name, state, explained)
-            survivors.append(found)
-            state = "explained" if found.why else state
-        states[state] += 1
-    return Result(module, states, survivors, seconds)
+    unnoticed = [name for name, state in found.items() if state in ("survived", "no tests")]
+    for name, difference in differences(folder, unnoticed).items():
+        each = survivor(name, found[name], difference, explained)
+        survivors.append(each)
+        if each.why:
+            states[each.state] -= 1
+            states["explained"] += 1
+    return Result(module, +states, survivors, seconds)
 
 
-def survivor(folder: Path, name: str, state: str, explained: list[dict[str, str]]) -> Survivor:
-    """Say what a mutant changes."""
-    shown = subprocess.run(
-        [Path(sys.executable).parent / "mutmut", "show", name],
+def differences(folder: Path, names: list[str]) -> dict[str, str]:
+    """Return what each of these mutants changes, as a unified diff."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW],
         cwd=folder,
+        input=json.dumps(names),
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
+    )
+    return cast(dict[str, str], json.loads(done.stdout))
+
+
+def survivor(name: str, state: str, difference: str, explained: list[dict[str, str]]) -> Survivor:
+    """Say what a mutant changes, and why no test can notice it, if that is so."""
     changed: dict[str, list[str]] = {"-": [], "+": []}
-    for text in shown.splitlines():
+    for text in difference.splitlines():
         if re.match(r"[-+](?![-+]{2} )", text):
             changed[text[0]].append(text[1:].strip())
     removed, added = (" ".join(changed[sign]) for sign in "-+")
