@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import sqlite3
@@ -214,16 +215,22 @@ def test_a_home_that_was_copied_to_another_host_boots_nobody_there(
             assert witnesses.check(store) is None, "a host that does not say which it is says nothing"
 
 
-def test_a_copy_of_a_home_on_the_same_host_boots_nobody_and_a_moved_one_does(kept: Kept) -> None:
+def test_a_copy_of_a_home_boots_nobody_while_the_home_itself_serves(kept: Kept) -> None:
     with kept.opened(marks=True) as (store, witnesses):
         assert witnesses.check(store) is None
     original = kept.home
     kept.home = original.with_name("twin")
     shutil.copytree(original, kept.home)
+    (original / "run").mkdir()
+    with (original / "run" / "serve.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with kept.opened(marks=True) as (store, witnesses):
+            assert "is a copy of it" in (witnesses.check(store) or "")
+            assert "is a copy of it" in witnesses.remembered(store).gaps[0]
     with kept.opened(marks=True) as (store, witnesses):
-        assert "is a copy of it" in (witnesses.check(store) or "")
-    shutil.rmtree(kept.home)
-    original.rename(kept.home)
+        assert witnesses.check(store) is None
+    kept.home.rename(kept.home.with_name("moved"))
+    kept.home = kept.home.with_name("moved")
     with kept.opened(marks=True) as (store, witnesses):
         assert witnesses.check(store) is None
 

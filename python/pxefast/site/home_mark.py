@@ -1,12 +1,14 @@
 """A mark outside of the home: how far its journal was when this host last saw it (D38).
 
 A home that is put back whole, database and journal from one old copy, agrees with itself. The mark does not agree with
-it. It is in memory (/run), so that it lasts until the host restarts; `[journal] copy` lasts longer. It also says which
-home uses a database, and so finds a copy of a home on the same host. Where it cannot be written there is none.
+it. It is in memory (/run), so that it lasts until the host restarts; `[journal] copy` lasts longer. The marks of a site
+also say which homes serve it, and so find a copy of a home that serves beside it. Where a mark cannot be written there
+is none.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -37,8 +39,6 @@ def marks_folder() -> Path | None:
 
 class _Mark(NamedTuple):
     home: str
-    device: int
-    inode: int
     seq: int
     hash: str
 
@@ -60,21 +60,24 @@ class HomeMark:
             self._descriptor = None
 
     def require(self, connection: Connection, point: str, known: Container[str] = ()) -> None:
-        """Raise JournalError where this host has seen this home further on, or another home in its place.
+        """Raise JournalError where this host has seen this home further on, or a copy of it serves now.
 
         `known` are hashes of records that are known from elsewhere.
         """
         file = self._file(connection, point)
-        mark = None if file is None else _read(file)
+        if file is None:
+            return
+        # The first half of a name is the site's, the second the home's.
+        for other in file.parent.glob(f"{file.name.split('-')[0]}-*.json"):
+            twin = _read(other)
+            if twin is not None and twin.home != str(self._home) and _is_served(Path(twin.home)):
+                raise JournalError(
+                    f"the home {twin.home} serves this site on this host now: {self._home} is a copy of it; "
+                    "let one of both serve alone"
+                )
+        mark = _read(file)
         if mark is None:
             return
-        here = self._status()
-        moved = (mark.device, mark.inode) == (here.st_dev, here.st_ino)
-        if mark.home != str(self._home) and not moved and Path(mark.home).is_dir():
-            raise JournalError(
-                f"the home {mark.home} has served this site on this host: {self._home} is a copy of it; "
-                "let one of both serve alone"
-            )
         a = schema.audit.c
         found = connection.execute(select(a.hash).where(a.seq == mark.seq)).scalar_one_or_none()
         if found != mark.hash and mark.hash not in known:
@@ -93,8 +96,7 @@ class HomeMark:
             file = self._file(connection_or_none, point)
             assert file is not None
             self._open(file)
-        here = self._status()
-        mark = _Mark(str(self._home), here.st_dev, here.st_ino, *head)
+        mark = _Mark(str(self._home), *head)
         data = json.dumps(mark._asdict()).encode()
         # Blanks cover what a longer one has left.
         self._length = max(self._length, -(-len(data) // _BLOCK) * _BLOCK)
@@ -107,16 +109,13 @@ class HomeMark:
         """Whether `write` needs no connection."""
         return self._descriptor is not None or self._folder is None
 
-    def _status(self) -> os.stat_result:
-        return self._home.stat()
-
     def _file(self, connection: Connection, point: str) -> Path | None:
-        """The file of this database and distribution point: a database is known by its first record."""
+        """The file of this site, distribution point and home: a site is known by its first record."""
         if self._folder is None:
             return None
         a = schema.audit.c
         first = connection.execute(select(a.hash).where(a.seq == 1)).scalar_one_or_none() or ""
-        return self._folder / f"{hashlib.sha256(f'{first} {point}'.encode()).hexdigest()[:32]}.json"
+        return self._folder / f"{_digest(f'{first} {point}')}-{_digest(str(self._home))}.json"
 
     def _open(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +126,25 @@ class HomeMark:
             # The service may be another user than the person who reconciles.
             owner = file.parent.stat()
             os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _is_served(home: Path) -> bool:
+    """Return True while a service has the lock of a home."""
+    try:
+        lock = os.open(home / "run" / "serve.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _read(file: Path) -> _Mark | None:
