@@ -158,8 +158,15 @@ def test_where_no_journal_is_left_nobody_knows_what_was_given(kept: Kept) -> Non
 
 def test_a_journal_of_before_the_database_knew_of_it_is_missed_by_the_claims_of_its_point(kept: Kept) -> None:
     with Store.open(kept.home / "site.db") as store:
-        ledger = Ledger(store, store.point)
-        one(ledger, claim(1))
+        text = "deployment=PS120001 device=1 generation=1 state=CLAIMED point=dp1 identities="
+        with store.record() as connection:
+            append(connection, [("ledger claim", text.replace("dp1", "dp2"))])
+    with kept.opened() as (store, witnesses):
+        assert witnesses.check(store) is None, "that was another point's"
+    shutil.rmtree(kept.home / "journal")
+    with Store.open(kept.home / "site.db") as store, store.record() as connection:
+        connection.execute(update(schema.audit).values(action="test"))
+        append(connection, [("ledger claim", text)])
     with kept.opened() as (store, witnesses):
         assert "is missing" in (witnesses.check(store) or "")
 

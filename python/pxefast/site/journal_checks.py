@@ -45,10 +45,13 @@ class Head(NamedTuple):
 
 def require_first(store: Store, file: Path, role: Role) -> None:
     """Raise JournalError where there must have been a journal before."""
-    point, c = store.own_point or "", schema.ledger.c
+    point, a = store.own_point or "", schema.audit.c
     with store.read() as connection:
-        query = select(c.device_id).where(c.owner == point).limit(1)
-        claimed = role == "home" and connection.execute(query).first() is not None
+        # Claims of before records had facts, and the database knew of journals: each was in a journal.
+        query = select(a.subject).where(a.action == "ledger claim", a.details.is_(None))
+        claimed = role == "home" and any(
+            f" point={point} " in f"{text} " for text in connection.execute(query).scalars()
+        )
         known = claimed or bool(begun(connection, point, role))
     if known or former_segments(file.parent):
         raise JournalError(
