@@ -235,3 +235,40 @@ def test_the_audit_of_a_device_is_found_by_its_facts_and_not_by_what_a_file_is_c
     assert [row["action"] for row in listed] == ["device import"]
     newest = run("audit", "list", "--device", "web01", "--json").json[-1]
     assert newest["details"] == facts
+
+
+def test_init_after_a_loss_explains_instead_of_making_another_site(
+    started: Callable[[], None], run: Any, home: Path, tmp_path: Path
+) -> None:
+    follow(home)
+    for file in home.glob("site.db*"):
+        file.unlink()
+    lost = run("init", "--site-code", "PS1")
+    assert lost.code == 3
+    assert "has lost its database" in lost.err
+    assert "pxefast reconcile" in lost.err
+    assert not (home / "site.db").exists()
+    assert "put the newest backup in its place" in run("device", "list").err
+    assert not (home / "site.db").exists()
+    (home / "journal").rename(tmp_path / "journal")
+    assert run("init", "--site-code", "PS1").code == 0, "whoever wants to forget it can"
+
+
+def test_reconcile_holds_what_is_armed_where_the_journal_is_missing(
+    run: Any, home: Path, done: Callable[..., str]
+) -> None:
+    follow(home)
+    shutil.rmtree(home / "journal")
+    assert run("audit", "verify").code == 1
+    found = run("reconcile", "--json").json
+    assert "is missing" in found["problem"]
+    assert [(item["device"], item["deployment"]) for item in found["armed"]] == [("web01", "PS120001")]
+    assert run("reconcile", "--keep-armed", "--json").json["armed"] == []
+    assert run("reconcile", "--keep-armed", "--hold-armed").code == 2
+    assert "hold PS120001 on web01, which is ARMED" in done("reconcile", "--dry-run")
+    assert "held PS120001 on web01" in done("reconcile", "--yes")
+    assert run("device", "sessions", "web01", "--json").json[-1]["state"] == "HOLD"
+    assert run("audit", "verify").code == 0
+    assert done("reconcile") == "the journal and the database agree"
+    done("deployment", "clear", "--device", "web01", "--yes")
+    assert "held PS120001 on web01" in done("reconcile", "--hold-armed", "--yes"), "by a person's word alone"
