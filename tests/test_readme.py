@@ -93,11 +93,12 @@ def test_what_the_first_page_says_boots_a_machine_once_and_then_windows_pe(lan: 
             )
         )
         assert not web01.received()
-        newcomer.types("pxefast deployment clear --device web01 --yes")
+        newcomer.types("pxefast deployment clear --device web01 --deployment PS120001 --yes")
         eventually(lambda: "PS120001" in newcomer.types(f"pxefast explain --mac {MAC}"))
         boots(web01, "grubx64.efi", 3)
         newcomer.types(
-            "pxefast deployment clear --device web01 --yes; pxefast deployment remove PS120001 --yes"
+            "pxefast deployment remove PS120001 --yes; "
+            "pxefast deployment clear --device web01 --deployment PS120001 --yes"
         )
         wims.make(tmp_path / "winpe.wim")
         said = newcomer.types(commands("Boot Windows PE in five commands"))

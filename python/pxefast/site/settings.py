@@ -155,7 +155,8 @@ SETTINGS = (
     Setting(
         "launch_settles_hours",
         4,
-        0,
+        # It knows no such wait; an hour is the shortest.
+        1,
         "D34",
         "hours after an unreported launch until another required deployment boots the machine; 0: never",
         (0, 87600),
