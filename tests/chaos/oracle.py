@@ -12,7 +12,7 @@ from .database import Row
 from .sniffer import Address, Completion, Question, Reply, Sighting
 
 LIVE = {"CLAIMED", "LAUNCHED", "STARTED"}
-RAN = {"LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED"}
+RAN = {"LAUNCHED", "STARTED", "DONE", "FAILED", "HOLD", "CLEARED", "WITHDRAWN"}
 # An answer comes at most 2 s after its question (safety 5.4); a busy test machine adds some.
 ANSWERED_WITHIN = 2.5
 SESSION = re.compile(r"/([0-9a-f]{32})/")

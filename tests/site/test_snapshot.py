@@ -1,10 +1,11 @@
+import time
 from pathlib import Path
 
 import pytest
 from pxefast.decide.records import Site, swapped_guid
 from pxefast.site import schema
 from pxefast.site.devices import NewDevice
-from pxefast.site.ledger import Claim, Ledger
+from pxefast.site.ledger import Claim, Launch, Ledger
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
 from sqlalchemy import event, insert
@@ -169,3 +170,20 @@ def test_loading_takes_as_many_statements_for_many_devices_as_for_one(store: Sto
     assert len(site.devices_by_mac) == number
     # BEGIN is one for SQLite's driver.
     assert len([text for text in statements if text.startswith("SELECT")]) == 17
+
+
+def test_a_snapshot_holds_the_unreported_launches_that_have_not_settled(ready: Store) -> None:
+    """D34; also of a deployment that was removed since, and not of one that settled."""
+    ledger, now = Ledger(ready, ready.point), time.time()
+    for device, when in ((1, now), (2, now - 5 * 3600)):
+        peer, name = f"10.0.0.{device}", "SMSImages/PS100002/grubx64.efi"
+        wish = Claim(device, (), "PS120001", 1, 7, when, 900, name, peer)
+        assert ledger.claim([wish])[0].ok
+        assert ledger.launch([Launch(None, peer, name, f"t{device}", when)])[0].launched
+    site = snapshot(ready)
+    assert {number: mark.unreported for number, mark in site.launches.items()} == {1: now}
+    assert set(site.live) == {1, 2}
+    ready.deployments.remove("PS120001")
+    site = snapshot(ready)
+    assert {number: mark.state for number, mark in site.launches.items()} == {1: "WITHDRAWN"}
+    assert site.live == {}

@@ -67,7 +67,8 @@ def _print(found: dict[str, Any]) -> None:
             f"{snapshot['excluded']} excluded, loaded {duration(time.time() - snapshot['loaded'])} ago",
             "content": _content(found["content"]),
             "ledger": found["ledger"],
-            "waiting": f"{found['waiting_behind']} required boots wait behind another launch of their machine",
+            # A service of an older version does not count them.
+            "waiting": f"{found.get('waiting_behind', 0)} required boots wait behind another launch",
             "budget": _budget(found["budget"]),
             "decisions": found["actions"],
             "problems": found["problems"],
