@@ -54,6 +54,8 @@ pub(super) enum ToDoor {
     Publish(Arc<Namespace>),
     Answered(Ipv4Addr, Option<Shown>),
     Offered(Session, Shown),
+    /// The machine that was offered this session was given this address.
+    Settled(Session, Ipv4Addr),
     Forget(Ipv4Addr),
     /// Tell what everybody sees.
     Leave(Sender<Estate>),
@@ -172,9 +174,14 @@ impl Control {
         self.tell_door(ToDoor::Answered(address, shown));
     }
 
-    /// An offer named this session: the first address that asks with it sees this.
+    /// An offer named this session: its machine sees this at its address, once that is known.
     pub fn offered(&self, session: Session, shown: Shown) {
         self.tell_door(ToDoor::Offered(session, shown));
+    }
+
+    /// The machine that was offered this session was given `address` by its DHCP server.
+    pub fn settled(&self, session: Session, address: Ipv4Addr) {
+        self.tell_door(ToDoor::Settled(session, address));
     }
 
     /// `address` sees no more than any stranger.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use super::excess::{Excess, Limits};
+use super::gate::Session;
+use super::leases::Leases;
 use super::stats::{Counter, Stats};
 use crate::engine::arrival::{Arrivals, Wall};
 use crate::engine::deadline::Time;
@@ -15,7 +17,7 @@ use crate::sys::clock::{self, Steps};
 use crate::sys::poll::{Bell, Interest, Poll};
 use crate::sys::udp::{Batch, Received, Socket, Stamps, ToSend, BATCH};
 use crate::wire::dhcp::{code, Packet};
-use crate::wire::pxe::{asks, Ask, Door, Reading};
+use crate::wire::pxe::{asks, Ask, Door, Drop, Reading};
 use crate::wire::relay::RelayAgent;
 
 /// A packet that asks us something, with all that its answer needs.
@@ -64,6 +66,9 @@ pub struct Dhcp {
     steps: Steps,
     _stamps: Stamps,
     excess: Excess,
+    leases: Leases,
+    /// Machines that said which address they were given, since somebody asked.
+    settled: Vec<(Session, Ipv4Addr)>,
     poll: Poll,
     bell: Arc<Bell>,
     batch: Batch,
@@ -118,6 +123,8 @@ impl Dhcp {
             steps,
             _stamps: stamps,
             excess: Excess::new(&rules.limits),
+            leases: Leases::default(),
+            settled: Vec::new(),
             poll,
             bell,
             batch: Batch::default(),
@@ -222,9 +229,7 @@ impl Dhcp {
                 let more = lost.wrapping_sub(std::mem::replace(&mut port.overflowed, lost));
                 self.stats.add(Counter::DhcpOverflowed, u64::from(more));
             }
-            let Some(ask) = judge(received, bytes, port.door, &self.rules, &mut self.excess, &self.stats, now) else {
-                continue;
-            };
+            let Some(ask) = self.judge(received, bytes, port.door, now) else { continue };
             let question = Question {
                 bytes: bytes.into(),
                 door: port.door,
@@ -246,6 +251,57 @@ impl Dhcp {
                 }
             }
         }
+    }
+
+    /// What a datagram asks us; where it is no question, or one too many, that is counted.
+    fn judge(&mut self, received: &Received, bytes: &[u8], door: Door, now: Time) -> Option<Ask> {
+        let stats = &self.stats;
+        stats.count(Counter::DhcpReceived);
+        if received.truncated {
+            stats.count(Counter::DhcpTooLong);
+            return None;
+        }
+        if received.local.is_unspecified() {
+            stats.count(Counter::DhcpNoAddress);
+            return None;
+        }
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                stats.dhcp_malformed(error.what);
+                return None;
+            }
+        };
+        let reading = Reading::of(&packet);
+        let ask = match asks(&packet, &reading, door, received.local, self.rules.accept_82_without_giaddr) {
+            Ok(ask) => ask,
+            Err(why) => {
+                stats.dropped(why);
+                // It may be what a machine that was offered a boot says to its DHCP server.
+                if why == Drop::MessageType && door == Door::Dhcp67 {
+                    self.settled.extend(self.leases.taken(&packet, received, now));
+                }
+                return None;
+            }
+        };
+        if let Some(limit) = self.excess.of(&packet, door, received, now) {
+            stats.count(limit);
+            return None;
+        }
+        if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
+            stats.count(Counter::DhcpLoaderMalformed);
+        }
+        Some(ask)
+    }
+
+    /// A machine without an address is offered a boot with this session. Returns its address, where that is known.
+    pub fn offered(&mut self, question: &Question, packet: &Packet<'_>, session: Session) -> Option<Ipv4Addr> {
+        self.leases.offered(packet, *question.from.ip(), question.interface, session, clock::now())
+    }
+
+    /// The machines that were offered a boot and have said since the last call which address they were given.
+    pub fn settled(&mut self) -> Vec<(Session, Ipv4Addr)> {
+        std::mem::take(&mut self.settled)
     }
 
     /// Follows what was said of reading.
@@ -277,50 +333,6 @@ impl Dhcp {
         self.stats.count(if sent.is_ok() { Counter::DhcpReplies } else { Counter::DhcpSendFailed });
         sent.is_ok()
     }
-}
-
-/// What a datagram asks us; where it is no question, or one too many, that is counted.
-fn judge(
-    received: &Received,
-    bytes: &[u8],
-    door: Door,
-    rules: &Rules,
-    excess: &mut Excess,
-    stats: &Stats,
-    now: Time,
-) -> Option<Ask> {
-    stats.count(Counter::DhcpReceived);
-    if received.truncated {
-        stats.count(Counter::DhcpTooLong);
-        return None;
-    }
-    if received.local.is_unspecified() {
-        stats.count(Counter::DhcpNoAddress);
-        return None;
-    }
-    let packet = match Packet::parse(bytes) {
-        Ok(packet) => packet,
-        Err(error) => {
-            stats.dhcp_malformed(error.what);
-            return None;
-        }
-    };
-    let reading = Reading::of(&packet);
-    let ask = match asks(&packet, &reading, door, received.local, rules.accept_82_without_giaddr) {
-        Ok(ask) => ask,
-        Err(why) => {
-            stats.dropped(why);
-            return None;
-        }
-    };
-    if let Some(limit) = excess.of(&packet, door, received, now) {
-        stats.count(limit);
-        return None;
-    }
-    if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
-        stats.count(Counter::DhcpLoaderMalformed);
-    }
-    Some(ask)
 }
 
 /// The same question from the same client; only the seconds that it has been waiting (bytes 8 and 9) may differ.

@@ -170,6 +170,7 @@ impl Door {
                 ToDoor::Publish(namespace) => self.namespace = Some(namespace),
                 ToDoor::Answered(address, shown) => self.roots.answered(address, shown, now),
                 ToDoor::Offered(session, shown) => self.roots.offered(session, shown, now),
+                ToDoor::Settled(session, address) => self.roots.settled(session, address, now),
                 ToDoor::Forget(address) => self.roots.forget(address),
                 // Who asked may have given up.
                 ToDoor::Leave(asker) => drop(asker.send(self.leave())),
@@ -388,7 +389,7 @@ impl Door {
     fn agreed(&self, asked: &Asked, (found, source): (Found, Source), now: Time) -> io::Result<Begin> {
         let Received { from, local, .. } = asked.received;
         let Found { published, session, block, window } = found;
-        let socket = Socket::bind(SocketAddrV4::new(local, 0))?;
+        let socket = Socket::of_transfer(SocketAddrV4::new(local, 0))?;
         socket.connect(from)?;
         let mtu = socket.path_mtu()?;
         let request = asked.request().ok_or(io::ErrorKind::InvalidData)?;

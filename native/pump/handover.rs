@@ -16,7 +16,7 @@ use crate::wire::{Error, What};
 pub enum Who {
     /// The machine at this address.
     Address(Ipv4Addr),
-    /// The first that asks with this session.
+    /// The machine that was offered this session.
     Session(Session),
 }
 
@@ -54,7 +54,7 @@ pub struct Estate {
 }
 
 /// Which form of bytes this is; another one is another process's.
-const FORM: &[u8] = b"pxefast seen 1\0";
+const FORM: &[u8] = b"pxefast seen 2\0";
 const ADDRESS: u8 = 0;
 const SESSION: u8 = 1;
 const NONE: u8 = 2;
@@ -86,6 +86,7 @@ pub fn write(estate: &Estate) -> Vec<u8> {
         }
         entries.extend(shown.block.to_be_bytes());
         entries.extend(shown.window.to_be_bytes());
+        entries.extend(shown.address.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
         count(&mut entries, shown.files.len());
         for (name, published) in &shown.files {
             put(&mut entries, name);
@@ -148,6 +149,7 @@ fn entry(cursor: &mut Cursor<'_>, contents: &[Arc<[u8]>]) -> Result<Seen, Error>
         _ => return Err(unexpected),
     };
     let (block, window) = (cursor.u16()?, cursor.u16()?);
+    let address = Some(Ipv4Addr::from(cursor.u32()?)).filter(|address| !address.is_unspecified());
     let mut own = Vec::new();
     for _ in 0..cursor.u32()? {
         let name = part(cursor)?.into();
@@ -156,7 +158,7 @@ fn entry(cursor: &mut Cursor<'_>, contents: &[Arc<[u8]>]) -> Result<Seen, Error>
         let content = place.and_then(|place| contents.get(place)).ok_or(unexpected)?;
         own.push((name, Arc::new(Published::in_memory(&spelled, Arc::clone(content)))));
     }
-    Ok(Seen { who, shown: Shown { image, session, files: own, block, window }, used })
+    Ok(Seen { who, shown: Shown { image, session, files: own, block, window, address }, used })
 }
 
 fn request(cursor: &mut Cursor<'_>) -> Result<Request, Error> {

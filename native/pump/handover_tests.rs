@@ -19,7 +19,14 @@ fn seen() -> Vec<Seen> {
     let store: Arc<[u8]> = Arc::from([7; 1000]);
     let own: Arc<[u8]> = Arc::from(*b"A=1");
     let empty: Arc<[u8]> = Arc::from([]);
-    let shown = |image: &[u8], session, files, block| Shown { image: image.into(), session, files, block, window: 4 };
+    let shown = |image: &[u8], session, files, block| Shown {
+        image: image.into(),
+        session,
+        files,
+        block,
+        window: 4,
+        address: None,
+    };
     vec![
         Seen {
             who: Who::Address(Ipv4Addr::new(192, 0, 2, 1)),
@@ -28,7 +35,10 @@ fn seen() -> Vec<Seen> {
         },
         Seen {
             who: Who::Session(session(TWO).unwrap()),
-            shown: shown(b"ps100002", None, vec![file("boot/bcd", &store), file("none", &empty)], 0),
+            shown: Shown {
+                address: Some(Ipv4Addr::new(192, 0, 2, 9)),
+                ..shown(b"ps100002", None, vec![file("boot/bcd", &store), file("none", &empty)], 0)
+            },
             used: HOUR,
         },
         Seen { who: Who::Address(Ipv4Addr::LOCALHOST), shown: shown(b"", None, Vec::new(), u16::MAX), used: 0 },
@@ -94,7 +104,7 @@ fn bytes_of_another_form_and_bytes_that_were_cut_are_refused() {
         assert!(read(&bytes[..end]).is_err(), "cut at {end}");
     }
     let mut other = bytes.clone();
-    other[FORM.len() - 2] = b'2';
+    other[FORM.len() - 2] = b'1';
     assert!(read(&other).is_err());
     let mut longer = bytes;
     longer.push(0);

@@ -9,6 +9,7 @@ pub mod files;
 pub mod gate;
 pub mod handover;
 pub mod histogram;
+mod leases;
 pub mod load;
 mod mail;
 pub mod queue;

@@ -24,6 +24,9 @@ pub struct Shown {
     pub block: u16,
     /// The largest window that it gets, in blocks; 0: no bound of its own.
     pub window: u16,
+    /// Of an offer to a machine without an address: the address that its DHCP server gave it, once that is known. No
+    /// other one gets the files of the session.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// A file that a machine asked for.
@@ -47,7 +50,7 @@ impl Found {
 /// What each machine sees: the image and the files of its live session.
 pub struct Roots {
     machines: Recent<Ipv4Addr>,
-    /// Named in offers to machines that have no address yet; the first that asks with the session has it.
+    /// Named in offers to machines that have no address yet; the address that the machine is given has it.
     offered: Recent<Session>,
 }
 
@@ -67,9 +70,22 @@ impl Roots {
         }
     }
 
-    /// An offer named this session: who asks with it first sees `shown`.
+    /// An offer named this session: the machine sees `shown` at its address, once that is known.
     pub fn offered(&mut self, session: Session, shown: Shown, now: Time) {
         self.offered.put(session, shown, now);
+    }
+
+    /// The machine that was offered this session was given `address` by its DHCP server.
+    pub fn settled(&mut self, session: Session, address: Ipv4Addr, now: Time) {
+        let Some(offered) = self.offered.get(session, now) else { return };
+        offered.address = Some(address);
+        // It may have asked for its boot program already.
+        let waits = |seen: &mut Shown| seen.session == Some(session) && seen.files.is_empty();
+        if self.machines.get(address, now).is_some_and(waits) {
+            if let Some(shown) = self.offered.take(session, now) {
+                self.machines.put(address, Shown { session: Some(session), ..shown }, now);
+            }
+        }
     }
 
     /// `address` sees no more than any stranger.
@@ -122,9 +138,10 @@ impl Roots {
 
     /// `address` asked for a file of `image` by its full name: it boots that image. What it sees now.
     fn named(&mut self, address: Ipv4Addr, image: &[u8], session: Option<Session>, now: Time) -> &Shown {
-        let offered = session.and_then(|session| self.offered.take_if(session, now, |shown| *shown.image == *image));
+        let offered = session.and_then(|session| self.offer(session, address, image, now));
         let seen = offered.or_else(|| self.machines.take(address, now));
-        let nothing = || Shown { image: image.into(), session: None, files: Vec::new(), block: 0, window: 0 };
+        let nothing =
+            || Shown { image: image.into(), session: None, files: Vec::new(), block: 0, window: 0, address: None };
         let mut shown = seen.unwrap_or_else(nothing);
         // Two images never mix: a session is of one.
         if *shown.image != *image {
@@ -132,6 +149,21 @@ impl Roots {
         }
         shown.session = session.or(shown.session);
         self.machines.put(address, shown, now)
+    }
+
+    /// What an offer that named `session` shows to who asks from `address`: all of it to the machine that was offered it;
+    /// to others, and as long as nobody knows that machine's address, everything but the files of the session.
+    fn offer(&mut self, session: Session, address: Ipv4Addr, image: &[u8], now: Time) -> Option<Shown> {
+        let offered = self.offered.get(session, now).filter(|shown| *shown.image == *image)?;
+        if offered.address == Some(address) {
+            return self.offered.take(session, now);
+        }
+        let (block, window) = (offered.block, offered.window);
+        // Who asked with this session before keeps what it sees.
+        let known = self.machines.get(address, now).is_some_and(|seen| seen.session == Some(session));
+        let bare =
+            Shown { image: image.into(), session: Some(session), files: Vec::new(), block, window, address: None };
+        (!known).then_some(bare)
     }
 }
 
@@ -163,11 +195,6 @@ impl<K: Copy + Eq + Hash> Recent<K> {
 
     fn take(&mut self, key: K, now: Time) -> Option<Shown> {
         self.entries.remove(&key).filter(|entry| entry.lives(now)).map(|entry| entry.shown)
-    }
-
-    fn take_if(&mut self, key: K, now: Time, fits: impl FnOnce(&Shown) -> bool) -> Option<Shown> {
-        self.entries.get(&key).filter(|entry| fits(&entry.shown))?;
-        self.take(key, now)
     }
 
     fn put(&mut self, key: K, shown: Shown, now: Time) -> &Shown {

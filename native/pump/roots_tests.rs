@@ -24,7 +24,7 @@ fn shown(image: &str, files: &[(&str, &str)]) -> Shown {
     let fold = |name: &str| Box::from(Name::fold(name.as_bytes()).unwrap().as_bytes());
     let file = |text: &str| Arc::new(Published::in_memory(text, Arc::from(text.as_bytes())));
     let files = files.iter().map(|(name, text)| (fold(name), file(text))).collect();
-    Shown { image: image.as_bytes().into(), session: None, files, block: 0, window: 0 }
+    Shown { image: image.as_bytes().into(), session: None, files, block: 0, window: 0, address: None }
 }
 
 fn session() -> Session {
@@ -133,26 +133,73 @@ fn who_is_forgotten_sees_neither_its_root_nor_its_session() {
     roots.forget(B);
 }
 
+fn offer() -> Shown {
+    Shown { session: Some(session()), block: 8192, window: 4, ..shown("a", &[("Boot/BCD", "the store")]) }
+}
+
+fn long() -> String {
+    format!("SMSBoot\\A\\{ONE}\\x64\\bootmgfw.efi")
+}
+
 #[test]
-fn a_session_in_an_offer_is_the_first_machines_that_asks_with_it() {
+fn a_session_in_an_offer_is_the_machines_at_the_address_that_it_was_given() {
     let mut roots = Roots::new(10);
-    let offer = Shown { session: Some(session()), block: 8192, window: 4, ..shown("a", &[("Boot/BCD", "the store")]) };
-    roots.offered(session(), offer.clone(), 0);
-    let long = format!("SMSBoot\\A\\{ONE}\\x64\\bootmgfw.efi");
+    roots.offered(session(), offer(), 0);
+    roots.settled(session(), A, 0);
     assert_eq!(name(&mut roots, A, "Boot/BCD", 1), None);
     assert_eq!(name(&mut roots, A, &format!("SMSImages/B/{ONE}/boot.efi"), 1).as_deref(), Some("SMSImages/B/boot.efi"));
     assert_eq!(name(&mut roots, A, "Boot/BCD", 1), None, "a session is of one image");
-    let found = roots.find(&files(), A, &Name::fold(long.as_bytes()).unwrap(), 2).unwrap();
+    let found = roots.find(&files(), A, &Name::fold(long().as_bytes()).unwrap(), 2).unwrap();
     assert_eq!((&*found.published.name, found.block, found.window), ("SMSBoot/A/x64/bootmgfw.efi", 8192, 4));
     assert_eq!(find(&mut roots, A, "Boot/BCD", 3), Some(("the store".to_owned(), Some(ONE.to_owned()))));
-    assert!(name(&mut roots, B, &long, 4).is_some());
+    assert!(name(&mut roots, B, &long(), 4).is_some());
     assert_eq!(name(&mut roots, B, "Boot/BCD", 4), None, "it is given once");
-    assert!(name(&mut roots, A, &long, 5).is_some());
+    assert!(name(&mut roots, A, &long(), 5).is_some());
     assert_eq!(name(&mut roots, A, "Boot/BCD", 6).as_deref(), Some("the store"), "asking again changes nothing");
 
-    roots.offered(session(), offer, 10);
-    assert!(name(&mut roots, B, &long, LIFE + 11).is_some());
+    roots.offered(session(), offer(), 10);
+    roots.settled(session(), B, LIFE + 11);
+    assert!(name(&mut roots, B, &long(), LIFE + 11).is_some());
     assert_eq!(name(&mut roots, B, "Boot/BCD", LIFE + 12), None, "nobody came within an hour");
+}
+
+#[test]
+fn who_asks_with_anothers_session_first_gets_its_image_and_not_its_files() {
+    let mut roots = Roots::new(10);
+    roots.offered(session(), offer(), 0);
+    for (address, known) in [(B, false), (B, true)] {
+        let found = roots.find(&files(), address, &Name::fold(long().as_bytes()).unwrap(), 1).unwrap();
+        assert_eq!((found.block, found.window), (8192, 4), "{known}");
+        assert_eq!(name(&mut roots, address, "Boot/BCD", 1), None, "{known}");
+        roots.settled(session(), A, 1);
+    }
+    assert!(name(&mut roots, A, &long(), 2).is_some());
+    assert_eq!(name(&mut roots, A, "Boot/BCD", 2).as_deref(), Some("the store"));
+    assert_eq!(name(&mut roots, B, "Boot/BCD", 2), None);
+}
+
+#[test]
+fn a_machine_that_asked_before_its_address_was_known_gets_its_files_then() {
+    let mut roots = Roots::new(10);
+    roots.offered(session(), offer(), 0);
+    assert!(name(&mut roots, A, &long(), 1).is_some() && name(&mut roots, B, &long(), 1).is_some());
+    assert_eq!(name(&mut roots, A, "Boot/BCD", 2), None);
+    roots.settled(session(), A, 3);
+    assert_eq!(find(&mut roots, A, "Boot/BCD", 4), Some(("the store".to_owned(), Some(ONE.to_owned()))));
+    assert_eq!(name(&mut roots, B, "Boot/BCD", 4), None);
+}
+
+#[test]
+fn an_offer_whose_machine_is_known_needs_no_word_and_a_new_one_does() {
+    let mut roots = Roots::new(10);
+    roots.offered(session(), Shown { address: Some(A), ..offer() }, 0);
+    assert!(name(&mut roots, A, &long(), 1).is_some());
+    assert_eq!(name(&mut roots, A, "Boot/BCD", 2).as_deref(), Some("the store"));
+    roots.settled(session(), B, 3);
+    assert_eq!(name(&mut roots, B, "Boot/BCD", 3), None, "what is not offered any more settles nothing");
+    roots.offered(session(), offer(), 4);
+    assert!(name(&mut roots, B, &long(), 5).is_some());
+    assert_eq!(name(&mut roots, B, "Boot/BCD", 5), None);
 }
 
 #[test]
@@ -162,7 +209,7 @@ fn a_flood_of_addresses_or_offers_keeps_the_newest() {
         roots.answered(Ipv4Addr::from(n), Some(shown("a", &[("session.env", "KEY=1")])), Time::from(n));
         let digits = format!("SMSImages/A/{n:032x}/boot.efi");
         let (session, _) = Session::split(&Name::fold(digits.as_bytes()).unwrap()).unwrap();
-        roots.offered(session, shown("a", &[("session.env", "KEY=1")]), Time::from(n));
+        roots.offered(session, Shown { address: Some(A), ..shown("a", &[("session.env", "KEY=1")]) }, Time::from(n));
     }
     assert!(roots.machines.entries.len() <= 100 && roots.offered.entries.len() <= 100);
     assert_eq!(name(&mut roots, Ipv4Addr::from(999), "session.env", 1000).as_deref(), Some("KEY=1"));

@@ -8,6 +8,7 @@ use pyo3::PyErr;
 
 use crate::pump::files::Unservable;
 use crate::pump::load::Lost;
+use crate::sys::descriptors::too_many;
 
 /// An `OSError` (or its subclass by errno) whose text says what it was about.
 pub(super) fn system(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> PyErr {
@@ -19,6 +20,11 @@ pub(super) fn system(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> 
         }
         None => PyOSError::new_err(format!("{what}: {error}")),
     }
+}
+
+/// The `OSError` of too many open files, with what to do about it.
+pub(super) fn too_few_files(text: impl std::fmt::Display) -> PyErr {
+    PyOSError::new_err((too_many().raw_os_error(), text.to_string()))
 }
 
 /// A `ValueError`: the publisher should have refused the name.

@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 
 use crate::wire::dhcp::{self, Reply};
 use crate::wire::name::{BadName, Name};
-use crate::wire::pxe::{guid_text, ClientClass, Reading};
+use crate::wire::pxe::{asks, guid_text, Ask, ClientClass, Door, Reading};
 use crate::wire::relay::RelayAgent;
 use crate::wire::tftp::{self, ErrorCode, Mode};
 use crate::wire::value::{SubValue, Value};
@@ -25,6 +25,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<DhcpPacket>()?;
     m.add_class::<TftpPacket>()?;
     m.add_function(wrap_pyfunction!(parse_dhcp, m)?)?;
+    m.add_function(wrap_pyfunction!(classify_dhcp, m)?)?;
     m.add_function(wrap_pyfunction!(emit_dhcp_reply, m)?)?;
     m.add_function(wrap_pyfunction!(parse_tftp, m)?)?;
     m.add_function(wrap_pyfunction!(emit_tftp_request, m)?)?;
@@ -188,6 +189,28 @@ impl DhcpPacket {
             self.mac().as_deref().unwrap_or("none"),
         )
     }
+}
+
+#[pyfunction]
+#[pyo3(signature = (data, *, port, server, accept_option82_without_giaddr=false))]
+fn classify_dhcp(
+    data: PyBackedBytes,
+    port: u16,
+    server: &str,
+    accept_option82_without_giaddr: bool,
+) -> PyResult<(Option<&'static str>, Option<&'static str>)> {
+    let door = match port {
+        67 => Door::Dhcp67,
+        4011 => Door::Boot4011,
+        _ => return Err(PyValueError::new_err(format!("port {port} is neither 67 nor 4011"))),
+    };
+    let server = address(server)?;
+    let packet = dhcp::Packet::parse(&data)?;
+    Ok(match asks(&packet, &Reading::of(&packet), door, server, accept_option82_without_giaddr) {
+        Ok(Ask::Discover) => (Some("discover"), None),
+        Ok(Ask::Request) => (Some("request"), None),
+        Err(why) => (None, Some(why.name())),
+    })
 }
 
 #[pyfunction]

@@ -25,6 +25,7 @@ use crate::pump::handover;
 use crate::pump::roots::Shown;
 use crate::pump::stats::{Counter, Stats};
 use crate::pump::tftp::Pump;
+use crate::sys::descriptors;
 use crate::sys::file::{raise_open_files, Root};
 use crate::sys::poll::Bell;
 use crate::sys::udp::Socket;
@@ -48,6 +49,7 @@ pub(super) struct Server {
     control: Arc<Control>,
     threads: Mutex<Vec<JoinHandle<std::io::Result<()>>>>,
     workers: usize,
+    places: usize,
     drained: Arc<AtomicBool>,
     stats: Arc<Stats>,
     /// Each door's port and descriptor, which stays the socket's own.
@@ -60,7 +62,9 @@ impl Server {
     #[new]
     #[pyo3(signature = (settings, *, sockets=None))]
     fn new(settings: &ServerSettings, sockets: Option<BTreeMap<String, RawFd>>) -> PyResult<Server> {
-        raise_open_files();
+        let (mut tftp_settings, files) = (settings.tftp.clone(), raise_open_files());
+        let places = places(files, tftp_settings.limits.transfers)?;
+        tftp_settings.limits.transfers = places;
         let mut given = given(sockets.unwrap_or_default())?;
         let stats = Arc::new(Stats::default());
         let mut take = |name| given.remove(name);
@@ -74,9 +78,9 @@ impl Server {
         }
         let dhcp = Dhcp::bind(doors, settings.rules, Arc::clone(&stats))
             .map_err(|(address, error)| errors::system(format_args!("UDP {address}"))(error))?;
-        let address = settings.tftp.address;
+        let address = tftp_settings.address;
         let on_tftp = || errors::system(format!("UDP {address}"));
-        let pump = Pump::bind(&settings.tftp, tftp, &stats, dhcp.bell()).map_err(on_tftp())?;
+        let pump = Pump::bind(&tftp_settings, tftp, &stats, dhcp.bell()).map_err(on_tftp())?;
         let mut doors: Vec<_> = dhcp.doors().map(|(door, at, socket)| (door_name(door), at.port(), socket)).collect();
         doors.push((TFTP, pump.bound().port(), pump.descriptor()));
         let (bell, control, offload) = (dhcp.bell(), pump.control(), pump.offload());
@@ -88,13 +92,19 @@ impl Server {
         }
         let (drained, workers) = (dhcp.drained(), threads.len());
         let (dhcp, threads) = (Mutex::new(dhcp), Mutex::new(threads));
-        Ok(Server { dhcp, bell, control, threads, workers, drained, stats, doors, offload })
+        Ok(Server { dhcp, bell, control, threads, workers, places, drained, stats, doors, offload })
     }
 
     /// How many threads carry transfers.
     #[getter]
     fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// How many transfers may run at once.
+    #[getter]
+    fn max_transfers(&self) -> usize {
+        self.places
     }
 
     /// How many transfers run.
@@ -148,7 +158,13 @@ impl Server {
 
     /// Waits for requests, without the GIL; then lets Python's signal handlers run.
     fn wait(&self, py: Python<'_>, milliseconds: u32) -> PyResult<Vec<Request>> {
-        let questions = py.detach(|| self.lock(&self.dhcp).wait(milliseconds)).map_err(errors::system("wait"))?;
+        let (questions, settled) = py.detach(|| {
+            let mut dhcp = self.lock(&self.dhcp);
+            let questions = dhcp.wait(milliseconds);
+            (questions, dhcp.settled())
+        });
+        settled.into_iter().for_each(|(session, address)| self.control.settled(session, address));
+        let questions = questions.map_err(errors::system("wait"))?;
         py.check_signals()?;
         if self.lock(&self.threads).iter().any(JoinHandle::is_finished) {
             return Err(PyRuntimeError::new_err("a TFTP thread has ended"));
@@ -205,9 +221,16 @@ impl Server {
                     self.control.answered(address, shown);
                 }
             }
-            // The machine has no address yet: it will be known by the session in the name that it asks for.
+            // The machine has no address yet: which it is given it will say to its DHCP server.
             Ask::Discover => {
-                if let Some((session, shown)) = shown.and_then(|shown| Some((shown.session?, shown))) {
+                if let Some((session, mut shown)) = shown.and_then(|shown| Some((shown.session?, shown))) {
+                    let source = *question.from.ip();
+                    let has_address = question.door == Door::Boot4011 && !source.is_unspecified();
+                    shown.address = if has_address || source.is_loopback() {
+                        Some(source)
+                    } else {
+                        self.lock(&self.dhcp).offered(question, &packet, session)
+                    };
                     self.control.offered(session, shown);
                 }
             }
@@ -311,6 +334,20 @@ impl Server {
     }
 }
 
+/// How many of so many `transfers` may run where the process may have `limit` open files. From here on no transfer takes
+/// one of those that are kept for the database, the journal, the log and the report port.
+fn places(limit: u64, transfers: usize) -> PyResult<usize> {
+    let share = descriptors::share(limit, descriptors::open()).ok_or_else(|| {
+        errors::too_few_files(format_args!(
+            "at most {limit} files may be open, too few for a distribution point: raise the limit to {} or more, with \
+             LimitNOFILE= of the unit or with ulimit -n",
+            descriptors::LEAST
+        ))
+    })?;
+    descriptors::keep(share.first_kept);
+    Ok(transfers.min(share.transfers))
+}
+
 fn open(root: &Path) -> PyResult<Root> {
     Root::open(root).map_err(errors::system(root.display()))
 }
@@ -342,7 +379,7 @@ fn shown(
         own.push((folded(name)?, Arc::new(published)));
     }
     let session = Name::fold(boot_file.as_bytes()).ok().as_ref().and_then(Session::split).map(|(session, _)| session);
-    Ok(Some(Shown { image: folded(image)?, session, files: own, block, window }))
+    Ok(Some(Shown { image: folded(image)?, session, files: own, block, window, address: None }))
 }
 
 fn folded(name: &str) -> PyResult<Box<[u8]>> {

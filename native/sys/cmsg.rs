@@ -67,6 +67,7 @@ pub(super) fn facts(header: &libc::msghdr) -> Facts {
 ///
 /// # Safety
 /// `message` points to a control message within a live buffer; every bit pattern is a valid `T`.
+// SAFETY: its one caller walks the messages of a buffer that lives.
 #[allow(clippy::unnecessary_cast)] // the length is a u32 in musl
 unsafe fn value<T>(message: *const libc::cmsghdr) -> Option<T> {
     // SAFETY: the caller's word; as many bytes are read as the message says that it has.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::check;
+use super::{check, descriptors};
 
 /// A folder below which files are opened.
 pub struct Root(File);
@@ -47,7 +47,7 @@ impl Root {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
         }
-        Ok(file)
+        descriptors::of_transfer(file)
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod clock;
 mod cmsg;
+pub mod descriptors;
 pub mod file;
 pub mod map;
 pub mod poll;

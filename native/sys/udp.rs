@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::cmsg::{self, Control, Told};
 use super::map::Span;
-use super::{check, clock, length};
+use super::{check, clock, descriptors, length};
 
 /// Datagrams taken by one [`Socket::receive`].
 pub const BATCH: usize = 32;
@@ -104,6 +104,14 @@ impl Socket {
         // SAFETY: `address` is a valid sockaddr_in that lives through the call.
         check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS_LENGTH) })?;
         Ok(socket)
+    }
+
+    /// The same for one transfer, which leaves the last descriptors to everything else.
+    ///
+    /// # Errors
+    /// As [`Socket::bind`]; too many open files where only those are left.
+    pub fn of_transfer(local: SocketAddrV4) -> io::Result<Socket> {
+        descriptors::of_transfer(Socket::bind(local)?)
     }
 
     /// A socket that another process, or another part of this one, has opened and bound: the same one under a descriptor

@@ -21,6 +21,8 @@ pub mod code {
     pub const PAD: u8 = 0;
     /// Vendor-specific information; PXE's sub-options.
     pub const VENDOR: u8 = 43;
+    /// The address that a client takes (RFC 2132 section 9.1).
+    pub const REQUESTED_ADDRESS: u8 = 50;
     /// Option overload: `file`, `sname` or both hold options.
     pub const OVERLOAD: u8 = 52;
     /// DHCP message type.

@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "build_profile",
     "capabilities",
+    "classify_dhcp",
     "emit_dhcp_reply",
     "emit_tftp_ack",
     "emit_tftp_data",
@@ -105,6 +106,8 @@ class ServerSettings:
 class Server:
     """Ports 67 and 4011, answered by the caller in batches, and TFTP, served by threads of its own.
 
+    The process's limit of open files is raised as far as it may be; OSError (EMFILE) where it is too low then.
+
     `sockets` are descriptors of UDP sockets by door, `dhcp`, `boot` or `tftp`, that are listened on instead of ports of
     our own; they stay the caller's, and are the same sockets: who reads takes. Raises OSError, its text naming the
     address, when a port cannot be bound, ValueError for a socket of no use.
@@ -122,6 +125,12 @@ class Server:
     @property
     def workers(self) -> int:
         """How many threads carry transfers."""
+    @property
+    def max_transfers(self) -> int:
+        """How many transfers may run at once: as the settings say, or fewer where the limit of open files is too low.
+
+        The last open files are kept for everything else: no transfer takes them.
+        """
     @property
     def transferring(self) -> int:
         """How many transfers run."""
@@ -177,8 +186,9 @@ class Server:
         beyond its path's MTU, in bytes; with `window_size` windows of at most so many blocks, also when the session is
         over, until it is shown something else (who may vary it does so all the same, W-107). After an OFFER whose boot
         file's name holds a session (`SMSImages/<image>/<session>/..`, `SMSBoot/<image>/<session>/..`) all this is for
-        the first address that asks with that session. An ACK without `image` ends the session before it; the root
-        stays.
+        the address that the machine then takes from its DHCP server, as its REQUEST on port 67 says; who asks with that
+        session from elsewhere, or before that, gets everything but `files`. An ACK without `image` ends the session
+        before it; the root stays.
 
         Returns where it went, `address:port`, or None if it did not leave. Raises ValueError, and sends nothing, for a
         boot file or options that do not fit, for other options, and for a name that no client could ask for. Options
@@ -696,6 +706,23 @@ class TftpPacket:
     @property
     def message(self) -> bytes | None:
         """The words for a person (error)."""
+
+def classify_dhcp(
+    data: bytes,
+    *,
+    port: int,
+    server: str,
+    accept_option82_without_giaddr: bool = False,
+) -> tuple[Literal["discover", "request"], None] | tuple[None, str]:
+    """Return what a datagram that came to `port` (67 or 4011) of the server at address `server` asks (W-16, W-17).
+
+    These are the rules that a `Server` drops packets by: what is asked, or the last word of the counter
+    `dhcp.dropped...` that would move.
+
+    Raises:
+        WireError: it is no DHCP packet.
+        ValueError: for another port, or what is no address.
+    """
 
 def parse_dhcp(data: bytes) -> DhcpPacket:
     """Reads one datagram of a client or a server.

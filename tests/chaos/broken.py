@@ -126,10 +126,10 @@ def _open_gate() -> None:
 
 def _forgets_launches() -> None:
     """What was launched is decided and claimed once more."""
-    from pxefast.responder import reply
+    from pxefast.responder import shape
     from pxefast.site.ledger import Ledger
 
-    decide, commit = reply.decide, Ledger.commit
+    decide, commit = shape.decide, Ledger.commit
 
     def forgetful(ledger: Any, claims: Any, launches: Any) -> Any:
         results, opened = commit(ledger, claims, launches)
@@ -146,5 +146,5 @@ def _forgets_launches() -> None:
         }
         return decide(request, replace(site, marks=marks, live={}), exclusions)
 
-    reply.decide = without_memory  # type: ignore[attr-defined]
+    shape.decide = without_memory  # type: ignore[attr-defined]
     Ledger.commit = forgetful  # type: ignore[method-assign]

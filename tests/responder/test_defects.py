@@ -14,13 +14,13 @@ POISON = "02:00:00:66:66:66"
 # pxefast with a decision that fails for one machine.
 FAULTY = f"""
 from pxefast.cli import main
-from pxefast.responder import reply
-decide = reply.decide
+from pxefast.responder import shape
+decide = shape.decide
 def faulty(request, *rest):
     if request.mac == {POISON!r}:
         raise ZeroDivisionError("a defect")
     return decide(request, *rest)
-reply.decide = faulty
+shape.decide = faulty
 raise SystemExit(main())
 """
 

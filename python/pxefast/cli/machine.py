@@ -15,7 +15,7 @@ from pxefast.errors import UsageError
 if TYPE_CHECKING:
     from pxefast.cli.context import Context
     from pxefast.config import Dhcp
-    from pxefast.decide import Decision, Device, DistributionPoint, Exclusions, Request, Site
+    from pxefast.decide import Decision, Device, DistributionPoint, Exclusions, Reason, Request, Site
 
 __all__ = [
     "BOOTS", "Arch", "Firmware", "Point", "code", "devices", "heard", "point", "said", "starting", "starts", "stranger",
@@ -46,16 +46,13 @@ class Point:
     exclusions: Exclusions
     dhcp: Dhcp
     gated: Mapping[str, str]
+    problem: Reason | None = None
 
     def decide(self, request: Request) -> Decision:
         """What its service would do about a request."""
-        from pxefast.decide import decide
-        from pxefast.responder.shape import finished, relay_refused
+        from pxefast.responder.shape import evaluate
 
-        refused = relay_refused(request, self.dhcp)
-        if refused is not None:
-            return refused
-        return finished(decide(request, self.site, self.exclusions), request, self.dhcp, self.gated)
+        return evaluate(request, self.site, self.exclusions, self.problem, self.dhcp, self.gated)
 
     def outcome(self, asked: Iterable[Request]) -> Decision:
         """What becomes of a machine: it boots if it does through any of its network cards, else the first counts."""
@@ -69,10 +66,12 @@ class Point:
         return first
 
 
-def point(here: Context) -> Point:
-    """This home's distribution point now.
+def point(here: Context, running: bool = True) -> Point:
+    """Return this home's distribution point as its service sees it now, or would if it ran.
 
-    The exclusion list is read as it is on disk; a service keeps its last good one, which nobody else can know.
+    A running service may decide from another view than the files show: its last good exclusion list, or a reason
+    that is its own. That view is used then, and a note says what differs. `running` False: the files alone count, as
+    for a change that no service knows.
     """
     from pxefast.responder.gated import gated_files
     from pxefast.responder.pauses import look
@@ -82,9 +81,16 @@ def point(here: Context) -> Point:
     store, published = here.store(), here.library().published()
     site = load(store, store.point, distributed(published), here.settings.session.seconds)
     exclusions = look(here.home, here.settings, store, site.dp)
+    problem: Reason | None = None
+    if running:
+        from pxefast.responder import running as service
+
+        exclusions, problem, notes = service.look(here.home, store, site.dp, exclusions)
+        for text in notes:
+            note(text)
     if exclusions.paused is not None:
         note(exclusions.paused.text)
-    return Point(site, exclusions, here.settings.dhcp, gated_files(store, site, published))
+    return Point(site, exclusions, here.settings.dhcp, gated_files(store, site, published), problem)
 
 
 def code(arch: str, firmware: str) -> int:

@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 _DHCP, _BOOT = 67, 4011
 _BROADCAST = "255.255.255.255"
-_DISCOVER, _REQUEST, _INFORM = 1, 3, 8
-_SERVER_IDENTIFIER, _RELAY_AGENT = 54, 82
-_MAX_HOPS = 16
-_WANTS_CREDENTIALS = 0x8000
+_NOBODY = "0.0.0.0"
+_SERVER_IDENTIFIER = 54
 
 
 class _Dropped(Exception):  # noqa: N818  no question to us; its text is the name that the service counts it by
@@ -186,35 +184,25 @@ class _Replay:
 
 
 def _door(packet: DhcpPacket, datagram: Datagram, accepts_82: bool) -> Door:
-    """What a packet asks; the rules of native/wire/ask.rs. Raises _Dropped with the name of its counter.
+    """Return what a packet asks, by the service's own rules. Raises _Dropped with the name of its counter.
 
-    Which server the capture was made for is not known: one that is asked at its own address is taken to be this one.
+    Which server the capture was made for is not known: one that is asked at its own address is taken to be this one,
+    and where everybody was asked the one that the packet names.
     """
-    item = packet.boot_item
-    options = dict(packet.options)
-    if packet.op != 1:
-        raise _Dropped("reply_op")
-    if packet.pxe_class != "pxe":
-        raise _Dropped("http_client" if packet.pxe_class == "http" else "not_pxe")
-    if packet.hops > _MAX_HOPS:
-        raise _Dropped("hops")
-    if packet.mac is None and not (packet.htype == 1 and packet.hlen == 16 and packet.guid is not None):
-        raise _Dropped("hardware")
-    if packet.message_type == _DISCOVER:
-        door: Door = "discover"
-    elif packet.message_type in (_REQUEST, _INFORM) and (datagram.port == _BOOT or item is not None):
-        door = "request"
-        own = options.get(_SERVER_IDENTIFIER)
-        if own is not None and datagram.destination not in (_BROADCAST, _dotted(own)):
-            raise _Dropped("server_identifier")
-        if item is not None and item[1] & _WANTS_CREDENTIALS:
-            raise _Dropped("boot_item_layer")
-    else:
-        raise _Dropped("message_type")
-    direct = datagram.port == _DHCP and packet.giaddr == "0.0.0.0"
-    if direct and not accepts_82 and _RELAY_AGENT in options:
-        raise _Dropped("relay_agent_without_giaddr")
-    return door
+    from pxefast import _native
+
+    server = datagram.destination
+    if server == _BROADCAST:
+        server = _dotted(dict(packet.options).get(_SERVER_IDENTIFIER, b""))
+    asked, dropped = _native.classify_dhcp(
+        datagram.payload,
+        port=datagram.port,
+        server=server,
+        accept_option82_without_giaddr=accepts_82,
+    )
+    if asked is None:
+        raise _Dropped(dropped)
+    return asked
 
 
 def _peer(packet: DhcpPacket, datagram: Datagram, door: Door) -> str | None:
@@ -228,7 +216,7 @@ def _peer(packet: DhcpPacket, datagram: Datagram, door: Door) -> str | None:
 
 
 def _dotted(address: bytes) -> str:
-    return str(IPv4Address(address)) if len(address) == 4 else ""
+    return str(IPv4Address(address)) if len(address) == 4 else _NOBODY
 
 
 def _print(outcome: Outcome) -> None:

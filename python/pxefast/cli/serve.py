@@ -52,8 +52,10 @@ def serve(
 
 
 def _serve(here: Context, dry_run: bool, predecessor: Predecessor | None) -> None:
+    from pxefast.responder import descriptors
     from pxefast.responder.service import Service
 
+    descriptors.check()
     busy_seconds = min(here.settings.database.busy_seconds, _BUSY_SECONDS)
     with here.open_store(busy_seconds) as store:
         service = Service(

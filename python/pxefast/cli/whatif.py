@@ -81,7 +81,7 @@ def whatif(
     _check(command)
     request = machine.starting(machine.code(arch, firmware))
     before = machine.point(here)
-    after = _after(context, here, command)
+    after = _as_seen(before, _after(context, here, command))
     if not _answers(before) and not _answers(after):
         note("this distribution point answers nobody; these are the decisions as if it did")
         before, after = _answering(before), _answering(after)
@@ -114,7 +114,20 @@ def _after(context: typer.Context, here: Context, words: list[str]) -> Point:
         store.policy.set("confirm_above", str(most))
         with redirect_stdout(sys.stderr):
             _run(context.find_root(), words)
-        return machine.point(here)
+        return machine.point(here, running=False)
+
+
+def _as_seen(before: Point, after: Point) -> Point:
+    """The distribution point after a change, with what a running service decides from beside the database."""
+    from pxefast.decide import Exclusions
+
+    if after.site.dp.mac_ignore_list_file != before.site.dp.mac_ignore_list_file:
+        return replace(after, problem=before.problem)
+    held, paused = before.exclusions.paused, after.exclusions.paused
+    if paused is None or paused.code == "required_paused":
+        # A budget that the command resets holds nothing any more; everything else goes on.
+        paused = None if held is not None and held.code == "budget_exhausted" else held
+    return replace(after, exclusions=Exclusions(before.exclusions.macs, paused), problem=before.problem)
 
 
 def _check(words: list[str]) -> None:

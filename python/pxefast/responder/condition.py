@@ -11,6 +11,7 @@ from pxefast import __version__, decide
 from pxefast.responder.audit import Audit, reason_dict
 from pxefast.responder.courier import Courier
 from pxefast.responder.distributions import summary
+from pxefast.responder.effective import EffectiveList
 from pxefast.responder.heartbeat import clock
 from pxefast.responder.keeper import Keeper
 from pxefast.responder.view import View
@@ -38,6 +39,8 @@ class Condition:
         reports: Callable[[], Mapping[str, int]],
         ports: Mapping[str, int],
         dry_run: bool,
+        effective: EffectiveList,
+        max_transfers: int,
     ) -> None:
         self._store = store
         self._server = server
@@ -49,12 +52,15 @@ class Condition:
         self._reports = reports
         self._ports = ports
         self._dry_run = dry_run
+        self._effective = effective
+        self._max_transfers = max_transfers
         self._since = time.time()
 
     def read(self, draining: int | None) -> dict[str, Any]:
         """Everything, as JSON takes it; `draining`: the transfers that a service that ends still waits for."""
         view, keeper = self._view, self._keeper
-        site, off = view.site, view.required_off()
+        site, off, problem = view.site, view.required_off(), view.problem()
+        macs = view.exclusion_file.exclusions.macs
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -67,15 +73,24 @@ class Condition:
             "answers": site.dp.enable_pxe and site.dp.allow_pxe_response and not self._dry_run,
             "dry_run": self._dry_run,
             "required_off": off and reason_dict(off),
+            "problem": problem and reason_dict(problem),
             "draining": draining,
             "ports": dict(self._ports),
+            "max_transfers": self._server.max_transfers,
             "offload": self._server.offload,
             "decide_compiled": decide.compiled,
             "snapshot": {
                 "loaded": view.loaded,
                 "devices": view.devices,
                 "boot_images": len(site.boot_images),
-                "excluded": len(view.exclusion_file.exclusions.macs),
+                "excluded": len(macs),
+                "revision": view.revision,
+                "exclusions": {
+                    "file": site.dp.mac_ignore_list_file,
+                    "count": len(macs),
+                    "sha256": self._effective.write(macs),
+                    "problem": view.exclusion_file.problem,
+                },
             },
             "content": self._courier and self._courier.work,
             "ledger": keeper.states,
@@ -90,6 +105,11 @@ class Condition:
     def _problems(self) -> list[str]:
         problems = [*self._view.problems(), *self._keeper.problems()]
         problems += (text for text in self._watchdog.problems() if text not in problems)
+        if self._server.max_transfers < self._max_transfers:
+            problems.append(
+                f"at most {self._server.max_transfers} transfers run at once, not {self._max_transfers}: the limit "
+                "of open files is too low for more; raise it with LimitNOFILE= of the unit or ulimit -n, and restart"
+            )
         if self._audit.problem:
             problems.append(self._audit.problem)
         if self._view.site.dp.listen_on_dhcp_port != ("dhcp" in self._ports):

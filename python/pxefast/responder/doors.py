@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pxefast.config import Settings
 from pxefast.decide import DistributionPoint
-from pxefast.errors import CannotBind
+from pxefast.errors import CannotBind, CannotOpen
 from pxefast.responder.takeover import Sockets
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ KINDS = {
 
 
 def open_doors(settings: Settings, dp: DistributionPoint, given: Sockets) -> _native.Server:
-    """The native server with its ports: given ones where the settings say the same, else bound. Raises CannotBind."""
+    """The native server with its ports: given ones where the settings say the same, else bound.
+
+    Raises CannotBind, or CannotOpen where too few files may be open.
+    """
     from pxefast import _native
 
     dhcp, tftp = settings.dhcp, settings.tftp
@@ -58,6 +61,8 @@ def open_doors(settings: Settings, dp: DistributionPoint, given: Sockets) -> _na
     try:
         return _native.Server(named, sockets=sockets)
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise CannotOpen(f"cannot serve: {error.strerror}") from None
         advice = {
             errno.EADDRINUSE: "; a DHCP server on this host? then run: "
             "pxefast dp set --no-listen-on-dhcp-port; else end what uses the port, or change it in pxefast.toml",

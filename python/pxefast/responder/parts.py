@@ -16,6 +16,7 @@ from pxefast.responder.barrier import Barrier
 from pxefast.responder.condition import Condition
 from pxefast.responder.courier import Courier
 from pxefast.responder.doors import open_doors, usable
+from pxefast.responder.effective import EffectiveList
 from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Gates
 from pxefast.responder.halt import Halt
@@ -134,6 +135,8 @@ class Parts:
             lambda: {} if self._reports is None else self._reports.counters,
             self.ports,
             dry_run,
+            EffectiveList(home / "run"),
+            settings.tftp.max_transfers,
         )
 
     def _watchdog(self) -> Watchdog:

@@ -10,14 +10,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pxefast.config import Dhcp
-from pxefast.decide import Decision, Mark, Reason, Request, decide
+from pxefast.decide import Decision, Mark, Reason, Request
 from pxefast.decide.identity import card_of
 from pxefast.errors import ContentError
 from pxefast.responder.barrier import Verdict
 from pxefast.responder.cases import Answer, Case, peer_of, request_of
 from pxefast.responder.handed import Handed, Memory
 from pxefast.responder.sessions import Handout, ask_of, handout, new_stem, ramdisk_reason, waiting
-from pxefast.responder.shape import finished, launch_name, named, names_program, refused, relay_refused
+from pxefast.responder.shape import (
+    evaluate,
+    launch_name,
+    named,
+    names_program,
+    refused,
+    relay_refused,
+)
 from pxefast.responder.sightings import Witness
 from pxefast.responder.tuning import limit_of
 from pxefast.responder.view import Sight, View
@@ -99,15 +106,9 @@ class Answers:
     def _decide(self, question: _native.Request, request: Request, sight: Sight) -> Decision:
         if question.destination is None:
             return Decision("ignore", (_NOWHERE,))
-        distrusted = relay_refused(request, self._dhcp)
-        if distrusted is not None:
-            return distrusted
-        if self._witness is not None:
+        if self._witness is not None and relay_refused(request, self._dhcp) is None:
             self._witness.note(request, sight.site)
-        if sight.problem is not None:
-            return Decision("ignore", (sight.problem,))
-        decision = decide(request, sight.site, sight.exclusions)
-        return finished(decision, request, self._dhcp, self._view.gated)
+        return evaluate(request, sight.site, sight.exclusions, sight.problem, self._dhcp, self._view.gated)
 
     def _taken(self, case: Case, sight: Sight, claiming: Mapping[str, str]) -> Reason | None:
         """Why this machine cannot be at this address: another one's required boot is on its way there.

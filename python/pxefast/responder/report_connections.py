@@ -19,11 +19,13 @@ _TELL_SECONDS = 10.0
 class Connections:
     """Admits every new connection while there is an idle one to close in its place.
 
-    The methods are for the thread of the report port; `counters` may be read by any thread.
+    `most` is the largest number of connections at once. The methods are for the thread of the report port; `counters`
+    may be read by any thread.
     """
 
-    def __init__(self, tell: Callable[[str, str], None]) -> None:
+    def __init__(self, tell: Callable[[str, str], None], most: int = _MOST) -> None:
         self._tell = tell
+        self._most = most
         self._idle: dict[str, dict[StreamWriter, None]] = {}
         self._closed: set[StreamWriter] = set()
         self._busy = 0
@@ -42,7 +44,7 @@ class Connections:
         own = self._idle.get(address, {})
         if len(own) >= _MOST_IDLE_OF_ADDRESS:
             self._close_oldest(address)
-        elif sum(map(len, self._idle.values())) + self._busy >= _MOST:
+        elif sum(map(len, self._idle.values())) + self._busy >= self._most:
             if not self._idle:
                 self.counters["report.connections_refused"] += 1
                 self._count(address)

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 
 from pxefast.config import Report
 from pxefast.errors import CannotBind, PxefastError
-from pxefast.responder import http
+from pxefast.responder import descriptors, http
 from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.http import Refused
 from pxefast.responder.report_connections import Connections
@@ -76,7 +76,7 @@ class Reports:
         self._ledger = ledger
         self._tell = tell
         self._say = say
-        self._connections = Connections(say)
+        self._connections = Connections(say, descriptors.connections())
         self._deciding: set[asyncio.Future[ReportResult]] = set()
         #: Life signs of the thread that answers reports.
         self.heart = Heartbeat("pxefast-reports", "reports have not been answered")

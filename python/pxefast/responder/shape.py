@@ -12,10 +12,11 @@ from ipaddress import IPv4Address
 from pxefast.config import Dhcp
 from pxefast.content.namespace import abort_file, boot_file
 from pxefast.content.source import fold
-from pxefast.decide import Decision, Reason, Request
+from pxefast.decide import Decision, Exclusions, Reason, Request, Site, decide
 
 __all__ = [
     "LONGEST_BOOT_FILE",
+    "evaluate",
     "finished",
     "launch_name",
     "named",
@@ -27,6 +28,32 @@ __all__ = [
 # The header's `file` field less its NUL (W-1).
 LONGEST_BOOT_FILE = 127
 _ANY_SESSION = "0" * 32
+
+
+def evaluate(
+    request: Request,
+    site: Site,
+    exclusions: Exclusions,
+    problem: Reason | None,
+    dhcp: Dhcp,
+    gated: Mapping[str, str],
+) -> Decision:
+    """Return the decision on a request: the service's, and that of every command that says what the service would do.
+
+    Args:
+        request: What the machine asks.
+        site: The snapshot that the service decides from.
+        exclusions: The exclusion list, and why required deployments are off, if they are.
+        problem: Why nothing at all is handed out now; None where that is not so.
+        dhcp: The settings of the section `dhcp`.
+        gated: The full names of the launch files that are served, by their folded form.
+    """
+    distrusted = relay_refused(request, dhcp)
+    if distrusted is not None:
+        return distrusted
+    if problem is not None:
+        return Decision("ignore", (problem,))
+    return finished(decide(request, site, exclusions), request, dhcp, gated)
 
 
 def relay_refused(request: Request, dhcp: Dhcp) -> Decision | None:

@@ -93,6 +93,8 @@ class View:
         self.loaded = time.time()
         self._confirmed = clock()
         self._watcher: Watcher | None = Watcher(store)
+        # Of the site that decisions are made from: what was read is of this revision, or of a newer one.
+        self.revision = self._watcher.revision
         self._stamp = library.stamp()
         published = library.published()
         self.site: Site = load(store, store.point, distributed(published), self._session_seconds)
@@ -275,6 +277,8 @@ class View:
                 self._read_exclusions(site)
             except PxefastError as error:
                 self.unreadable = str(error)
+            if self._watcher is not None:
+                self.revision = self._watcher.revision
             with self._turn:
                 for device_id, mark in self._marks_meanwhile:
                     _mark(site, device_id, mark)

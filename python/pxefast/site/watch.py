@@ -21,6 +21,11 @@ class Watcher:
         self._revision = store.revision()
         self._lost = ""
 
+    @property
+    def revision(self) -> int:
+        """The revision of the site that the last call of `changed` found; the one at the beginning before that."""
+        return self._revision
+
     def changed(self) -> bool:
         """True once for each change since the last call; claims are none. Never waits.
 

@@ -179,6 +179,8 @@ def _bind(host: str, limits: Tftp) -> _native.Server:
     try:
         return _native.Server(settings)
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise CannotOpen(f"cannot serve: {error.strerror}") from None
         advice = {
             errno.EADDRINUSE: "; end the server that uses it (`ss -lunp` names it), or choose another port",
             errno.EACCES: "; ports below 1024 need root or CAP_NET_BIND_SERVICE: use sudo, or a port such as 6969",
