@@ -56,7 +56,7 @@ def now(point: Point) -> int:
 def state(point: Point, machine: Machine) -> str:
     """What the ledger says of a machine, as another program reads it."""
     with closing(sqlite3.connect(point.home.database)) as connection:
-        rows = "SELECT state FROM ledger JOIN device_mac USING (device_id) WHERE mac = ? ORDER BY generation"
+        rows = "SELECT state FROM ledger JOIN device_mac USING (device_id) WHERE device_mac.mac = ? ORDER BY generation"
         return str(list(connection.execute(rows, (machine.mac,)))[-1][0])
 
 
