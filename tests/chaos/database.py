@@ -14,7 +14,10 @@ import psycopg
 
 # So long a database may take to be there again.
 BACK_SECONDS = 20
-COLUMNS = "mac, device_id, deployment_id, generation, state, armed_at, claimed_at, session, peer, transfer, launched_at"
+COLUMNS = (
+    "device_mac.mac, device_id, deployment_id, generation, state, armed_at, claimed_at, session, peer, transfer, "
+    "launched_at"
+)
 
 
 class Row(NamedTuple):
