@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pxefast.config import Settings
+from pxefast.content.library import Library
+from pxefast.decide import Mark, Site
+from pxefast.responder import view as view_module
+from pxefast.responder.halt import Halt
+from pxefast.responder.view import View
+from pxefast.site.devices import NewDevice
+from pxefast.site.store import Store
 
 from ..loopback.point import Point
 from ..loopback.service import PATIENCE, eventually
@@ -107,3 +117,61 @@ def test_a_damaged_database_stops_boots_until_all_of_it_is_good_again(tmp_path: 
         with database.open("r+b") as file:
             file.write(good)
         eventually(lambda: machine.request().reply, 3 * PATIENCE, "the check of all of it")
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[View]:
+    """What a service of a site decides from whose pc001 has a required deployment."""
+    with Store.create(tmp_path / "site.db", "PS1", point="dp1") as store:
+        store.devices.add(NewDevice("pc001", ("02:00:00:00:00:01",)))
+        store.collections.create("rack")
+        store.collections.add("rack", ["pc001"])
+        image = store.boot_images.add("linux", "x64", Path("/nowhere"), {"uefi": "grubx64.efi"})
+        sequence = store.task_sequences.create("install", image.id)
+        store.deployments.create(sequence.id, "rack", "required", "media-pxe")
+        library = Library.create(tmp_path / "content")
+        view = View(store, library, Settings(), Halt(tmp_path, ""), lambda _: None, lambda *_: None)
+        yield view
+        view.close()
+
+
+def a_launch(view: View) -> tuple[int, Mark]:
+    ((deployment, marks),) = view.site.marks.items()
+    ((device, mark),) = marks.items()
+    assert (deployment, mark.state) == (mark.deployment_id, "ARMED")
+    return device, replace(mark, state="LAUNCHED")
+
+
+def test_a_launch_while_the_site_is_read_anew_is_not_taken_for_a_forgotten_one(
+    view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, launch = a_launch(view)
+    real = view_module.load
+
+    def load(*arguments: Any) -> Site:
+        site = real(*arguments)
+        view.mark(device, launch)
+        return site
+
+    monkeypatch.setattr(view_module, "load", load)
+    with Store.open(tmp_path / "site.db") as other:
+        other.touch("test", "")
+    view.refresh()
+    assert view.replaced is None
+    assert view.lost is None
+    assert view.site.marks[launch.deployment_id][device].state == "LAUNCHED"
+
+
+def test_a_launch_that_the_database_has_forgotten_stops_everything_for_good(
+    view: View, tmp_path: Path
+) -> None:
+    device, launch = a_launch(view)
+    view.mark(device, launch)
+    with Store.open(tmp_path / "site.db") as other:
+        other.touch("test", "")
+    for _ in range(2):
+        view.refresh()
+        problem = view.problem()
+        assert problem is not None
+        assert (problem.code, "forgotten that pc001" in problem.text) == ("database_replaced", True)
+    assert view.site.marks[launch.deployment_id][device].state == "LAUNCHED", "and what is known stays"

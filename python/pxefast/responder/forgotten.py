@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pxefast.decide import Mark, Site
 from pxefast.errors import DatabaseReplaced
@@ -10,9 +10,14 @@ from pxefast.errors import DatabaseReplaced
 __all__ = ["find_forgotten", "forgotten"]
 
 
-def find_forgotten(before: Site, now: Site, is_older: Callable[[Mark, Mark], bool]) -> tuple[int, str] | None:
-    """Return a device and a deployment of which `now` says less than `before`, or None where there are none."""
-    for deployment_id, known in before.marks.items():
+def find_forgotten(
+    before: Mapping[str, Mapping[int, Mark]], now: Site, is_older: Callable[[Mark, Mark], bool]
+) -> tuple[int, str] | None:
+    """Return a device and a deployment of which `now` says less than `before`, or None where there are none.
+
+    `before` are marks by deployment and device that were durable before `now` was read.
+    """
+    for deployment_id, known in before.items():
         found = now.marks.get(deployment_id, {})
         for device_id, mark in known.items():
             if device_id in found and is_older(found[device_id], mark):

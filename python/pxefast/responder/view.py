@@ -262,11 +262,13 @@ class View:
         published = self._library.published()
         with self._turn:
             self._marks_meanwhile = []
+            # What is marked from here on may be younger than what is read below.
+            known = {deployment_id: dict(marks) for deployment_id, marks in self.site.marks.items()}
         try:
             images = distributed(published)
             self.heart.enter("database: load the site")
             site = _ask(lambda: load(self._store, self._store.point, images, self._session_seconds))
-            _ask(lambda: self._require_memory(site))
+            _ask(lambda: self._require_memory(known, site))
             self.devices = _count(site)
             self.heart.enter("boot files")
             # Before the first machine is sent to a file, its gate must be shut.
@@ -286,9 +288,9 @@ class View:
         finally:
             self._marks_meanwhile = None
 
-    def _require_memory(self, site: Site) -> None:
+    def _require_memory(self, known: Mapping[str, Mapping[int, Mark]], site: Site) -> None:
         # On PostgreSQL the journal says so, and another distribution point may reconcile.
-        lost = find_forgotten(self.site, site, _older) if self._store.dialect == "sqlite" else None
+        lost = find_forgotten(known, site, _older) if self._store.dialect == "sqlite" else None
         if lost is not None:
             raise forgotten(self.device_name(lost[0]), lost[1])
 
