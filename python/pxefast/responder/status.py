@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from pxefast.responder.heartbeat import SILENT_SECONDS, clock
 __all__ = ["Lock", "StatusFile", "read"]
 
 _SECONDS = 1.0
+_BLOCK_BYTES = 4096
+# A file that is written in its place may be read half written.
+_READS = 5
 
 
 class Lock:
@@ -59,14 +63,23 @@ class StatusFile:
         return time.monotonic() >= self._next
 
     def write(self, status: dict[str, Any]) -> None:
-        """Replace the file whole; a full disk costs the status, not the service."""
+        """Replace the file whole; on a full disk write it anew in its place, which its blanks keep free (D40)."""
         self._next = time.monotonic() + _SECONDS
         temporary = self._file.with_suffix(".new")
+        data = json.dumps(status).encode()
         try:
-            temporary.write_text(json.dumps(status), encoding="utf-8")
+            temporary.write_bytes(data.ljust((len(data) // _BLOCK_BYTES + 2) * _BLOCK_BYTES))
             temporary.replace(self._file)
         except OSError:
             temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._write_in_place(data)
+
+    def _write_in_place(self, data: bytes) -> None:
+        size = self._file.stat().st_size
+        if len(data) <= size:
+            with self._file.open("r+b", buffering=0) as file:
+                file.write(data.ljust(size))
 
     def remove(self) -> None:
         """The service has ended."""
@@ -89,7 +102,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     finally:
         os.close(descriptor)
     try:
-        status: dict[str, Any] = json.loads(_status_file(folder).read_text(encoding="utf-8"))
+        status = _read(_status_file(folder))
     except FileNotFoundError:
         # It has the lock and is about to write.
         return {}
@@ -101,6 +114,16 @@ def read(folder: Path) -> dict[str, Any] | None:
         text = f"no status has been written for {silent:.0f} s: the service answers nobody meanwhile"
         status["problems"] = [f"{text}; its log says in what it is stuck", *status.get("problems", ())]
     return status
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What the file says. Raises OSError or ValueError."""
+    for _ in range(_READS - 1):
+        with suppress(ValueError):
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return found
+    last: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return last
 
 
 def _lock_file(folder: Path) -> Path:
