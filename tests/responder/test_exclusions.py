@@ -12,6 +12,7 @@ import pytest
 from pxefast import named_files
 from pxefast.errors import ExclusionError
 from pxefast.responder import exclusions as module
+from pxefast.responder.exclusion_reader import ListReader, Look
 from pxefast.responder.exclusions import ExclusionFile
 
 from ..loopback.hanging import Hangs
@@ -131,6 +132,15 @@ def test_a_list_on_another_mount_is_read_while_a_thread_still_hangs_in_the_old_o
     old.set()
     eventually(lambda: read.hanging == 0)
     assert read.exclusions.macs == {B}, "what an old thread finds does not count"
+
+
+def test_what_a_replaced_thread_finds_late_does_not_count(read: ExclusionFile, listed: Path) -> None:
+    replaced = ListReader(str(listed), lambda *_: None, read._take)
+    read._take(replaced, Look((1,), frozenset({A}), None))
+    read._take(replaced, Look((2,), frozenset(), ExclusionError(str(listed), 0, "is gone")))
+    assert read.exclusions.macs == {A, B}
+    assert read.exclusions.paused is None
+    assert read.problem is None
 
 
 def test_threads_that_hang_are_few_however_long_it_lasts(
