@@ -136,6 +136,19 @@ def test_a_file_that_is_written_to_while_it_is_read_is_neither_the_old_nor_the_n
     assert named_files.read_bytes(file, 100) == b"old, and new"
 
 
+@pytest.mark.parametrize("content", [b"new", b"", b"ne"])
+def test_a_file_that_is_written_anew_or_cut_while_it_is_read_is_not_believed(
+    tmp_path: Path, while_read: Callable[[Callable[[], object]], None], content: bytes
+) -> None:
+    file = tmp_path / "named"
+    file.write_bytes(b"old")
+    os.utime(file, ns=(0, 0))
+    while_read(lambda: file.write_bytes(content))
+    with pytest.raises(named_files.Unsettled):
+        named_files.read_bytes(file, 100)
+    assert named_files.read_bytes(file, 100) == content
+
+
 def test_a_file_that_never_ends_is_refused_at_its_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
