@@ -102,16 +102,18 @@ def test_a_machines_own_image_comes_before_everybodys(native: Native) -> None:
     assert read(native, own, "boot.efi") == FILES["own"], "and the root is still its image's"
 
 
-def test_a_session_in_an_offer_is_the_first_machines_that_asks_with_it(native: Native) -> None:
+def test_a_session_in_an_offer_is_the_machines_that_was_offered_it(native: Native) -> None:
     program = f"SMSBoot\\{IMAGE}\\{SESSION}\\x64\\bootmgfw.efi"
-    native.answer("127.0.0.37", program, discover=True, image=IMAGE, files=session_files())
-    first, second = "127.0.0.38", "127.0.0.39"
-    assert read(native, first, "Boot/BCD") is None
-    assert read(native, first, program) == FILES["program"]
-    assert read(native, first, "\\Boot\\BCD") == STORE
-    assert read(native, second, program) == FILES["program"]
-    assert read(native, second, "\\Boot\\BCD") is None
-    assert read(native, "127.0.0.37", "\\Boot\\BCD") is None, "whoever asked for the offer"
+    offered, stranger = "127.0.0.37", "127.0.0.38"
+    native.answer(offered, program, discover=True, image=IMAGE, files=session_files())
+    assert read(native, stranger, "Boot/BCD") is None
+    assert read(native, stranger, program) == FILES["program"], "a boot program is no secret"
+    assert read(native, stranger, "\\Boot\\BCD") is None
+    assert read(native, offered, "\\Boot\\BCD") is None, "it has not asked with the session yet"
+    assert read(native, offered, program) == FILES["program"]
+    assert read(native, offered, "\\Boot\\BCD") == STORE
+    assert read(native, stranger, program) == FILES["program"]
+    assert read(native, stranger, "\\Boot\\BCD") is None
 
 
 def test_a_session_that_cannot_be_shown_is_refused_and_nothing_is_sent(native: Native) -> None:

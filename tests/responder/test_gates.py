@@ -82,8 +82,10 @@ def test_of_two_machines_that_ask_from_one_address_at_once_one_is_claimed(point:
     first, second = point.machine(), point.machine()
     liar = point.client(second.mac, second.guid, address=first.address[0])
     after = now(point)
-    for machine, xid in ((first, 0xA1), (liar, 0xA2)) * 4:
-        machine.socket.sendto(machine.packet(3, xid), ("127.0.0.1", point.service.ports["boot"]))
+    for number, (machine, xid) in enumerate(((first, 0xA1), (liar, 0xA2)) * 4):
+        # A host name each, so that none is a mere repeat of the one before.
+        packet = machine.packet(3, xid, extra=((12, b"host%d" % number),))
+        machine.socket.sendto(packet, ("127.0.0.1", point.service.ports["boot"]))
     point.service.event("request", lambda event: event["xid"] == "000000a2", after=after, count=4)
     assert sorted((state(point, first), state(point, second))) == ["ARMED", "CLAIMED"]
 
