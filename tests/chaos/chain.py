@@ -61,9 +61,7 @@ def events_of(records: Iterable[Record]) -> list[Event]:
 
 def removals_of(records: Iterable[Record]) -> dict[str, Record]:
     """The removal of each deployment that was removed."""
-    return {
-        record.subject.split()[0]: record for record in records if record.action == "deployment remove"
-    }
+    return {record.subject.split()[0]: record for record in records if record.action == "deployment remove"}
 
 
 def judge_chain(

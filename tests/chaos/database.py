@@ -87,7 +87,8 @@ class Database:
 
     def audit(self) -> list[Record]:
         return [
-            Record(*row) for row in self._patiently("SELECT seq, at, action, subject, details FROM audit ORDER BY seq")
+            Record(*row)
+            for row in self._patiently("SELECT seq, at, action, subject, details FROM audit ORDER BY seq")
         ]
 
     def devices(self) -> list[tuple[str, int]]:

@@ -85,7 +85,9 @@ CODES = {"halt": "halted", "journal": "journal_broken", "budget": "budget_exhaus
 @pytest.fixture(scope="module")
 def stopping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Point]:
     folder = tmp_path_factory.mktemp("stopping")
-    with Point(folder, files=FILES, programs=PROGRAMS, serve=partial(Service, program=("-c", STOPPING))) as point:
+    with Point(
+        folder, files=FILES, programs=PROGRAMS, serve=partial(Service, program=("-c", STOPPING))
+    ) as point:
         yield point
 
 

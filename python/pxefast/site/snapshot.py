@@ -206,8 +206,6 @@ def _by_collection(connection: Connection) -> dict[str, list[Deployment]]:
     return by_collection
 
 
-
-
 def _id(value: str) -> str:
     """A deployment id as a person wrote it into a variable."""
     return value.strip().upper()
