@@ -84,7 +84,7 @@ class Worlds:
             ),
             policy=self._policy(),
             placeholders=frozenset(order for guid in self.some(GUIDS, 0.02) for order in orders(guid)),
-            seen={device.id: self._seen(device) for device in devices if self.rarely(0.3)},
+            seen={device.id: self._seen(device) for device in devices if self.rarely(0.1)},
             launches=self._launches(numbers, marks),
         )
 

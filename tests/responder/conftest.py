@@ -13,13 +13,14 @@ from pxefast.responder.halt import Halt
 from pxefast.responder.view import View
 from pxefast.site.store import Store
 
+from ..loopback.home import CROWDED
 from ..loopback.point import Point
 from ..site.conftest import fill
 
 
 @pytest.fixture(scope="module")
 def point(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Point]:
-    with Point(tmp_path_factory.mktemp("point")) as point_:
+    with Point(tmp_path_factory.mktemp("point"), CROWDED) as point_:
         yield point_
 
 

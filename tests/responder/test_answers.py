@@ -18,9 +18,9 @@ from pxefast.responder.halt import Halt
 from pxefast.responder.handed import Memory
 from pxefast.responder.reply import Answers
 from pxefast.responder.view import View
-from pxefast.site.journal import Journal
 from pxefast.site.ledger import Ledger
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses
 
 from ..site.ledger_case import DEPLOYMENT, NAME, launch
 
@@ -44,10 +44,10 @@ def question(mac: str = MAC, address: str = ADDRESS, **more: Any) -> Any:
 class Desk:
     """The parts that answer, and a server that notes what it was told to send."""
 
-    def __init__(self, store: Store, view: View, journal: Journal) -> None:
+    def __init__(self, store: Store, view: View, witnesses: Witnesses) -> None:
         self.store, self.view = store, view
         self.ledger = Ledger(store, "dp1")
-        self.barrier = Barrier(store, self.ledger, journal, view)
+        self.barrier = Barrier(store, self.ledger, witnesses, view)
         self.memory = Memory()
         self.sent: list[tuple[Any, str, dict[str, Any]]] = []
         self.goes_to: str | None = "10.0.0.1:68"
@@ -78,11 +78,15 @@ class Desk:
             dry_run=self.dry_run,
         )
         heard = reply.clock() - late
-        cases = answers.prepare(questions, heard)
+        for each in questions:
+            each.heard = heard
+        cases = answers.prepare(questions)
         self.claims = [case.claim for case in cases if case.claim]
         verdict = self.barrier.commit(self.claims, (), [case.ask for case in cases if case.ask])
         answers.settle(cases, during() or verdict if during is not None else verdict)
-        return [answers.send(case, heard - later) for case in cases]
+        for each in questions:
+            each.heard = heard - later
+        return [answers.send(case) for case in cases]
 
     def state(self, device: int = 1) -> str:
         """The state of a device's live session, "" where it has none."""
@@ -91,9 +95,9 @@ class Desk:
 
 @pytest.fixture
 def desk(store: Store, view: View, tmp_path: Path) -> Iterator[Desk]:
-    journal = Journal(tmp_path / "journal")
-    yield Desk(store, view, journal)
-    journal.close()
+    witnesses = Witnesses(tmp_path, marks=tmp_path / "marks")
+    yield Desk(store, view, witnesses)
+    witnesses.close()
 
 
 def codes(answer: Any) -> list[str]:

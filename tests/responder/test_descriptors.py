@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from ..loopback.home import LOOPBACK, Home
 from ..loopback.machine import Machine
 from ..loopback.peer import Peer, request
 from ..loopback.point import PROGRAMS, Point
-from ..loopback.service import eventually
+from ..loopback.service import Service, eventually
 
 LARGE = {"boot.efi": b"x" * 100_000, "boot.0": b"x", "boot.ipxe": b"x"}
 
@@ -54,7 +55,9 @@ def test_with_few_open_files_transfers_are_refused_and_machines_are_still_claime
 ) -> None:
     settings = {**LOOPBACK, "tftp": {**LOOPBACK["tftp"], "retransmit_milliseconds": 5000}}
     with (
-        Point(tmp_path, settings, LARGE, PROGRAMS, program=("-c", limited(320))) as point,
+        Point(
+            tmp_path, settings, LARGE, PROGRAMS, serve=partial(Service, program=("-c", limited(320)))
+        ) as point,
         ExitStack() as stack,
     ):
         machines = [point.machine("required") for _ in range(3)]
@@ -84,7 +87,7 @@ def test_with_few_open_files_transfers_are_refused_and_machines_are_still_claime
 
 
 def test_an_honest_client_is_served_again_once_there_is_room(tmp_path: Path) -> None:
-    with Point(tmp_path, program=("-c", limited(256))) as point:
+    with Point(tmp_path, serve=partial(Service, program=("-c", limited(256)))) as point:
         most = point.home.status()["max_transfers"]
         machine: Machine = point.machine("available")
         name = machine.boot().file

@@ -81,7 +81,8 @@ def test_on_a_full_disk_nothing_is_sent_and_the_service_lives(tmp_path: Path) ->
         machine, available = point.machine(), point.machine("available")
         with no_room(point.service):
             assert str(point.home.database) in refused_for_the_ledger(machine, 1)
-            assert machine.request(1).codes[-1] == "database_unavailable"
+            # The journal is on the same disk: whichever was found first is said.
+            assert machine.request(1).codes[-1] in ("database_unavailable", "journal_broken")
             assert available.boot().reply is not None
         assert ("pc001", "ARMED") in ledger(point)
         assert eventually(lambda: machine.request(1).file) == point.name("boot.efi")
@@ -216,10 +217,11 @@ def test_little_room_stops_required_deployments_before_it_runs_out(tmp_path: Pat
             eventually(lambda: second.request(2).codes[-1] == "no_space", 3 * PATIENCE, "that it is said")
             assert "no space left on device" in second.request(2).event["reasons"][-1]["text"]
             status = eventually(
-                lambda: (found := point.home.status())["required_off"] and found,
+                lambda: (
+                    ((found := point.home.status())["required_off"] or {}).get("code") == "no_space" and found
+                ),
                 what="the status of a full disk",
             )
-            assert status["required_off"]["code"] == "no_space"
             assert any("no space left on device" in text for text in status["problems"])
             assert available.boot().reply is not None
             after = len(point.service.events)

@@ -94,7 +94,7 @@ def test_what_the_service_alone_knows_is_a_reason_for_explain(tmp_path: Path) ->
                 "text": "required deployments are off: stuck",
                 "rule": "D10",
             }
-            for key, action in (("required_off", "ignore"), ("problem", "ignore")):
+            for key, action in (("held", "ignore"), ("problem", "ignore")):
                 said = {**status, key: told}
                 (folder / "status.json").write_text(json.dumps(said))
                 assert explained(point, machine)[:2][0] == action

@@ -14,11 +14,11 @@ from pxefast.responder.gates import Gates, Passage
 from pxefast.responder.halt import Halt
 from pxefast.responder.handed import Handed, Memory
 from pxefast.responder.view import View
-from pxefast.site.journal import Journal
 from pxefast.site.launches import Launch
 from pxefast.site.ledger import Ledger
 from pxefast.site.session_facts import Ask
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses
 
 from ..site.ledger_case import DEPLOYMENT, NAME, claim, launch, marked, one
 
@@ -29,10 +29,11 @@ ADDRESS = "10.0.0.1"
 class Turn:
     """The parts of a turn, and a server that notes which gates were opened and which were refused, and why."""
 
-    def __init__(self, store: Store, view: View, journal: Journal) -> None:
-        self.store, self.view, self.journal = store, view, journal
+    def __init__(self, store: Store, view: View, witnesses: Witnesses) -> None:
+        self.store, self.view, self.witnesses = store, view, witnesses
+        self.journal = witnesses.journal
         self.ledger = Ledger(store, "dp1")
-        self.barrier = Barrier(store, self.ledger, journal, view)
+        self.barrier = Barrier(store, self.ledger, witnesses, view)
         self.memory = Memory()
         self.opened: list[Any] = []
         self.refused: list[tuple[Any, str]] = []
@@ -74,9 +75,9 @@ def gate(session: str | None = None, name: str = NAME, transfer: str = "t1", add
 
 @pytest.fixture
 def turn(store: Store, view: View, tmp_path: Path) -> Iterator[Turn]:
-    journal = Journal(tmp_path / "journal")
-    yield Turn(store, view, journal)
-    journal.close()
+    witnesses = Witnesses(tmp_path, marks=tmp_path / "marks")
+    yield Turn(store, view, witnesses)
+    witnesses.close()
 
 
 # Gates.
@@ -318,7 +319,7 @@ def test_a_journal_that_cannot_be_written_fails_the_turn_though_the_ledger_knows
     def broken(store: Store) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr(turn.journal, "catch_up", broken)
+    monkeypatch.setattr(turn.witnesses, "catch_up", broken)
     verdict = turn.barrier.commit([claim(1)], ())
     assert verdict.failed is not None
     assert (verdict.failed.code, verdict.failed.rule) == ("journal_broken", "D23")
@@ -334,7 +335,7 @@ def test_a_journal_that_cannot_be_written_fails_the_turn_though_the_ledger_knows
 def test_a_journal_that_disagrees_turns_required_deployments_off_with_its_reason(
     turn: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn.journal, "check", lambda store: "they differ")
+    monkeypatch.setattr(turn.witnesses, "check", lambda store: "they differ")
     turn.barrier.check()
     off = turn.view.required_off()
     assert off is not None
@@ -344,7 +345,7 @@ def test_a_journal_that_disagrees_turns_required_deployments_off_with_its_reason
     def broken(store: Store) -> None:
         raise OSError("no disk")
 
-    monkeypatch.setattr(turn.journal, "check", broken)
+    monkeypatch.setattr(turn.witnesses, "check", broken)
     turn.barrier.check()
     off = turn.view.required_off()
     assert off is not None

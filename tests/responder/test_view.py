@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,11 +107,3 @@ def test_a_clear_is_known_after_the_next_snapshot(view: View, store: Store) -> N
     view.refresh()
     assert known(view) == (2, "ARMED")
     assert 1 not in view.site.live
-
-
-def test_a_state_that_a_report_brought_keeps_the_rest_of_the_mark(view: View) -> None:
-    view.mark(1, mark("LAUNCHED"))
-    view.moved(1, DEPLOYMENT, "STARTED", "a reason")
-    assert view.site.live[1] == replace(mark("LAUNCHED"), state="STARTED", why="a reason")
-    view.moved(9, DEPLOYMENT, "STARTED")
-    assert 9 not in view.site.live

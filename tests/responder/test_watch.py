@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..loopback.home import LOOPBACK, Home
+from ..loopback.home import CROWDED, LOOPBACK, Home
 from ..loopback.point import Point
 from ..loopback.service import PATIENCE, eventually
 from .test_gates import FILES, PROGRAMS, fetched
@@ -81,7 +81,7 @@ def test_who_watches_hears_what_the_log_leaves_out(tmp_path: Path) -> None:
 
 
 def test_a_watcher_that_does_not_read_misses_events_and_is_told_how_many(tmp_path: Path) -> None:
-    with Point(tmp_path) as point:
+    with Point(tmp_path, CROWDED) as point:
         machine = point.machine("available")
         path = point.home.folder / "run" / "events.sock"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
@@ -102,7 +102,7 @@ def test_a_watcher_that_does_not_read_misses_events_and_is_told_how_many(tmp_pat
 
 
 def test_a_log_whose_reader_hangs_stops_no_machine(tmp_path: Path) -> None:
-    with Point(tmp_path) as point:
+    with Point(tmp_path, CROWDED) as point:
         machine = point.machine("available")
         service = point.service
         with service.unread_log():

@@ -210,10 +210,10 @@ def test_what_was_withdrawn_is_held_where_the_database_forgot_it(ready: Store) -
     subject = "deployment=PS120001 device=1 generation=1 state=WITHDRAWN before=LAUNCHED"
     record = AuditRow(99, 1_700_000_050.0, "root", "ledger withdraw", subject, "")
     with ready.record() as connection:
-        lost = find_lost(connection, [record])
+        lost, _ = find_lost(connection, [record])
         assert [(item.device_id, item.state) for item in lost] == [(1, "WITHDRAWN")]
         restore_lost(connection, lost, 1_700_000_100.0)
-        assert find_lost(connection, [record]) == []
+        assert find_lost(connection, [record]) == ([], [])
         c = schema.ledger.c
         row = connection.execute(schema.ledger.select().where(c.device_id == 1)).one()
     # It may be imaged at this moment: other required deployments wait for it (D34).

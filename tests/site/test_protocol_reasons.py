@@ -73,8 +73,8 @@ REASONS: list[tuple[Event, State, str, str, tuple[str, ...]]] = [
     (Reporting("started", "", False), "HOLD", "reported", "G3", (f"{ID} is reported started",)),
     (Yielding(), "ARMED", "unchanged", "", ("nothing to do",)),
     (Yielding(), "CLAIMED", "unchanged", "", ("nothing to do",)),
-    (Yielding(), "LAUNCHED", "already_offered", "CM-77", (ID, LAUNCH_TIME)),
-    (Yielding(), "STARTED", "already_offered", "CM-77", (ID, LAUNCH_TIME)),
+    (Yielding(), "LAUNCHED", "waits_behind", "D34", (ID,)),
+    (Yielding(), "STARTED", "waits_behind", "D34", (ID,)),
     (TimePassing(), "CLAIMED", "unchanged", "", ("nothing to do",)),
     (Holding("stop"), "CLAIMED", "hold", "G3", ("stop",)),
     (Holding("stop"), "DONE", "already_offered", "CM-77", (ID, LAUNCH_TIME)),
@@ -190,6 +190,7 @@ def test_a_new_claim_fills_the_row_and_keeps_what_it_was_armed_with() -> None:
         NOW,
         NOW,
         "file",
+        mac="",
     )
 
 
@@ -212,6 +213,7 @@ def test_a_claim_that_comes_again_after_its_session_is_returned_and_counted() ->
         now,
         now,
         "file",
+        mac="",
     )
 
 
@@ -222,8 +224,9 @@ def test_a_claim_makes_way_for_another_deployment_without_being_counted() -> Non
 
 
 def test_a_later_stage_a_repeat_and_a_restart_note_what_is_newest_of_them() -> None:
-    before = row("CLAIMED", stepped_at=CLAIMED_AT + 10, step=1)
-    later, _ = step(before, claiming(xid=9, stage=3, peer="10.0.0.7"), NOW, LIMITS)
+    mac = "02:00:00:00:00:01"
+    before = row("CLAIMED", stepped_at=CLAIMED_AT + 10, step=1, mac=mac)
+    later, _ = step(before, claiming(xid=9, stage=3, peer="10.0.0.7")._replace(mac=mac), NOW, LIMITS)
     assert later == before._replace(owner="dp2", peer="10.0.0.7", step=3, xid=9, stepped_at=NOW)
     soon = CLAIMED_AT + 20
     repeat, _ = step(before, claiming(xid=7, stage=1), soon, LIMITS)
@@ -327,7 +330,7 @@ def test_a_mark_says_of_a_row_what_decisions_need() -> None:
     full = row("HOLD", step=2, xid=9, stepped_at=CLAIMED_AT + 5)
     assert full.mark == Mark(
         ID, 3, "HOLD", CLAIMED_AT - 100, CLAIMED_AT, 2, 9, "old", CLAIMED_AT + 5, True, 2, LAUNCHED_AT,
-        "a person said so",
+        "a person said so", None, "10.0.0.1", LAUNCHED_AT,
     )  # fmt: skip
     assert row("ARMED").mark == Mark(ID, 3, "ARMED", CLAIMED_AT - 100, returns=2)
     assert row("CLAIMED", launch=None).mark.returnable is False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pxefast.cli.context import Context
     from pxefast.config import Dhcp
     from pxefast.decide import Decision, Device, DistributionPoint, Exclusions, Reason, Request, Site
+    from pxefast.responder.pauses import Files
 
 __all__ = [
     "BOOTS", "Arch", "Firmware", "Point", "code", "devices", "heard", "point", "said", "starting", "starts", "stranger",
@@ -46,6 +47,7 @@ class Point:
     exclusions: Exclusions
     dhcp: Dhcp
     gated: Mapping[str, str]
+    files: Files
     problem: Reason | None = None
 
     def decide(self, request: Request) -> Decision:
@@ -73,6 +75,7 @@ def point(here: Context, running: bool = True) -> Point:
     that is its own. That view is used then, and a note says what differs. `running` False: the files alone count, as
     for a change that no service knows.
     """
+    from pxefast.decide import Exclusions
     from pxefast.responder.gated import gated_files
     from pxefast.responder.pauses import look
     from pxefast.responder.programs import distributed
@@ -80,17 +83,17 @@ def point(here: Context, running: bool = True) -> Point:
 
     store, published = here.store(), here.library().published()
     site = load(store, store.point, distributed(published), here.settings.session.seconds)
-    exclusions = look(here.home, here.settings, store, site.dp)
-    problem: Reason | None = None
+    files = look(here.home, here.settings, store, site.dp)
+    exclusions, problem = Exclusions(files.macs, files.paused), None
     if running:
         from pxefast.responder import running as service
 
-        exclusions, problem, notes = service.look(here.home, store, site.dp, exclusions)
+        exclusions, problem, notes = service.look(here.home, store, site.dp, files)
         for text in notes:
             note(text)
     if exclusions.paused is not None:
         note(exclusions.paused.text)
-    return Point(site, exclusions, here.settings.dhcp, gated_files(store, site, published), problem)
+    return Point(site, exclusions, here.settings.dhcp, gated_files(store, site, published), files, problem)
 
 
 def code(arch: str, firmware: str) -> int:

@@ -41,8 +41,7 @@ def variable_app(noun: Owner, example: str) -> typer.Typer:
 
     @app.command(
         "set",
-        epilog=f"{command} set {example} ROLE db. "
-        f"A secret: pxefast {noun} variable set {example} KEY --secret --value-file FILE",
+        epilog=f"{command} set {example} JOINPW --secret --value-file FILE",
     )
     def set_(
         context: typer.Context,

@@ -124,9 +124,9 @@ def _as_seen(before: Point, after: Point) -> Point:
     if after.site.dp.mac_ignore_list_file != before.site.dp.mac_ignore_list_file:
         return replace(after, problem=before.problem)
     held, paused = before.exclusions.paused, after.exclusions.paused
-    if paused is None or paused.code == "required_paused":
+    if paused is None or after.files.held_by_list:
         # A budget that the command resets holds nothing any more; everything else goes on.
-        paused = None if held is not None and held.code == "budget_exhausted" else held
+        paused = None if before.files.held_by_budget else held
     return replace(after, exclusions=Exclusions(before.exclusions.macs, paused), problem=before.problem)
 
 

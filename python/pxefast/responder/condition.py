@@ -59,7 +59,7 @@ class Condition:
     def read(self, draining: int | None) -> dict[str, Any]:
         """Everything, as JSON takes it; `draining`: the transfers that a service that ends still waits for."""
         view, keeper = self._view, self._keeper
-        site, off, problem = view.site, view.required_off(), view.problem()
+        site, off, problem, held = view.site, view.required_off(), view.problem(), view.held()
         macs = view.exclusion_file.exclusions.macs
         return {
             "pid": os.getpid(),
@@ -73,6 +73,7 @@ class Condition:
             "answers": site.dp.enable_pxe and site.dp.allow_pxe_response and not self._dry_run,
             "dry_run": self._dry_run,
             "required_off": off and reason_dict(off),
+            "held": held and reason_dict(held),
             "problem": problem and reason_dict(problem),
             "draining": draining,
             "ports": dict(self._ports),

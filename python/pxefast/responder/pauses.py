@@ -7,9 +7,10 @@ its view of them; `look` asks all of them once, for those who explain.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pxefast.config import Settings
-from pxefast.decide import DistributionPoint, Exclusions, Reason
+from pxefast.decide import DistributionPoint, Reason
 from pxefast.errors import ExclusionError, PxefastError
 from pxefast.responder.exclusions import held_by_list, read
 from pxefast.responder.halt import Halt
@@ -19,6 +20,7 @@ from pxefast.site.store import Store
 from pxefast.site.witnesses import Witnesses, alarms
 
 __all__ = [
+    "Files",
     "budget_exhausted",
     "database_replaced",
     "journal_broken",
@@ -56,7 +58,36 @@ def budget_exhausted(budget: Budget) -> Reason | None:
     return Reason("budget_exhausted", f"{text}; when that was meant run: pxefast budget reset", "D6")
 
 
-def look(home: Path, settings: Settings, store: Store, dp: DistributionPoint) -> Exclusions:
+class Files(NamedTuple):
+    """What the files of a home and its database add to decisions: the exclusion list, and what holds required ones.
+
+    `stored` is what the journal or the database says, other than a used-up `budget`; `listed` an exclusion list that
+    cannot be read.
+    """
+
+    macs: frozenset[str]
+    halt: Reason | None
+    stored: Reason | None
+    budget: Reason | None
+    listed: Reason | None
+
+    @property
+    def paused(self) -> Reason | None:
+        """The gravest of the reasons."""
+        return self.halt or self.stored or self.budget or self.listed
+
+    @property
+    def held_by_list(self) -> bool:
+        """True if nothing but the exclusion list holds required deployments."""
+        return self.paused is not None and self.paused is self.listed
+
+    @property
+    def held_by_budget(self) -> bool:
+        """True if nothing graver than the budget holds required deployments."""
+        return self.paused is not None and self.paused is self.budget
+
+
+def look(home: Path, settings: Settings, store: Store, dp: DistributionPoint) -> Files:
     """What a service of this home would add to its decisions now. Writes nothing, and raises nothing for a bad list."""
     listed, macs = None, frozenset[str]()
     if dp.mac_ignore_list_file is not None:
@@ -64,18 +95,18 @@ def look(home: Path, settings: Settings, store: Store, dp: DistributionPoint) ->
             macs = read(dp.mac_ignore_list_file)
         except ExclusionError as error:
             listed = held_by_list(str(error))
-    return Exclusions(
-        macs, Halt(home, settings.safety.halt_file).check() or _stored(home, settings, store) or listed
-    )
+    stored, budget = _stored(home, settings, store)
+    return Files(macs, Halt(home, settings.safety.halt_file).check(), stored, budget, listed)
 
 
-def _stored(home: Path, settings: Settings, store: Store) -> Reason | None:
+def _stored(home: Path, settings: Settings, store: Store) -> tuple[Reason | None, Reason | None]:
+    """Return what the journal or the database says, and what the budget says."""
     try:
         why = Witnesses(home, settings.journal.folder).examine(store)
         with store.read() as connection:
             why = why or next(iter(alarms(connection, store.point)), None)
         if why is not None:
-            return journal_broken(why)
-        return budget_exhausted(Ledger(store, store.point).budget())
+            return journal_broken(why), None
+        return None, budget_exhausted(Ledger(store, store.point).budget())
     except PxefastError as error:
-        return no_database(str(error))
+        return no_database(str(error)), None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pxefast.decide import DistributionPoint, Exclusions, Reason
 from pxefast.errors import CannotOpen
 from pxefast.responder import effective, status
+from pxefast.responder.pauses import Files
 from pxefast.site.store import Store
 
 __all__ = ["Running", "look"]
@@ -18,8 +19,6 @@ _FOLLOWS_SECONDS = 3.0
 _LOOKS_SECONDS = 0.1
 # The status is older than this: the service hangs.
 _SILENT_SECONDS = 10.0
-# The halt file is asked for each decision: the status, a second old, says nothing about it.
-_HALT, _LIST = "halted", "required_paused"
 
 
 class Running(NamedTuple):
@@ -34,12 +33,12 @@ class Running(NamedTuple):
     notes: list[str]
 
 
-def look(home: Path, store: Store, dp: DistributionPoint, files: Exclusions) -> Running:
+def look(home: Path, store: Store, dp: DistributionPoint, files: Files) -> Running:
     """Compare the running service of a home, if there is one, with what the files give; waits while it catches up."""
     folder = home / "run"
     found = _caught_up(folder, store)
     if not found:
-        return Running(files, None, [])
+        return Running(Exclusions(files.macs, files.paused), None, [])
     notes = []
     silent = time.time() - found["written"]
     if silent > _SILENT_SECONDS:
@@ -55,11 +54,12 @@ def look(home: Path, store: Store, dp: DistributionPoint, files: Exclusions) -> 
             "see: pxefast status"
         )
     macs = _macs(folder, dp, found["snapshot"].get("exclusions"), files.macs, notes)
-    paused, off = files.paused, _reason(found["required_off"])
-    if paused is not None and paused.code == _LIST and macs is not files.macs:
+    # The halt file is asked for each decision: the status, a second old, says nothing about it.
+    paused, off = files.paused, _reason(found.get("held"))
+    if files.held_by_list and macs is not files.macs:
         # Whether a list that is gone holds anything is the service's to say, who keeps its last good one.
         paused = None
-    if paused is None and off is not None and off.code != _HALT:
+    if paused is None and off is not None:
         paused = off
         notes.append(f"the running service says: {off.text}")
     problem = _reason(found.get("problem"))

@@ -20,9 +20,9 @@ from pxefast.responder.forgotten import find_forgotten, forgotten
 from pxefast.responder.gated import gated_files
 from pxefast.responder.halt import Halt
 from pxefast.responder.heartbeat import Heartbeat, clock
+from pxefast.responder.marks import older, put_mark
 from pxefast.responder.pauses import database_replaced, no_database
 from pxefast.responder.programs import distributed
-from pxefast.site.schema import LIVE
 from pxefast.site.snapshot import load
 from pxefast.site.store import Store
 from pxefast.site.watch import Watcher
@@ -112,16 +112,19 @@ class View:
 
     def required_off(self) -> Reason | None:
         """Why no required deployment may be handed out now; the gravest of the reasons."""
-        return self._stopped() or self.budget or self.exclusion_file.exclusions.paused
+        return self._halt.check() or self.held()
+
+    def held(self) -> Reason | None:
+        """The same without the halt files, which anybody can look at."""
+        return self._off() or self.budget or self.exclusion_file.exclusions.paused
 
     def launches_off(self) -> Reason | None:
         """Why no launch file may be completed now. What the budget has let begin may go on."""
-        return self._stopped() or self.exclusion_file.exclusions.paused
+        return self._halt.check() or self._off() or self.exclusion_file.exclusions.paused
 
-    def _stopped(self) -> Reason | None:
+    def _off(self) -> Reason | None:
         gone = self.database_gone()
-        off = self.replaced or self.full or self.journal or self.alarm or self.unsafe or gone
-        return self._halt.check() or off
+        return self.replaced or self.full or self.journal or self.alarm or self.unsafe or gone
 
     def problem(self) -> Reason | None:
         """Why nothing at all may be handed out (D10)."""
@@ -161,7 +164,7 @@ class View:
     def mark(self, device_id: int, mark: Mark) -> None:
         """The ledger's newest word on a device: the next decision must know it."""
         with self._turn:
-            _mark(self.site, device_id, mark)
+            put_mark(self.site, device_id, mark)
             if self._marks_meanwhile is not None:
                 self._marks_meanwhile.append((device_id, mark))
 
@@ -223,6 +226,7 @@ class View:
         began = clock()
         self.heart.enter("database: recover")
         _ask(self._store.recover)
+        self.heart.enter("content library")
         stamp = self._library.stamp()
         self.heart.enter("database: look for changes")
         content = stamp != self._stamp
@@ -283,14 +287,14 @@ class View:
                 self.revision = self._watcher.revision
             with self._turn:
                 for device_id, mark in self._marks_meanwhile:
-                    _mark(site, device_id, mark)
+                    put_mark(site, device_id, mark)
                 self.site, self._by_number, self.loaded = site, None, time.time()
         finally:
             self._marks_meanwhile = None
 
     def _require_memory(self, known: Mapping[str, Mapping[int, Mark]], site: Site) -> None:
         # On PostgreSQL the journal says so, and another distribution point may reconcile.
-        lost = find_forgotten(known, site, _older) if self._store.dialect == "sqlite" else None
+        lost = find_forgotten(known, site, older) if self._store.dialect == "sqlite" else None
         if lost is not None:
             raise forgotten(self.device_name(lost[0]), lost[1])
 
@@ -343,30 +347,5 @@ def _ask(database: Callable[[], T]) -> T:
         raise _Gone(str(error) or type(error).__name__) from error
 
 
-def _older(mark: Mark, there: Mark) -> bool:
-    """Whether a mark was read before what is known: nothing leads back from a launch but a new generation (I5)."""
-    if mark.generation != there.generation:
-        return mark.generation < there.generation
-    return there.state not in ("ARMED", "CLAIMED") and mark.state in ("ARMED", "CLAIMED")
-
-
 def _count(site: Site) -> int:
     return len({device.id for device in (*site.devices_by_mac.values(), *site.devices_by_guid.values())})
-
-
-def _mark(site: Site, device_id: int, mark: Mark) -> None:
-    """Put a mark where decisions look, unless a newer one is there."""
-    of_deployment = site.marks.setdefault(mark.deployment_id, {})
-    there = of_deployment.get(device_id)
-    if there is not None and _older(mark, there):
-        return
-    of_deployment[device_id] = mark
-    if mark.state in LIVE:
-        site.live[device_id] = mark
-    elif device_id in site.live and site.live[device_id].deployment_id == mark.deployment_id:
-        del site.live[device_id]
-    launch = site.launches.get(device_id)
-    if mark.unreported and (launch is None or launch.unreported <= mark.unreported):
-        site.launches[device_id] = mark
-    elif launch is not None and launch.deployment_id == mark.deployment_id:
-        del site.launches[device_id]
