@@ -81,7 +81,7 @@ def _forgets_claims() -> None:
     from pxefast.site.ledger import Ledger
 
     commit = Ledger.commit
-    Ledger.commit = lambda ledger, claims, launches: (  # type: ignore[method-assign]
+    Ledger.commit = lambda ledger, claims, launches, *_: (  # type: ignore[method-assign]
         _forged(claims),
         commit(ledger, (), launches)[1],
     )
@@ -96,7 +96,7 @@ def _answers_first() -> None:
     commit = Ledger.commit
     waiting: list[tuple[Any, Any]] = []
 
-    def later(ledger: Any, claims: Any, launches: Any) -> Any:
+    def later(ledger: Any, claims: Any, launches: Any, *_: object) -> Any:
         waiting.append((ledger, claims))
         return _forged(claims), commit(ledger, (), launches)[1]
 
@@ -118,7 +118,7 @@ def _open_gate() -> None:
 
     commit = Ledger.commit
     opened = LaunchResult(True, Reason("launched", "launched nowhere", "I3"), True)
-    Ledger.commit = lambda ledger, claims, launches: (  # type: ignore[method-assign]
+    Ledger.commit = lambda ledger, claims, launches, *_: (  # type: ignore[method-assign]
         commit(ledger, claims, ())[0],
         [opened for _ in launches],
     )
@@ -131,7 +131,7 @@ def _forgets_launches() -> None:
 
     decide, commit = shape.decide, Ledger.commit
 
-    def forgetful(ledger: Any, claims: Any, launches: Any) -> Any:
+    def forgetful(ledger: Any, claims: Any, launches: Any, *_: object) -> Any:
         results, opened = commit(ledger, claims, launches)
         forged = _forged(claims)
         return [real if real.ok else made for real, made in zip(results, forged, strict=True)], opened
@@ -144,7 +144,7 @@ def _forgets_launches() -> None:
             }
             for deployment, of_devices in site.marks.items()
         }
-        return decide(request, replace(site, marks=marks, live={}), exclusions)
+        return decide(request, replace(site, marks=marks, live={}, launches={}), exclusions)
 
     shape.decide = without_memory  # type: ignore[attr-defined]
     Ledger.commit = forgetful  # type: ignore[method-assign]

@@ -119,5 +119,5 @@ class Database:
 
 def _ledger(mac: str | None) -> tuple[str, list[object]]:
     query = f"SELECT {COLUMNS} FROM ledger JOIN device_mac USING (device_id)"
-    where, values = ("", []) if mac is None else (" WHERE mac = ?", [mac])
+    where, values = ("", []) if mac is None else (" WHERE device_mac.mac = ?", [mac])
     return f"{query}{where} ORDER BY device_id, deployment_id, generation", values

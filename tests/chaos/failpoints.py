@@ -103,11 +103,11 @@ def _install(place: str, hook: Hook) -> None:
             raise ValueError(f"no such place: {place}; one of {', '.join(PLACES)}")
 
 
-def _claims(claims: Sequence[object], _: object = ()) -> bool:
+def _claims(claims: Sequence[object], *_: object) -> bool:
     return bool(claims)
 
 
-def _launches(_: object, launches: Sequence[object] = ()) -> bool:
+def _launches(_: object, launches: Sequence[object] = (), *__: object) -> bool:
     return bool(launches)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_the_store_names_the_images_own_files_and_is_one_for_all_who_are_told_th
 @pytest.mark.parametrize("final", ["echo", "never", "always"])
 def test_the_options_are_never_more_than_the_least_answer_holds(asks: bool, final: Any) -> None:
     policy = Policy(option_250_in_final_ack=final)
-    request = Request(*[getattr(REQUEST, name) for name in REQUEST.__dataclass_fields__][:-2], wds=True)
+    request = replace(REQUEST, wds=True, loader_architecture=None)
     chosen = decision(action="prompt" if asks else "boot")
     options = handout(chosen, request, None, policy, {}, facts(), new_stem(9999)).options
     assert [code for code, _ in options] == sorted(code for code, _ in options), "W-9"

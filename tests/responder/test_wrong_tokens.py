@@ -32,7 +32,7 @@ class Endpoint:
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.clock.now, time=time.time))
         ledger = SimpleNamespace(report=self._decide)
         self.reports = Reports(
-            Report(port=0), IPv4Address("127.0.0.1"), cast(Any, ledger), lambda reported: None
+            Report(port=0), IPv4Address("127.0.0.1"), cast(Any, ledger), lambda _: None, lambda *_: None
         )
         self.service = SimpleNamespace(ports={"report": self.reports.port})
         self.reports.start()
@@ -47,8 +47,10 @@ class Endpoint:
     @staticmethod
     def _decide(session: str, token: str, kind: str, text: str, now: float) -> ReportResult:
         if token == RIGHT.token:
-            return ReportResult(True, Reason("reported", "reported", "G3"), 1, "PS120001", "STARTED")
-        return ReportResult(False, Reason("unknown_session", "no such session", "I2"))
+            return ReportResult(
+                True, Reason("reported", "reported", "G3"), "accepted", 1, "PS120001", "STARTED"
+            )
+        return ReportResult(False, Reason("unknown_session", "no such session", "I2"), "no_session")
 
     def status(self, session: Session, address: str = ADDRESS) -> int:
         return report(cast(Any, self), session, "started", address=address).status
