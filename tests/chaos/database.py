@@ -99,6 +99,13 @@ class Database:
         """The ids of the deployments that there are."""
         return [found for (found,) in self._patiently("SELECT id FROM deployment ORDER BY id")]
 
+    def withdrawn(self) -> list[str]:
+        """The ids of the removed deployments that machines were launched by and that nobody reported or cleared."""
+        query = (
+            "SELECT DISTINCT deployment_id FROM ledger WHERE state = 'WITHDRAWN' AND launched_at IS NOT NULL"
+        )
+        return sorted(found for (found,) in self._patiently(query))
+
     def look(self, mac: str) -> list[Row] | None:
         """The rows of one machine, at once; None while the database does not answer."""
         try:
