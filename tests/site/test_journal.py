@@ -22,7 +22,8 @@ from pxefast.site.store import Store
 from pxefast.site.witnesses import Witnesses
 
 from ..postgres import Postgres
-from .ledger_case import claim, code, launch, one
+from .ledger_case import DEPLOYMENT, claim, code, launch, one
+from .test_ledger import second_deployment
 
 # The lines of a journal that has just begun: where it was begun, and that it was.
 FIRST = 2
@@ -218,6 +219,33 @@ def test_what_was_withdrawn_is_held_where_the_database_forgot_it(ready: Store) -
         row = connection.execute(schema.ledger.select().where(c.device_id == 1)).one()
     # It may be imaged at this moment: other required deployments wait for it (D34).
     assert (row.state, row.launched_at) == ("HOLD", 1_700_000_050.0)
+
+
+def test_a_removed_deployment_that_was_cleared_is_not_lost_to_a_journal_that_lags(
+    ready: Store, journal: Journal
+) -> None:
+    """A clear of a removed deployment makes no newer generation; the journal of a service that is off lags (D32)."""
+    journal.catch_up(ready)
+    ledger = Ledger(ready, ready.point)
+    assert one(ledger, claim(1)).ok
+    assert launch(ledger, 1).launched
+    journal.catch_up(ready)
+    ready.deployments.remove(DEPLOYMENT)
+    Cases(ready).clear_device("web01", DEPLOYMENT)
+    journal.close()
+    assert Journal(journal.folder).check(ready) is None
+
+
+def test_a_claim_that_made_way_is_not_lost_to_a_journal_that_lags(ready: Store, journal: Journal) -> None:
+    """The row is ARMED again, and the journal still says CLAIMED."""
+    journal.catch_up(ready)
+    other = second_deployment(ready)
+    ledger = Ledger(ready, ready.point)
+    assert one(ledger, claim(1)).ok
+    journal.catch_up(ready)
+    assert one(ledger, claim(1, other, xid=8)).ok
+    journal.close()
+    assert Journal(journal.folder).check(ready) is None
 
 
 def test_a_running_service_notices_that_a_person_began_a_new_segment(ready: Store, journal: Journal) -> None:

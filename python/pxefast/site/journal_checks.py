@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -76,10 +77,13 @@ def require_here(header: Header, file: Path, role: Role, home: str) -> None:
 
 
 def require_database(store: Store, file: Path, role: Role, head: Head) -> None:
-    """Raise JournalError where the audit has lost records, or the ledger says less than those it has."""
+    """Raise JournalError where the audit has lost records, or the ledger says less than those it has.
+
+    The journal may lag: what the database recorded since, such as a clear or a return, counts as well.
+    """
     with store.read() as connection:
-        next(records_after(connection, head, role), None)
-        lost = find_lost(connection, read_records(file)).lost
+        newer = list(records_after(connection, head, role))
+        lost = find_lost(connection, chain(read_records(file), newer)).lost
     if lost:
         raise JournalError(
             f"the ledger has lost {len(lost)} of the boots that {NAMES[role]} knows, as after a database file was "
