@@ -65,7 +65,8 @@ class Point:
             eventually(lambda: machine.discover().event["device"], SOON, "the new device")
         else:
             self.home.deploy(self.image, [name], purpose)
-            eventually(lambda: machine.discover().event["deployment"], SOON, "the new deployment")
+            # Not so often that the log samples what a stranger asks.
+            eventually(lambda: machine.discover().event["deployment"], SOON, "the new deployment", pause=0.1)
         return machine
 
     def client(self, mac: str, guid: str, **more: Any) -> Machine:

@@ -30,14 +30,17 @@ DATABASE_FILES = 18
 
 
 def eventually(
-    look: Callable[[], T | None], seconds: float = PATIENCE, what: str = "what was waited for"
+    look: Callable[[], T | None],
+    seconds: float = PATIENCE,
+    what: str = "what was waited for",
+    pause: float = 0.02,
 ) -> T:
-    """What `look` finds once it is true; looks again and again until the bound."""
+    """What `look` finds once it is true; looks again and again, `pause` seconds apart, until the bound."""
     again = threading.Event()
     end = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < end, f"{what} did not come within {seconds} s"
-        again.wait(0.02)
+        again.wait(pause)
     return found
 
 
