@@ -11,7 +11,7 @@ from pxefast.errors import PxefastError
 from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.courier import Courier
-from pxefast.responder.heartbeat import Heartbeat
+from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.pauses import budget_exhausted, journal_broken, no_database
 from pxefast.responder.room import Room
 from pxefast.responder.sightings import Witness
@@ -33,6 +33,8 @@ _CONTENT_SECONDS = 1.0
 _LESSON_SECONDS = 1.0
 _SIGHTING_SECONDS = 1.0
 _HOST_SECONDS = 60.0
+# A round that comes so late was held up with the whole process.
+_STOOD_STILL_SECONDS = 2.0
 # How long the start waits for the first round.
 _FIRST_SECONDS = 1.0
 
@@ -78,6 +80,7 @@ class Keeper:
         #: Life signs of the thread that answers machines; None once that thread has nothing to answer any more.
         self.loop: Heartbeat | None = None
         self._loop_stuck = False
+        self._looked_at = 0.0
         self._next: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._off: tuple[bool, str] | None = None
@@ -156,6 +159,10 @@ class Keeper:
         """Say when the thread that answers machines hangs: it cannot say so itself."""
         loop = self.loop
         if loop is None:
+            return
+        looked, self._looked_at = self._looked_at, clock()
+        if self._looked_at - looked > _STOOD_STILL_SECONDS:
+            # This thread was late as well: the process was stopped, and the other one has its turn first.
             return
         loop.tick()
         stuck = loop.look()
