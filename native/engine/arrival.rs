@@ -6,10 +6,10 @@
 
 use super::deadline::Time;
 
-/// What one socket's datagrams are known to be younger than.
+/// The bound on the age of one socket's datagrams.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrivals {
-    /// When the socket was last known to be empty.
+    /// The time at which the socket was last known to be empty.
     empty: Time,
 }
 
@@ -47,13 +47,13 @@ impl Arrivals {
 /// The wall clock beside the one that only goes forward.
 #[derive(Clone, Copy, Debug)]
 pub struct Wall {
-    /// How far the wall clock is ahead of the other one, in microseconds.
+    /// The lead of the wall clock over the other one, in microseconds.
     ahead: i64,
-    /// Since when stamps and `ahead` are known to fit together.
+    /// The time from which on stamps and `ahead` are known to fit together.
     steady_since: Time,
 }
 
-/// What two readings of the clocks may differ by before the wall clock counts as stepped, in microseconds: far more than
+/// The difference of two readings from which on the wall clock counts as stepped, in microseconds: far more than
 /// a turn's slewing, far less than the two seconds that it matters for.
 const TOLERANCE: u64 = 20_000;
 /// Stamps are never believed from here on.

@@ -1,10 +1,10 @@
-//! How often each of many senders may ask: a table of fixed size, whatever comes (safety T12, D15).
+//! Token buckets of many senders, in a table of fixed size (safety T12, D15).
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use super::deadline::Time;
 
-/// How often one sender may ask: a second in the long run, and at once.
+/// The rate and the burst that one sender is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// Requests a second.
@@ -16,20 +16,21 @@ pub struct Allowance {
 /// One allowance for each sender. Nothing is allocated after [`Buckets::new`].
 ///
 /// A sender has one of [`WAYS`] places. Where all are taken, the new one takes the place of the one with the most left:
-/// who asks too often keeps its place, and a flood of new senders drives out those who ask seldom, who lose nothing.
+/// a sender that asks too often keeps its place, and a flood of new senders drives out those that ask seldom, which lose
+/// nothing.
 pub struct Buckets {
     hashing: RandomState,
     sets: Vec<[Bucket; WAYS]>,
     /// Thousandths of a microsecond that one request costs.
     cost: u64,
-    /// What may be owed, in thousandths of a microsecond.
+    /// The largest debt, in thousandths of a microsecond.
     credit: u64,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Bucket {
     sender: u64,
-    /// When all that was asked for is paid, in thousandths of a microsecond.
+    /// The time at which the debt is paid, in thousandths of a microsecond.
     paid: u64,
 }
 
@@ -49,7 +50,7 @@ impl Buckets {
         }
     }
 
-    /// Takes one request of `sender`, unless that is too much.
+    /// Takes one token of `sender`. Returns false where it has none left.
     pub fn take(&mut self, sender: &impl Hash, now: Time) -> bool {
         let hash = self.hashing.hash_one(sender);
         let sets = self.sets.len();

@@ -1,4 +1,4 @@
-//! How often may be asked at ports 67 and 4011: each client, and all clients of one network together (safety T12, D15).
+//! Rate limits of ports 67 and 4011: of each client, and of all clients of one network together (safety T12, D15).
 
 use std::net::Ipv4Addr;
 
@@ -18,7 +18,7 @@ pub struct Limits {
     pub network: Allowance,
 }
 
-/// What was asked lately, by client and by network.
+/// The token buckets of all clients and networks.
 pub struct Excess {
     clients: Buckets,
     networks: Buckets,
@@ -28,14 +28,14 @@ pub struct Excess {
 const CLIENTS: usize = 16_384;
 const NETWORKS: usize = 1_024;
 
-/// Who asks. A client without an address, and one behind a relay, is known by its hardware address.
+/// A client: one without an address, and one behind a relay, is known by its hardware address.
 #[derive(Hash)]
 enum Client {
     Address(Ipv4Addr),
     Hardware(Network, [u8; 16]),
 }
 
-/// Where it asks from: all of a relay's clients, or all of an interface's that have no address yet.
+/// A network: all clients of a relay, or all of an interface that have no address yet.
 #[derive(Clone, Copy, Hash)]
 enum Network {
     Relay(Ipv4Addr),
@@ -43,7 +43,7 @@ enum Network {
 }
 
 impl Excess {
-    /// Nobody has asked yet.
+    /// Returns full buckets.
     pub fn new(limits: &Limits) -> Excess {
         Excess { clients: Buckets::new(CLIENTS, limits.client), networks: Buckets::new(NETWORKS, limits.network) }
     }

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from pxefast.errors import CannotOpen
-from pxefast.site import host, schema
+from pxefast.site import host_identity as host
+from pxefast.site import schema
 from pxefast.site.audit import AuditRow, append
 from pxefast.site.ledger import Ledger
 from pxefast.site.reconcile import find_lost

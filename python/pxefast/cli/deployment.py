@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.lifecycle import behind_text, launched_lines, removal_text
+from pxefast.cli.deployment_text import behind_text, launched_lines, removal_text
 from pxefast.cli.options import Confirm, DryRun, Id, Json, Quiet, Site, Yes, choice, moment, moment_text
 from pxefast.cli.output import confirmed, created, note, print_fields, print_json, print_table
 from pxefast.cli.variable import variable_app

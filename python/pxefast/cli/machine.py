@@ -86,7 +86,7 @@ def point(here: Context, running: bool = True) -> Point:
     files = look(here.home, here.settings, store, site.dp)
     exclusions, problem = Exclusions(files.macs, files.paused), None
     if running:
-        from pxefast.responder import running as service
+        from pxefast.responder import running_service as service
 
         exclusions, problem, notes = service.look(here.home, store, site.dp, files)
         for text in notes:

@@ -11,7 +11,7 @@ from pxefast import __version__, decide
 from pxefast.responder.audit import Audit, reason_dict
 from pxefast.responder.courier import Courier
 from pxefast.responder.distributions import summary
-from pxefast.responder.effective import EffectiveList
+from pxefast.responder.effective_exclusions import EffectiveList
 from pxefast.responder.heartbeat import clock
 from pxefast.responder.keeper import Keeper
 from pxefast.responder.view import View

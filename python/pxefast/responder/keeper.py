@@ -11,9 +11,9 @@ from pxefast.errors import PxefastError
 from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.courier import Courier
+from pxefast.responder.disk_space import DiskSpace
 from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.pauses import budget_exhausted, journal_broken, no_database
-from pxefast.responder.room import Room
 from pxefast.responder.sightings import Witness
 from pxefast.responder.tuning import Tuner
 from pxefast.responder.view import View
@@ -58,11 +58,11 @@ class Keeper:
         courier: Courier | None,
         live: Callable[[Callable[[], set[str]]], None],
         tuner: Tuner | None,
-        room: Room,
+        disk_space: DiskSpace,
         witness: Witness | None = None,
         host: Callable[[], None] | None = None,
     ) -> None:
-        self._room = room
+        self._disk_space = disk_space
         self._tuner = tuner
         self._witness = witness
         self._host = host
@@ -192,7 +192,7 @@ class Keeper:
             self._failed.pop(what, None)
 
     def _follow_ledger(self) -> None:
-        self._view.full = self._room.look()
+        self._view.full = self._disk_space.look()
         try:
             self.budget = self._ledger.budget()
             with self._store.read() as connection:

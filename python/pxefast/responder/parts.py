@@ -15,8 +15,9 @@ from pxefast.responder.audit import Audit
 from pxefast.responder.barrier import Barrier
 from pxefast.responder.condition import Condition
 from pxefast.responder.courier import Courier
+from pxefast.responder.disk_space import DiskSpace
 from pxefast.responder.doors import open_doors, usable
-from pxefast.responder.effective import EffectiveList
+from pxefast.responder.effective_exclusions import EffectiveList
 from pxefast.responder.feed import Feed
 from pxefast.responder.gates import Gates
 from pxefast.responder.halt import Halt
@@ -27,7 +28,6 @@ from pxefast.responder.keeper import Keeper
 from pxefast.responder.live import Live
 from pxefast.responder.reply import Answers
 from pxefast.responder.reports import Reported, Reports
-from pxefast.responder.room import Room
 from pxefast.responder.sightings import Witness
 from pxefast.responder.status import Lock, StatusFile
 from pxefast.responder.takeover import Estate, Heir, Sockets
@@ -104,7 +104,7 @@ class Parts:
             self._courier,
             self._sessions_live,
             tuner,
-            Room([home, *witnesses.folders]),
+            DiskSpace([home, *witnesses.folders]),
             witness,
             None if dry_run else self._record_host,
         )

@@ -16,11 +16,11 @@ from pxefast.content.library import Library, Published
 from pxefast.decide import Device, Exclusions, Mark, Reason, Site
 from pxefast.errors import DatabaseReplaced, PxefastError
 from pxefast.responder.exclusions import FRESH_LIST_SECONDS, ExclusionFile
-from pxefast.responder.forgotten import find_forgotten, forgotten
 from pxefast.responder.gated import gated_files
 from pxefast.responder.halt import Halt
 from pxefast.responder.heartbeat import Heartbeat, clock
 from pxefast.responder.marks import older, put_mark
+from pxefast.responder.overwritten_database import find_forgotten, forgotten
 from pxefast.responder.pauses import database_replaced, no_database
 from pxefast.responder.programs import distributed
 from pxefast.site.snapshot import load

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, exists, func, select
 
 from pxefast.site import arming, schema
+from pxefast.site.blocked_devices import Behind, count_blocked, read_blocked
 from pxefast.site.device_rows import names_of
 from pxefast.site.policy import read_policy
-from pxefast.site.waiting import Behind, count_blocked, read_blocked
 
 __all__ = ["DeploymentCounts", "DeploymentStatus", "read_counts", "read_status"]
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from pxefast.decide.records import Audience, Purpose
 from pxefast.errors import AlreadyExists, Invalid
 from pxefast.site import arming, schema
+from pxefast.site.blocked_devices import Behind, blocked_devices
 from pxefast.site.deployment_status import DeploymentCounts, DeploymentStatus, read_counts, read_status
 from pxefast.site.names import find, listed, site_code
 from pxefast.site.policy import SitePolicy, read_policy
@@ -17,7 +18,6 @@ from pxefast.site.removal import Removal, read_removal, remove
 from pxefast.site.rules import ALL_SYSTEMS, find_collection
 from pxefast.site.task_sequences import find_task_sequence
 from pxefast.site.variables import Variables
-from pxefast.site.waiting import Behind, blocked_devices
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store

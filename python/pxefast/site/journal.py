@@ -27,7 +27,7 @@ from sqlalchemy import select
 from pxefast.errors import CannotOpen, SiteError
 from pxefast.site import audit, schema
 from pxefast.site.audit import FIRST_HASH, AuditRow, follow
-from pxefast.site.host import host_identity
+from pxefast.site.host_identity import host_identity
 from pxefast.site.journal_checks import (
     BEGUN,
     NAMES,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from pxefast.site import schema
 from pxefast.site.audit import AuditRow
-from pxefast.site.host import host_identity
+from pxefast.site.host_identity import host_identity
 from pxefast.site.reconcile import find_lost
 from pxefast.site.segment import Header, JournalError, former_segments, read_records
 

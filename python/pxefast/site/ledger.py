@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from pxefast.decide.records import Mark, Reason, State
 from pxefast.site import session_facts
+from pxefast.site.blocked_devices import count_blocked
 from pxefast.site.budget import Budget, Spending, read_budget, refill
 from pxefast.site.claims import Claim, ClaimResult, Claims
 from pxefast.site.grounds import Grounds
@@ -28,7 +29,6 @@ from pxefast.site.protocol import Limits, Reporting, TimePassing, step
 from pxefast.site.removal import count_cases
 from pxefast.site.schema import LIVE
 from pxefast.site.store import Store
-from pxefast.site.waiting import count_blocked
 
 __all__ = ["Claim", "ClaimResult", "Launch", "LaunchResult", "Ledger", "ReportResult", "Swept"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pxefast.cli.options import moment_text
 
 if TYPE_CHECKING:
+    from pxefast.site.blocked_devices import Behind
     from pxefast.site.removal import Removal
-    from pxefast.site.waiting import Behind
 
 __all__ = ["behind_text", "launched_lines", "removal_text", "until_text"]
 

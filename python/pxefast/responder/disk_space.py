@@ -9,14 +9,14 @@ from pathlib import Path
 from pxefast.decide import Reason
 from pxefast.responder.pauses import no_space
 
-__all__ = ["Room"]
+__all__ = ["DiskSpace"]
 
 # Claims stop below the first, and go on above the second, so that they do not start and stop by turns.
 _LEAST_BYTES = 1 << 20
 _ENOUGH_BYTES = 2 << 20
 
 
-class Room:
+class DiskSpace:
     """The file systems that these folders are on."""
 
     def __init__(self, folders: Sequence[Path]) -> None:

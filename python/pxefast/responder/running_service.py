@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pxefast.decide import DistributionPoint, Exclusions, Reason
 from pxefast.errors import CannotOpen
-from pxefast.responder import effective, status
+from pxefast.responder import effective_exclusions, status
 from pxefast.responder.pauses import Files
 from pxefast.site.store import Store
 
@@ -96,7 +96,7 @@ def _macs(
             "the running service has not read the exclusion list that is set now; see: pxefast status"
         )
         return macs
-    kept = effective.read(folder, said["sha256"])
+    kept = effective_exclusions.read(folder, said["sha256"])
     if kept is None:
         notes.append(
             f"the running service excludes {said['count']} machines by a list that cannot be read here; "
