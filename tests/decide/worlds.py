@@ -84,7 +84,7 @@ class Worlds:
             ),
             policy=self._policy(),
             placeholders=frozenset(order for guid in self.some(GUIDS, 0.02) for order in orders(guid)),
-            seen={device.id: self._seen(device) for device in devices if self.rarely(0.1)},
+            seen={device.id: self._seen(device) for device in devices if self.rarely(0.3)},
             launches=self._launches(numbers, marks),
         )
 
@@ -230,7 +230,7 @@ class Worlds:
         launches = {}
         for number in numbers:
             found = [of[number] for of in marks.values() if number in of and of[number].unreported]
-            if self.rarely(0.15):
+            if self.rarely(0.08):
                 found.append(self._mark("PS120000", self.random.choice(["WITHDRAWN", "HOLD"])))
             if found:
                 launches[number] = max(found, key=lambda mark: mark.unreported)
@@ -239,7 +239,7 @@ class Worlds:
     def _mark(self, deployment: str, state: str | None) -> Any:
         pick = self.random.choice
         armed = self.when(0, 10, 3599, 3600, 86399, 86400, -60, -61)
-        state = state or pick([*STATES, "ARMED", "ARMED", "ARMED", "CLAIMED", "CLAIMED"])
+        state = state or pick([*STATES, *["ARMED"] * 8, "CLAIMED", "CLAIMED"])
         if state == "ARMED":
             again = self.rarely(0.2)
             history = "never launched, cleared by root" if again else ""

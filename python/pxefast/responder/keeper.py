@@ -81,6 +81,7 @@ class Keeper:
         self.loop: Heartbeat | None = None
         self._loop_stuck = False
         self._looked_at = 0.0
+        self._passed_over = False
         self._next: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._off: tuple[bool, str] | None = None
@@ -161,9 +162,13 @@ class Keeper:
         if loop is None:
             return
         looked, self._looked_at = self._looked_at, clock()
-        if self._looked_at - looked > _STOOD_STILL_SECONDS:
-            # This thread was late as well: the process was stopped, and the other one has its turn first.
+        late = self._looked_at - looked > _STOOD_STILL_SECONDS
+        if late and not self._passed_over:
+            # This thread was late as well: the process was stopped, and the other one has its turn first. It has one
+            # turn, for this thread may be late again for a reason of its own.
+            self._passed_over = True
             return
+        self._passed_over = False
         loop.tick()
         stuck = loop.look()
         if (stuck is not None) == self._loop_stuck:
