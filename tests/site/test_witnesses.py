@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -178,6 +179,33 @@ def test_a_copy_whose_disk_is_not_mounted_is_not_begun_on_another_one(kept: Kept
         assert "No such file or directory" in (witnesses.check(store) or "")
         assert not kept.copy.parent.exists()
         kept.copy.parent.mkdir()
+        assert witnesses.check(store) is None
+
+
+def test_a_link_in_the_place_of_the_mark_is_not_written_through(kept: Kept, tmp_path: Path) -> None:
+    """Root reconciles, and the folder of the marks is the service's: a link would choose what root writes."""
+    with kept.opened(marks=True) as (store, witnesses):
+        boot(store, witnesses)
+    (mark,) = kept.marks.glob("*.json")
+    other = tmp_path / "somebody's file"
+    other.write_bytes(mark.read_bytes())
+    before = other.read_bytes()
+    mark.unlink()
+    mark.symlink_to(other)
+    with kept.opened(marks=True) as (store, witnesses):
+        store.touch("test", "more")
+        witnesses.catch_up(store)
+        assert any("mark" in text for text in witnesses.take_told())
+    assert other.read_bytes() == before
+
+
+def test_a_mark_that_blocks_is_not_waited_for(kept: Kept) -> None:
+    with kept.opened(marks=True) as (store, witnesses):
+        boot(store, witnesses)
+    (mark,) = kept.marks.glob("*.json")
+    site = mark.name.split("-")[0]
+    os.mkfifo(kept.marks / f"{site}-{'0' * 32}.json")
+    with kept.opened(marks=True) as (store, witnesses):
         assert witnesses.check(store) is None
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from pxefast import named_files
 from pxefast.site import schema
 from pxefast.site.journal import Head, JournalError
 
@@ -25,6 +26,8 @@ __all__ = ["HomeMark", "marks_folder"]
 
 # Beyond so many, marks of homes that are gone are removed.
 _MOST = 1000
+# A mark is a few hundred bytes: two paths and a hash.
+_LARGEST = 1 << 16
 _BLOCK = 512
 
 
@@ -120,7 +123,8 @@ class HomeMark:
     def _open(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         _prune(file.parent)
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # The folder is the service's own, and root writes here too: a link in it would choose what root gives away.
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         self._length = os.fstat(self._descriptor).st_size
         if os.geteuid() == 0:
             # The service may be another user than the person who reconciles.
@@ -149,7 +153,7 @@ def _is_served(home: Path) -> bool:
 
 def _read(file: Path) -> _Mark | None:
     try:
-        return _Mark(**json.loads(file.read_bytes()))
+        return _Mark(**json.loads(named_files.read_bytes(file, _LARGEST)))
     except (OSError, ValueError, TypeError):
         return None
 
