@@ -10,6 +10,7 @@ pub mod file;
 pub mod map;
 pub mod poll;
 pub mod random;
+pub mod stamps;
 pub mod udp;
 
 use std::io;

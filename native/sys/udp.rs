@@ -3,11 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use super::cmsg::{self, Control, Told};
 use super::map::Span;
-use super::{check, clock, descriptors, length};
+use super::{check, descriptors, length};
 
 /// Datagrams taken by one [`Socket::receive`].
 pub const BATCH: usize = 32;
@@ -421,58 +420,6 @@ impl Socket {
     }
 }
 
-/// Makes the kernel stamp every datagram as it comes, on every socket, as long as this lives.
-///
-/// A socket that asks for stamps makes the kernel begin, but a moment later: what comes in between gets the time at which
-/// it is read, which makes it look new.
-pub struct Stamps {
-    socket: Socket,
-    works: bool,
-}
-
-/// How often it is looked whether the kernel has begun, and how long apart.
-const LOOKS: (u32, Duration) = (250, Duration::from_millis(2));
-
-impl Stamps {
-    /// Returns once the kernel stamps what comes, or has not begun to for half a second.
-    ///
-    /// # Errors
-    /// The system's own error.
-    pub fn begin() -> io::Result<Stamps> {
-        let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
-        socket.stamp()?;
-        let to = socket.local()?;
-        let mut batch = Batch::default();
-        let works = (0..LOOKS.0).any(|_| socket.stamps_what_comes(to, &mut batch));
-        Ok(Stamps { socket, works })
-    }
-
-    /// Each datagram that comes to a socket that is opened from now on has the time at which it came.
-    pub fn works(&self) -> bool {
-        self.works
-    }
-}
-
-impl AsRawFd for Stamps {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-}
-
-impl Socket {
-    /// Sends itself a datagram, lets it wait, and looks whether its time is from before that.
-    fn stamps_what_comes(&self, to: SocketAddrV4, batch: &mut Batch) -> bool {
-        let itself = ToSend { bytes: b"", to, from: *to.ip(), interface: 0 };
-        if self.send_from(&itself).is_err() {
-            return false;
-        }
-        std::thread::sleep(LOOKS.1);
-        let waited = clock::wall();
-        matches!(self.receive(batch), Ok(count) if count > 0)
-            && batch.iter().all(|(received, _)| received.stamp.is_some_and(|stamp| stamp < waited))
-    }
-}
-
 /// The name of an interface, from its index.
 pub fn interface_name(index: u32) -> Option<String> {
     let mut name = [0u8; libc::IF_NAMESIZE];
@@ -507,6 +454,8 @@ fn from_sockaddr(address: &libc::sockaddr_in) -> SocketAddrV4 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::clock;
+    use crate::sys::stamps::Stamps;
 
     fn pair() -> (Socket, Socket) {
         let loopback = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
