@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from pxefast.cli.context import get
-from pxefast.cli.options import DryRun, Json, Yes
+from pxefast.cli.options import DryRun, Json, Yes, moment_text
 from pxefast.cli.output import confirmed, note, print_json
 from pxefast.errors import CannotOpen, UsageError
 
 if TYPE_CHECKING:
+    from pxefast.site.audit import AuditRow
     from pxefast.site.protocol import Row
     from pxefast.site.reconcile import Lost
     from pxefast.site.store import Store
     from pxefast.site.witnesses import Witnesses
 
 __all__ = ["reconcile"]
+
+# Lost changes that are printed one by one.
+_MOST_CHANGES = 20
 
 
 def reconcile(
@@ -27,7 +31,7 @@ def reconcile(
         bool,
         typer.Option(
             "--keep-armed",
-            help="Leave armed what may have been given unrecorded: the database is the newest there ever was.",
+            help="Leave armed what may have been given or taken back unrecorded: you know that the database is right.",
         ),
     ] = False,
     hold_armed: Annotated[
@@ -44,7 +48,8 @@ def reconcile(
     """Hold what the journal knows was given and the database has forgotten.
 
     Required deployments are off while they do not agree. Each such device is entered as held, and the journal begins
-    a new segment; the old one is kept. Where nobody knows all that was given, everything that is armed is held.
+    a new segment; the old one is kept. Everything that is armed is held where nobody knows all that was given, and
+    where changes such as a removal of a deployment were lost; they are listed.
     """
     from pxefast.site.reconcile import hold_armed as hold
     from pxefast.site.reconcile import restore_lost
@@ -61,7 +66,7 @@ def reconcile(
     if problem is None and not hold_armed:
         print("the journal and the database agree")
         return
-    for text in dict.fromkeys((*([problem] if problem else ()), *plan.unknown)):
+    for text in dict.fromkeys((*([problem] if problem else ()), *plan.unknown, *plan.told_changes())):
         note(text)
     deeds = plan.deeds()
     if not confirmed([*deeds, "begin a new segment of the journal"], dry_run=dry_run, yes=yes):
@@ -69,7 +74,8 @@ def reconcile(
     facts = {"lost": len(plan.lost), "armed": len(plan.armed), "kept_armed": keep_armed}
     with store.write("reconcile", f"{len(deeds)} held", facts) as connection:
         restore_lost(connection, plan.lost, time.time())
-        hold(connection, plan.armed, "after a restore nobody knows whether it was given")
+        why = "nobody knows whether it was given" if plan.unknown else "changes of the site were lost"
+        hold(connection, plan.armed, f"after a restore {why}")
     try:
         aside = witnesses.begin(store, new_home=witnesses.journal.foreign() is not None)
     except OSError as error:
@@ -80,11 +86,12 @@ def reconcile(
 
 
 class _Plan(NamedTuple):
-    """What is to be held; `unknown` says why cases that are armed are among it."""
+    """The cases to hold. Armed cases are among them where something is `unknown`, or where `changes` were lost."""
 
     lost: list[Lost]
     armed: list[Row]
     unknown: list[str]
+    changes: list[AuditRow]
     names: dict[int, str]
 
     def described(self) -> dict[str, Any]:
@@ -99,7 +106,28 @@ class _Plan(NamedTuple):
                 {"device": self.names.get(row.device_id), "deployment": row.deployment_id}
                 for row in self.armed
             ],
+            "changes": [
+                {
+                    "time": moment_text(row.at),
+                    "actor": row.actor,
+                    "action": row.action,
+                    "subject": row.subject,
+                }
+                for row in self.changes
+            ],
         }
+
+    def told_changes(self) -> list[str]:
+        """A line for each change that was lost, the newest of them, and what to do."""
+        if not self.changes:
+            return []
+        shown = self.changes[-_MOST_CHANGES:]
+        more = len(self.changes) - len(shown)
+        return [
+            "these changes of the site were made since the backup and are lost; make again what still counts:",
+            *([f"  {more} earlier changes (pxefast reconcile --dry-run --json lists all)"] if more else []),
+            *(f"  {moment_text(row.at)} {row.actor}: {row.action} {row.subject}" for row in shown),
+        ]
 
     def deeds(self) -> list[str]:
         """A line for each case."""
@@ -111,7 +139,7 @@ class _Plan(NamedTuple):
             *(f"hold {item.deployment} on {name}, which was {item.state}" for item, name in lost),
             *(
                 f"hold {row.deployment_id} on {self.names.get(row.device_id, row.device_id)}, "
-                f"which is {row.state} and may have been given"
+                f"which is {row.state} and {'may have been given' if self.unknown else 'may have been taken back'}"
                 for row in self.armed
             ),
         ]
@@ -119,7 +147,7 @@ class _Plan(NamedTuple):
 
 def _plan(store: Store, witnesses: Witnesses, keep_armed: bool, hold_armed: bool) -> _Plan:
     from pxefast.site.cases import names_of
-    from pxefast.site.reconcile import find_armed, find_lost
+    from pxefast.site.reconcile import find_armed, find_lost, lost_changes
 
     remembered = witnesses.remembered(store)
     with store.read() as connection:
@@ -134,6 +162,8 @@ def _plan(store: Store, witnesses: Witnesses, keep_armed: bool, hold_armed: bool
             *(f"record {row.seq} of the journal cannot be read: {row.subject!r}" for row in unreadable),
         ]
         known = {item[:2] for item in lost}
-        armed = [row for row in find_armed(connection) if unknown and not keep_armed and row[:2] not in known]
+        changes = lost_changes(remembered.missing)
+        doubtful = bool(unknown or changes) and not keep_armed
+        armed = [row for row in find_armed(connection) if row[:2] not in known] if doubtful else []
         names = names_of(connection, {*(item.device_id for item in lost), *(row.device_id for row in armed)})
-    return _Plan(lost, armed, unknown, names)
+    return _Plan(lost, armed, unknown, changes, names)

@@ -157,10 +157,13 @@ class Journal:
             pass
         return None
 
-    def lines(self) -> Iterator[AuditRow | None]:
-        """Every record of every segment, the oldest segment first, with None for a line that is damaged."""
-        for _, file in former_segments(self.folder):
-            yield from read_lines(file)
+    def lines(self, former: bool = True) -> Iterator[AuditRow | None]:
+        """Yield every record, the oldest first, with None for a line that is damaged; without `former` segments those
+        since the last `reconcile`.
+        """
+        if former:
+            for _, file in former_segments(self.folder):
+                yield from read_lines(file)
         if self.file.exists():
             yield from read_lines(self.file)
 

@@ -20,7 +20,16 @@ from pxefast.site.ledger_rows import Rows, chunks
 from pxefast.site.policy import read_policy
 from pxefast.site.protocol import Row
 
-__all__ = ["Findings", "Lost", "case_of", "find_armed", "find_lost", "hold_armed", "restore_lost"]
+__all__ = [
+    "Findings",
+    "Lost",
+    "case_of",
+    "find_armed",
+    "find_lost",
+    "hold_armed",
+    "lost_changes",
+    "restore_lost",
+]
 
 # How much was given, so that the later word counts.
 _GIVEN = ("ARMED", "CLAIMED", "LAUNCHED", "STARTED", "FAILED", "DONE", "HOLD", "WITHDRAWN")
@@ -37,6 +46,9 @@ _SENTENCE = re.compile(
     re.DOTALL,
 )
 _IDENTITIES = re.compile(rf"identities=((?:{_IDENTITY}(?:,{_IDENTITY})*)?)")
+# Records that are no change of what an operator wants: a service writes them, or they only copy or check files.
+# Every other action counts as such a change, also one that a later version adds.
+_NO_CHANGE = {"content validate", "dp host", "journal begin", "reconcile", "tune learn"}
 
 
 class Lost(NamedTuple):
@@ -76,6 +88,14 @@ def find_lost(connection: Connection, records: Iterable[AuditRow]) -> Findings:
     rows.load_devices(device_id for device_id, _ in newest)
     lost = sorted(item for key, item in newest.items() if _is_lost(item, rows.get(*key)))
     return Findings(lost, unreadable)
+
+
+def lost_changes(missing: Iterable[AuditRow]) -> list[AuditRow]:
+    """Return the changes that operators made and that the database has lost, such as the removal of a deployment.
+
+    Without such a change a machine may be imaged by a deployment that was taken from it.
+    """
+    return [row for row in missing if not row.action.startswith("ledger ") and row.action not in _NO_CHANGE]
 
 
 def restore_lost(connection: Connection, lost: Iterable[Lost], now: float) -> None:

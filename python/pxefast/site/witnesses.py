@@ -26,9 +26,14 @@ __all__ = ["Remembered", "Witnesses", "alarms"]
 
 
 class Remembered(NamedTuple):
-    """What the journals hold; `gaps` says what of their history nobody knows, and is empty where all is known."""
+    """Content of the journals.
+
+    `records` are all of their records; `missing` are those since the last `reconcile` that the database does not have,
+    oldest first. `gaps` says what of their history nobody knows, and is empty where all is known.
+    """
 
     records: list[AuditRow]
+    missing: list[AuditRow]
     gaps: list[str]
 
 
@@ -106,12 +111,14 @@ class Witnesses:
         """All that the journals hold, of a damaged one what can be read. Raises CannotOpen."""
         a = schema.audit.c
         records: dict[str, AuditRow] = {}
+        missing: set[AuditRow] = set()
         gaps: list[str] = []
         with store.read() as connection:
             known = set(connection.execute(select(a.hash)).scalars())
             for journal in self._journals():
                 found, gap = _sorted(journal.lines(), known)
                 records.update((row.hash, row) for row in found)
+                missing.update(row for row in journal.lines(former=False) if row and row.hash not in known)
                 gaps += [f"{journal.file}: {gap}"] if gap else []
                 gaps += [why] if (why := journal.foreign()) else []
             if not any(journal.file.exists() for journal in self._journals()):
@@ -122,7 +129,7 @@ class Witnesses:
                 self._mark.require(connection, store.own_point or "", records.keys())
             except JournalError as error:
                 gaps.append(str(error))
-        return Remembered(list(records.values()), gaps)
+        return Remembered(list(records.values()), sorted(missing, key=lambda row: row.seq), gaps)
 
     def begin(self, store: Store, new_home: bool) -> list[Path]:
         """Begin a new segment of each journal at the database's newest record; where the old ones are.
