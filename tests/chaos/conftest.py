@@ -12,9 +12,6 @@ from ..firmware.net import Namespace
 from ..postgres import Postgres, binaries
 from .zygote import Zygote
 
-# Fifty thousand boots with two operators take an hour and more: PXEFAST_LONG=1, as in `make nightly`.
-collect_ignore = [] if os.environ.get("PXEFAST_LONG") == "1" else ["test_operators.py"]
-
 
 @pytest.fixture(scope="module", autouse=True)
 def network() -> Iterator[Namespace]:
