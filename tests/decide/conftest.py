@@ -72,6 +72,7 @@ class World:
         self.deployments: dict[int, list[Any]] = {1: [self.deployment("PS120001")]}
         # Architecture -> what reaches its unknown computer object.
         self.unknown: dict[str, tuple[Any, ...]] = {}
+        self.session_seconds = 900.0
         self.hardware: dict[str, int] = {}
         # (device id, deployment id) -> mark; the rest is armed, unless `armed` is False.
         self.marks: dict[tuple[int, str], Any] = {}
@@ -195,7 +196,7 @@ class World:
                 if mark.state in ("CLAIMED", "LAUNCHED", "STARTED")
             },
             hardware=self.hardware,
-            session_seconds=900,
+            session_seconds=self.session_seconds,
             duplicate_macs=self.duplicate_macs,
             duplicate_guids=self.duplicate_guids,
             own=self.own,

@@ -118,7 +118,7 @@ def rules(r: Any, s: Any, x: Any, policy: Any, out: Any) -> None:
     live = next((s.live[number] for number in numbers if number in s.live), None)
     launch = next((s.launches[number] for number in numbers if number in s.launches), None)
     hours = policy.launch_settles_hours
-    if launch and hours and r.now >= launch.unreported + 3600 * hours:  # D34
+    if launch and hours and r.now >= launch.unreported + max(3600 * hours, s.session_seconds):  # D34
         launch = None
     young = launch and r.now - max(launch.claimed_at, launch.launched_at) <= s.session_seconds
     if young and launch.state != "CLAIMED":  # I4

@@ -537,6 +537,17 @@ def test_what_waits_says_behind_what_until_when_and_what_ends_the_wait(world: Wo
     assert "until it reports its end" in world.ask().reasons[-1].text
 
 
+def test_a_launch_bars_its_machine_for_its_whole_session_however_soon_launches_settle(world: World) -> None:
+    """D34: with `session.seconds` above `launch_settles_hours`."""
+    world.session_seconds = 5 * 3600.0
+    world.deployments[1].append(world.deployment("PS120000", purpose="available"))
+    launched = {"claimed_at": NOW - 4 * 3600.0 - 9, "launched_at": NOW - 4 * 3600.0 - 1}
+    for state, code in (("LAUNCHED", "already_offered"), ("HOLD", "hold"), ("WITHDRAWN", "waits_behind")):
+        world.marks = {(1, "PS120009"): world.mark("PS120009", state, **launched)}
+        assert codes(world.ask())[-1] == code
+    assert "until 2023-11-14 23:13:19 UTC" in world.ask().reasons[-1].text
+
+
 def test_an_available_deployment_is_possible_while_a_required_one_waits(world: World) -> None:
     world.marks = {(1, "PS120009"): world.mark("PS120009", "LAUNCHED", **SESSION_OVER)}
     world.deployments[1].append(world.deployment("PS120000", purpose="available"))

@@ -208,6 +208,13 @@ def test_a_launch_settles_by_hours_and_its_row_is_then_held() -> None:
     assert not step(row("LAUNCHED", age=1e9), Yielding(), NOW, never)[1].ok
 
 
+def test_a_launch_does_not_settle_before_its_session_is_over() -> None:
+    """D34: with `session.seconds` above `launch_settles_hours`."""
+    patient = CLAIMING._replace(session_seconds=5 * 3600)
+    for age, settles in ((5 * 3600 - 1, False), (5 * 3600, True)):
+        assert step(row("LAUNCHED", age=age), Yielding(), NOW, patient)[1].ok == settles
+
+
 def test_work_that_reported_its_start_is_not_settled_by_hours() -> None:
     assert not step(row("STARTED", age=1e9), Yielding(), NOW, CLAIMING)[1].ok
     begun = row("HOLD", age=5 * 3600)._replace(reported_at=NOW - 3600)

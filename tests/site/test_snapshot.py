@@ -175,7 +175,7 @@ def test_loading_takes_as_many_statements_for_many_devices_as_for_one(store: Sto
 def test_a_snapshot_holds_the_unreported_launches_that_have_not_settled(ready: Store) -> None:
     """D34; also of a deployment that was removed since, and not of one that settled."""
     ledger, now = Ledger(ready, ready.point), time.time()
-    for device, when in ((1, now), (2, now - 5 * 3600)):
+    for device, when in ((1, now), (2, now - 25 * 3600)):
         peer, name = f"10.0.0.{device}", "SMSImages/PS100002/grubx64.efi"
         wish = Claim(device, (), "PS120001", 1, 7, when, 900, name, peer)
         assert ledger.claim([wish])[0].ok

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from .identity import Machine
 from .reasons import already_offered, held, waits_behind
-from .records import Mark, Policy, Reason, Request, Site
+from .records import Mark, Reason, Request, Site
 
 _NEVER = float("inf")
 
 
-def settles_at(launch: Mark, policy: Policy) -> float:
-    """Return when an unreported launch lets other required deployments go on, in Unix seconds (D34)."""
-    if policy.launch_settles_hours == 0:
+def settles_at(launch: Mark, site: Site) -> float:
+    """Return when an unreported launch lets other required deployments go on, in Unix seconds: not before its session
+    is over (D34).
+    """
+    if site.policy.launch_settles_hours == 0:
         return _NEVER
-    return launch.unreported + policy.launch_settles_hours * 3600.0
+    return launch.unreported + max(site.policy.launch_settles_hours * 3600.0, site.session_seconds)
 
 
 def name_of(machine: Machine) -> str:
@@ -26,7 +28,7 @@ def name_of(machine: Machine) -> str:
 def unsettled(request: Request, site: Site, machine: Machine) -> Mark | None:
     """The machine's newest launch that nobody reported and that time has not settled, or None (D34)."""
     launch = machine.launch
-    if launch is None or request.now >= settles_at(launch, site.policy):
+    if launch is None or request.now >= settles_at(launch, site):
         return None
     return launch
 
@@ -47,5 +49,5 @@ def unreported(launch: Mark, site: Site, machine: Machine) -> Reason:
 
 def waits(launch: Mark, site: Site, machine: Machine) -> Reason:
     """Why another required deployment waits for this launch."""
-    until, removed = settles_at(launch, site.policy), launch.state == "WITHDRAWN"
+    until, removed = settles_at(launch, site), launch.state == "WITHDRAWN"
     return waits_behind(launch.deployment_id, until, name_of(machine), removed)

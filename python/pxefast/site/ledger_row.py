@@ -63,10 +63,15 @@ class Row(NamedTuple):
             ),
         )
 
-    def settles_at(self, hours: int) -> float:
-        """Return when its unreported launch settles, in Unix seconds: 0 if there is none, infinite for never (D34)."""
+    def settles_at(self, hours: int, session_seconds: float = 0.0) -> float:
+        """Return when its unreported launch settles, in Unix seconds: 0 if there is none, infinite for never (D34).
+
+        A launch settles `hours` after its newest sign, and not before its session is over.
+        """
         since = self.mark.unreported
-        return since + hours * _HOUR if hours or not since else _NEVER
+        if not since:
+            return 0.0
+        return since + max(hours * _HOUR, session_seconds) if hours else _NEVER
 
     def armed_until(self, hours: int) -> float:
         """When its arming ends; 0 hours is never (R-63)."""

@@ -259,7 +259,7 @@ def _yield(row: Row, event: Yielding, now: float, limits: Limits, device: str) -
         return row, Outcome(False, other_session(row.deployment_id))
     if row.state == "CLAIMED":
         return Row(*row[:3], "ARMED", row.armed_at, row.returns), _NOTHING
-    until = row.settles_at(limits.settles_hours)
+    until = row.settles_at(limits.settles_hours, limits.session_seconds)
     if now < until:
         reason = waits_behind(row.deployment_id, until, device, row.state == "WITHDRAWN")
         return row, Outcome(False, reason)

@@ -16,6 +16,9 @@ from pxefast.site.schema import LIVE
 
 __all__ = ["Marks", "read_marks"]
 
+# The longest `session.seconds`, in seconds: no launch settles while its session lasts.
+_LONGEST_SESSION = 86_400.0
+
 
 class Marks(NamedTuple):
     """Marks of the newest generations by deployment id and device id, of live rows and of unreported launches."""
@@ -31,14 +34,14 @@ def read_marks(connection: Connection, numbers: Mapping[int, int], settles_hours
     Args:
         connection: a connection inside the transaction of the snapshot.
         numbers: each device id's one integer object, so that many marks share it.
-        settles_hours: the setting launch_settles_hours; launches that settled before `now` are left out.
+        settles_hours: the setting launch_settles_hours; launches that surely settled before `now` are left out.
         now: the time in Unix seconds.
     """
     c = schema.ledger.c
     columns = (c.deployment_id, c.generation, c.state, c.armed_at, c.claimed_at, c.step, c.xid, c.session)
     more = (c.stepped_at, c.launch, c.returns, c.launched_at, c.why, c.mac, c.peer, c.reported_at)
     query = select(c.device_id, *columns, *more, c.ended_at, c.ended_by, c.ended_from)
-    oldest = now - settles_hours * 3600.0 if settles_hours else 0.0
+    oldest = now - max(settles_hours * 3600.0, _LONGEST_SESSION) if settles_hours else 0.0
     found = Marks({}, {}, {})
     armed: dict[tuple[str, int, float, int], Mark] = {}
     histories: dict[tuple[str, int, int], str] = {}
