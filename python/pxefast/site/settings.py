@@ -158,7 +158,7 @@ SETTINGS = (
         # It knows no such wait; an hour is the shortest.
         1,
         "D34",
-        "hours after an unreported launch, or session.seconds if longer, until another required deployment boots it; 0: never",
+        "hours (and at least session.seconds) from an unreported launch to another required deployment; 0: never",
         (0, 87600),
     ),
     Setting(
