@@ -6,9 +6,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use super::excess::{Excess, Limits};
 use super::gate::Session;
 use super::leases::Leases;
+use super::request_rates::{Limits, Rate, RecordedMachines, RequestRates};
 use super::stats::{Counter, Stats};
 use crate::engine::arrival::{Arrivals, Wall};
 use crate::engine::deadline::Time;
@@ -66,7 +66,7 @@ pub struct Dhcp {
     wall: Wall,
     steps: Steps,
     _stamps: Stamps,
-    excess: Excess,
+    rates: RequestRates,
     leases: Leases,
     /// Machines that said which address they were given, since somebody asked.
     settled: Vec<(Session, Ipv4Addr)>,
@@ -123,7 +123,7 @@ impl Dhcp {
             wall,
             steps,
             _stamps: stamps,
-            excess: Excess::new(&rules.limits),
+            rates: RequestRates::new(&rules.limits),
             leases: Leases::default(),
             settled: Vec::new(),
             poll,
@@ -139,6 +139,11 @@ impl Dhcp {
     /// Set, and the bell rung: no door is read from the next wait on. What comes stays in the sockets, for who shares them.
     pub fn drained(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.drained)
+    }
+
+    /// Returns the recorded machines, which have a share of the questions of their network (T12).
+    pub fn recorded(&self) -> Arc<RecordedMachines> {
+        self.rates.recorded()
     }
 
     /// Ends a wait from another thread.
@@ -285,9 +290,17 @@ impl Dhcp {
                 return None;
             }
         };
-        if let Some(limit) = self.excess.of(&packet, door, received, now) {
-            stats.count(limit);
-            return None;
+        match self.rates.take(&packet, door, received, now) {
+            Rate::Within => {}
+            Rate::Reserved => stats.count(Counter::DhcpReserved),
+            Rate::ClientExceeded => {
+                stats.count(Counter::DhcpClientRate);
+                return None;
+            }
+            Rate::NetworkExceeded => {
+                stats.count(Counter::DhcpNetworkRate);
+                return None;
+            }
         }
         if reading.loader.is_none() && packet.option(code::LOADER).is_some() {
             stats.count(Counter::DhcpLoaderMalformed);

@@ -24,6 +24,8 @@ names! {
         DhcpClientRate => "dhcp.dropped.client_rate",
         /// Dropped: all clients of one interface or relay together ask too often (D15).
         DhcpNetworkRate => "dhcp.dropped.network_rate",
+        /// Questions of recorded machines that their network's limit would have dropped (T12).
+        DhcpReserved => "dhcp.reserved",
         /// Dropped: the client has asked the same again before it was looked at; the newer one counts.
         DhcpRepeated => "dhcp.dropped.repeated",
         /// Datagrams at ports 67 and 4011 that the kernel's queue had no room for.

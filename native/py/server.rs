@@ -22,6 +22,7 @@ use crate::pump::dhcp::{answer_to, Dhcp};
 use crate::pump::files::{Namespace, Published};
 use crate::pump::gate::{self, Session, Verdict};
 use crate::pump::handover;
+use crate::pump::request_rates::{Mac, RecordedMachines};
 use crate::pump::roots::Shown;
 use crate::pump::stats::{Counter, Stats};
 use crate::pump::tftp::Pump;
@@ -51,6 +52,7 @@ pub(super) struct Server {
     workers: usize,
     places: usize,
     drained: Arc<AtomicBool>,
+    recorded: Arc<RecordedMachines>,
     stats: Arc<Stats>,
     /// Each door's port and descriptor, which stays the socket's own.
     doors: Vec<(&'static str, u16, RawFd)>,
@@ -90,9 +92,9 @@ impl Server {
             // Those that run already would keep the port.
             threads.push(thread.inspect_err(|_| control.stop()).map_err(errors::system("a TFTP thread"))?);
         }
-        let (drained, workers) = (dhcp.drained(), threads.len());
+        let (drained, recorded, workers) = (dhcp.drained(), dhcp.recorded(), threads.len());
         let (dhcp, threads) = (Mutex::new(dhcp), Mutex::new(threads));
-        Ok(Server { dhcp, bell, control, threads, workers, places, drained, stats, doors, offload })
+        Ok(Server { dhcp, bell, control, threads, workers, places, drained, recorded, stats, doors, offload })
     }
 
     /// How many threads carry transfers.
@@ -182,6 +184,11 @@ impl Server {
     fn emptied(&self, seconds: f64) {
         // A number that is no time becomes 0: nothing is known then.
         self.lock(&self.dhcp).emptied((seconds.max(0.0) * 1e6) as u64);
+    }
+
+    /// Replaces the recorded machines, by their MAC addresses of six bytes, one after the other.
+    fn set_recorded_machines(&self, macs: &[u8]) {
+        self.recorded.replace(macs.chunks_exact(6).filter_map(|mac| Mac::try_from(mac).ok()).collect());
     }
 
     /// Answers a request. Returns where to, or None when it did not leave.

@@ -11,7 +11,7 @@ use crate::engine::limits::Limits;
 use crate::engine::negotiate::Bounds;
 use crate::engine::timer::Timing;
 use crate::pump::dhcp::Rules;
-use crate::pump::excess;
+use crate::pump::request_rates;
 use crate::pump::settings::{workers as as_many, Caps, Network, Settings};
 use crate::wire::pxe::Door;
 
@@ -92,7 +92,7 @@ impl ServerSettings {
         let allowance = |per_second, burst| Allowance { per_second, burst };
         let rules = Rules {
             accept_82_without_giaddr: accept_option82_without_giaddr,
-            limits: excess::Limits {
+            limits: request_rates::Limits {
                 client: allowance(questions_per_second_per_client, question_burst_per_client),
                 network: allowance(questions_per_second_per_network, question_burst_per_network),
             },

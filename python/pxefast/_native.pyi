@@ -203,6 +203,11 @@ class Server:
         """
     def emptied(self, seconds: float) -> None:
         """Both ports were empty at this time, as the process that read them before knows."""
+    def set_recorded_machines(self, macs: bytes) -> None:
+        """Replace the MAC addresses, six bytes each, of the machines that the site has a record of.
+
+        At port 67 recorded machines have a share of their own beside their network's limit, of the same size (T12).
+        """
     def leave(self) -> bytes:
         """What every address and session is shown, and the requests that wait, for the `adopt` of another process.
 

@@ -162,6 +162,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> ChaosSite:
     return made
 
 
+@pytest.mark.timeout(SECONDS + 600)
 def test_two_operators_who_remove_clear_and_redeploy_never_image_a_machine_twice(
     zygote: Zygote, site: ChaosSite, seed: int, long: bool
 ) -> None:

@@ -242,6 +242,46 @@ def test_in_a_flood_from_one_sender_another_machine_is_still_offered_a_boot(
         raise AssertionError("no offer for twenty questions")
 
 
+def test_a_recorded_machine_is_heard_though_its_network_is_flooded_with_invented_addresses(
+    tmp_path: Path, seed: int
+) -> None:
+    """T12: all come by one relay, whose limit the flood uses up; nine of ten of its questions are dropped."""
+    with Fleet(tmp_path, 1) as fleet, Client("02:fd:00:00:00:01", str(uuid.UUID(int=9)), SENDER) as relay:
+        door = ("127.0.0.1", fleet.service.ports["dhcp"])
+        machine = fleet.machines[0]
+        packets = [relayed(packet) for packet in discovers(seed, 4_000)]
+        counted = fleet.service.counters()
+        with flood(door[1], packets):
+            eventually(
+                lambda: (
+                    fleet.service.counters()["dhcp.dropped.network_rate"]
+                    > counted["dhcp.dropped.network_rate"] + 10_000
+                ),
+                30,
+            )
+            relay.mac, relay.guid = machine.mac, machine.guid
+            for xid in range(1, 21):
+                relay.socket.sendto(relayed(relay.packet(DISCOVER, 0x60000000 + xid)), door)
+
+            def heard() -> bool:
+                """Two of twenty are heard without the share."""
+                events = list(fleet.service.events)
+                xids = {
+                    each["xid"]
+                    for each in events
+                    if each["event"] == "request" and each["mac"] == machine.mac
+                }
+                return len(xids) >= 10
+
+            eventually(heard, what="half of what the recorded machine asked")
+        assert fleet.service.counters()["dhcp.reserved"] > counted["dhcp.reserved"]
+
+
+def relayed(packet: bytes) -> bytes:
+    """The same packet as the relay at SENDER passes it on."""
+    return packet[:24] + socket.inet_aton(SENDER) + packet[28:]
+
+
 def test_a_machine_that_repeats_itself_before_it_is_heard_gets_one_answer(tmp_path: Path) -> None:
     with Fleet(tmp_path, 1) as fleet, fleet.client(0) as client:
         door = ("127.0.0.1", fleet.service.ports["dhcp"])

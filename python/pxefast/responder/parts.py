@@ -83,6 +83,7 @@ class Parts:
         _close_unused(given, self._reports)
         halt = Halt(home, settings.safety.halt_file)
         self.view = View(store, library, settings, halt, self._publish, self.audit.tell)
+        self.view.follow_recorded_machines(self.server.set_recorded_machines)
         witnesses = Witnesses(home, settings.journal.folder)
         self._barrier = Barrier(store, ledger, witnesses, self.view)
         if not dry_run:

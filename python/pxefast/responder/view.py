@@ -90,6 +90,7 @@ class View:
         self.full: Reason | None = None
         self.alarm: Reason | None = None
         self.budget: Reason | None = None
+        self._follow_machines: Callable[[bytes], None] | None = None
         self.loaded = time.time()
         self._confirmed = clock()
         self._watcher: Watcher | None = Watcher(store)
@@ -101,6 +102,11 @@ class View:
         self.devices = _count(self.site)
         self._serve_files(self.site, published)
         self._read_exclusions(self.site)
+
+    def follow_recorded_machines(self, follow: Callable[[bytes], None]) -> None:
+        """Call `follow` now and after every change of the site, with the MAC addresses of all recorded machines."""
+        self._follow_machines = follow
+        follow(_packed_macs(self.site))
 
     # What the loop asks and says.
 
@@ -289,6 +295,8 @@ class View:
                 for device_id, mark in self._marks_meanwhile:
                     put_mark(site, device_id, mark)
                 self.site, self._by_number, self.loaded = site, None, time.time()
+            if self._follow_machines is not None:
+                self._follow_machines(_packed_macs(site))
         finally:
             self._marks_meanwhile = None
 
@@ -349,3 +357,8 @@ def _ask(database: Callable[[], T]) -> T:
 
 def _count(site: Site) -> int:
     return len({device.id for device in (*site.devices_by_mac.values(), *site.devices_by_guid.values())})
+
+
+def _packed_macs(site: Site) -> bytes:
+    """Return the MAC addresses of all recorded machines, six bytes each."""
+    return bytes.fromhex("".join(site.devices_by_mac).replace(":", ""))
