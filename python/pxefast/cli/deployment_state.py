@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -28,7 +29,12 @@ def clear(
     ] = None,
     deployment: Annotated[
         str | None,
-        typer.Option("--deployment", metavar="ID", help="This deployment alone.", show_default=False),
+        typer.Option(
+            "--deployment",
+            metavar="ID",
+            help="This deployment alone; without --device and --collection on every device that it blocks.",
+            show_default=False,
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Also what is done or failed, of every deployment.")
@@ -41,12 +47,15 @@ def clear(
     """Let required deployments that were given run again: devices are imaged again.
 
     Only what blocks a device is cleared: what was handed out, launched or held. What is done or failed is listed, and
-    cleared only with --deployment or --all. A deployment that was removed is never armed again.
+    cleared only with --all, or with --deployment beside --device or --collection. A deployment that was removed is
+    never armed again.
     """
     from pxefast.site.cases import Cases, Cleared
 
-    if (device is None) == (collection is None):
-        raise UsageError("give either --device N or --collection N")
+    if device is not None and collection is not None:
+        raise UsageError("--device and --collection exclude each other; give one of them")
+    if device is None and collection is None and deployment is None:
+        raise UsageError("nothing says what to clear; give --device N, --collection N or --deployment ID")
     if every and deployment is not None:
         raise UsageError("--deployment and --all exclude each other; give one of them")
     cases = Cases(get(context).store())
@@ -54,17 +63,24 @@ def clear(
     def run(dry: bool) -> list[Cleared]:
         if device is not None:
             return cases.clear_device(device, deployment, dry, force, every)
-        return cases.clear_collection(collection or "", deployment, dry, force, confirm, every)
+        if collection is not None:
+            return cases.clear_collection(collection, deployment, dry, force, confirm, every)
+        return cases.clear_deployment(deployment or "", dry, force, confirm)
 
     def text(item: Cleared) -> str:
         ended = "" if item.generation is not None else ", whose deployment was removed: nothing is armed"
         return f"{item.deployment} on {item.device} ({item.state}){ended}"
 
-    left = [] if every or deployment is not None else cases.kept(device, collection)
+    everywhere = device is None and collection is None
+    left = (
+        [] if every or (deployment and not everywhere) else cases.kept(device, collection, deployment or None)
+    )
     nothing = "nothing to clear: no required deployment blocks " + (
         f"device {device}" if device is not None else f"a device of collection {collection}"
     )
-    if deployment is not None:
+    if everywhere:
+        nothing = f"nothing to clear: {(deployment or '').strip().upper()} blocks no device"
+    elif deployment is not None:
         nothing = f"nothing to clear: {deployment.strip().upper()} waits for its next boot, or was not given"
     _do(
         lambda dry: [text(item) for item in run(dry)],
@@ -73,7 +89,9 @@ def clear(
         yes,
     )
     for item in left:
-        command = f"pxefast deployment clear --device {item.device} --deployment {item.deployment}"
+        # A machine without a record has one word for each of its identities; any of them names it.
+        machine = item.device.partition(" ")[0] if item.device.startswith(("mac:", "guid:")) else item.device
+        command = f"pxefast deployment clear --device {shlex.quote(machine)} --deployment {item.deployment}"
         print(
             f"not cleared: {item.deployment} on {item.device} ({item.state}): {item.why}; to clear it: {command}"
         )

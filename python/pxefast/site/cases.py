@@ -55,11 +55,15 @@ class Kept(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """Which cases a clear is about: of one deployment, of all, or only those that block their device (D33)."""
+    """Which cases a clear is about: of one deployment, of all, or only those that block their device (D33).
+
+    `finished` is False where a deployment is named without devices: its finished cases are then left as they are.
+    """
 
     existing: set[str]
     wanted: str | None
     every: bool
+    finished: bool = True
 
     def means(self, row: Row) -> bool:
         """True if this case is to be cleared."""
@@ -69,11 +73,11 @@ class _Scope(NamedTuple):
         if row.deployment_id not in self.existing:
             # It is never armed again: to clear it ends the wait of other deployments for its launch (D34).
             return blocks or (self.wanted is not None and row.mark.unreported > 0)
-        return blocks or self.every or self.wanted is not None
+        return blocks or self.every or (self.wanted is not None and self.finished)
 
     def keeps(self, row: Row) -> str | None:
         """Return why a case is left as it is although it was given, or None."""
-        if self.means(row) or self.wanted is not None:
+        if self.means(row) or self.wanted not in (None, row.deployment_id):
             return None
         if row.deployment_id in self.existing:
             finished = row.state in ("DONE", "FAILED")
@@ -150,14 +154,49 @@ class Cases:
                 rows.save()
             return cleared
 
-    def kept(self, device: str | None, collection: str | None) -> list[Kept]:
-        """Return what a clear of this device, or of this collection, leaves as it is. Raises NotFound."""
+    def clear_deployment(
+        self,
+        deployment_id: str,
+        dry_run: bool = False,
+        force: bool = False,
+        confirm: str | None = None,
+    ) -> list[Cleared]:
+        """Clear a deployment on every machine that it blocks; what is done or failed is left as it is (D33).
+
+        Args:
+            deployment_id: A required deployment, or an id that only the ledger knows.
+            dry_run: Only return what would be cleared.
+            force: Clear a case whose work has started, too.
+            confirm: Hash of the list of machines, needed above `confirm_above` machines (D11).
+
+        Raises:
+            NotFound: Neither the site nor the ledger knows the id.
+            Invalid: The deployment is not required, or a work has started and `force` is False.
+            Unconfirmed: The hash is needed, or is another one.
+        """
+        with self._change("deployment clear", f"deployment {deployment_id}", dry_run) as connection:
+            scope = _scope(connection, deployment_id, False)._replace(finished=False)
+            numbers = _machines_of(connection, scope.wanted or "")
+            cleared, rows = _clear(connection, numbers, scope, force)
+            if not dry_run:
+                names = {name: number for number, name in names_of(connection, numbers).items()}
+                ids = [names[item.device] for item in cleared]
+                check_confirmed(connection, f"clear deployment {scope.wanted}", ids, confirm)
+                rows.save()
+            return cleared
+
+    def kept(
+        self, device: str | None = None, collection: str | None = None, deployment_id: str | None = None
+    ) -> list[Kept]:
+        """Return what a clear of this device, collection or deployment leaves as it is. Raises NotFound, Invalid."""
         with self._store.read() as connection:
+            scope = _scope(connection, deployment_id, False)._replace(finished=False)
             if device is not None:
                 numbers: Collection[int] = [find_machine(connection, device)]
+            elif collection is not None:
+                numbers = member_ids(connection, find_collection(connection, collection).id)
             else:
-                numbers = member_ids(connection, find_collection(connection, collection or "").id)
-            scope = _scope(connection, None, False)
+                numbers = _machines_of(connection, scope.wanted or "")
             rows = Rows(connection)
             rows.load_devices(numbers)
             names = names_of(connection, numbers)
@@ -264,6 +303,13 @@ def _scope(connection: Connection, deployment_id: str | None, every: bool) -> _S
     if wanted not in existing and connection.execute(query).first() is None:
         wanted = _required(connection, deployment_id)
     return _Scope(existing, wanted, every)
+
+
+def _machines_of(connection: Connection, deployment_id: str) -> list[int]:
+    """Return the numbers of the machines that the ledger has a case of this deployment for."""
+    c = schema.ledger.c
+    query = select(c.device_id).where(c.deployment_id == deployment_id).distinct().order_by(c.device_id)
+    return list(connection.execute(query).scalars())
 
 
 def _waiting(connection: Connection, deployment: str, now: float) -> list[Waiting]:
