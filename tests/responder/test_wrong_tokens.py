@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from ipaddress import IPv4Address
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +15,6 @@ from pxefast.responder import reports as module
 from pxefast.responder.reports import Reports
 from pxefast.site.ledger import ReportResult
 
-from ..loopback.service import eventually
 from .test_reports import Session, report
 
 RIGHT, WRONG = Session("1" * 32, "right"), Session("1" * 32, "wrong")
@@ -36,13 +33,6 @@ class Endpoint:
         )
         self.service = SimpleNamespace(ports={"report": self.reports.port})
         self.reports.start()
-        eventually(self._accepts, what="the port")
-
-    def _accepts(self) -> bool:
-        """The thread that serves begins to listen a moment after `start` returned."""
-        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", self.reports.port)):
-            return True
-        return False
 
     @staticmethod
     def _decide(session: str, token: str, kind: str, text: str, now: float) -> ReportResult:

@@ -47,8 +47,11 @@ async def read(reader: asyncio.StreamReader) -> Request:
         raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too long") from None
     start, *lines = head[:-4].split(b"\r\n")
     found = _START.fullmatch(start)
-    if found is None or len(lines) > _MOST_HEADERS:
+    if found is None:
         raise Refused(HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request")
+    if len(lines) > _MOST_HEADERS:
+        text = f"{len(lines)} headers; send at most {_MOST_HEADERS}"
+        raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
     headers: dict[bytes, bytes] = {}
     for line in lines:
         header = _HEADER.fullmatch(line)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from ipaddress import IPv4Address
 from typing import Any, Literal, NamedTuple, cast
@@ -33,6 +33,7 @@ from pxefast.site.ledger_events import Result
 __all__ = ["Reported", "Reports"]
 
 _SECONDS = 10.0
+_BACKLOG = 128
 _END_SECONDS = 2.0
 _MOMENT_SECONDS = 0.1
 _BEAT_SECONDS = 1.0
@@ -62,7 +63,10 @@ class Reported(NamedTuple):
 
 
 class Reports:
-    """The endpoint, bound; `start` serves. `tell` gets each report, `say` a level and a text. Raises CannotBind."""
+    """Endpoint for reports, which listens; `start` serves. Raises CannotBind.
+
+    `tell` gets each report, `say` a level and a text.
+    """
 
     def __init__(
         self,
@@ -91,10 +95,17 @@ class Reports:
         self._loop = asyncio.new_event_loop()
         self._pool = ThreadPoolExecutor(2, "pxefast-report")
         self._thread = threading.Thread(target=self._run, name="pxefast-reports", daemon=True)
+        self._serving: Future[None] = Future()
 
     def start(self) -> None:
-        """Serve from now on, in a thread of its own."""
+        """Serve in a thread of its own; connections are answered once this returns. Raises CannotBind."""
         self._thread.start()
+        try:
+            self._serving.result(_SECONDS)
+        except OSError as error:
+            address, port = self._socket.getsockname()[:2]
+            why = error.strerror or f"its thread did not begin within {_SECONDS:.0f} s"
+            raise CannotBind(f"cannot serve reports on TCP {address}:{port}: {why}") from None
 
     @property
     def counters(self) -> dict[str, int]:
@@ -124,10 +135,18 @@ class Reports:
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._defect)
         self.heart.attach()
-        self._server = loop.run_until_complete(
-            asyncio.start_server(self._connected, sock=self._socket, limit=http.HEAD_BYTES, backlog=128)
-        )
+        try:
+            self._server = loop.run_until_complete(
+                asyncio.start_server(
+                    self._connected, sock=self._socket, limit=http.HEAD_BYTES, backlog=_BACKLOG
+                )
+            )
+        except OSError as error:
+            loop.close()
+            self._serving.set_exception(error)
+            return
         self._beat()
+        self._serving.set_result(None)
         loop.run_forever()
         self._server.close()
         loop.run_until_complete(self._end())
@@ -265,11 +284,13 @@ def _bound(address: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((address, port))
+        # Two sockets may be bound to one port; only one of them can listen.
+        found.listen(_BACKLOG)
     except OSError as error:
         found.close()
         advice = "; end what uses the port, or" if error.errno == errno.EADDRINUSE else ";"
         raise CannotBind(
-            f"cannot bind TCP {address}:{port}: {error.strerror}{advice} see [report] in pxefast.toml"
+            f"cannot listen on TCP {address}:{port}: {error.strerror}{advice} see [report] in pxefast.toml"
         ) from None
     return found
 
