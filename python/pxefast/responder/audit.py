@@ -96,13 +96,20 @@ class Audit:
                 seconds=round(summary.seconds, 1),
             )
 
-    def answered(self, answer: Answer, known: bool = True) -> None:
-        """One question and what came of it. Unless the machine is `known`, a flood of them is sampled (D41)."""
+    def answered(self, answer: Answer, known: bool = True, guid: str | None = None) -> None:
+        """Log a question and what came of it. Unless the machine is `known`, a flood of them is sampled (D41).
+
+        `guid` is what alone identifies a machine that is `known`: a flood that sends one GUID with ever new MAC
+        addresses is sampled by that GUID, and takes nothing from the events of other machines.
+        """
         decision, fields = answer.decision, answer.fields
         self.actions[decision.action] += 1
         # Without the port: whoever floods takes a new one each time.
         source = fields.source.rpartition(":")[0]
-        if not known and not self.sampler.admit("request", _outcome(answer), source):
+        if not known:
+            if not self.sampler.admit("request", _outcome(answer), source):
+                return
+        elif guid is not None and not self.sampler.admit_guid("request", _outcome(answer), guid):
             return
         self._log.info(
             "request",

@@ -1,6 +1,8 @@
 """Names that TFTP refused, told to people: each once in a while, and never more than they can read.
 
-A machine that is known has a bound of its own, so that no flood of strangers hides what it asks for (D41).
+A machine that is known has a bound of its own, so that no flood of strangers hides what it asks for. D41 asks that
+decisions on known machines are never left out; a name that TFTP refused is no decision, and its sender is known by an
+IPv4 address alone, which anybody can forge.
 """
 
 from __future__ import annotations

@@ -161,6 +161,15 @@ class Answers:
             or request.mac in self._view.exclusion_file.exclusions.macs
         )
 
+    def guid_alone(self, case: Case) -> str | None:
+        """Return the GUID of a machine whose MAC address nobody has heard of, or None.
+
+        Whoever has read a GUID on the network can send it with any number of MAC addresses.
+        """
+        request, site = case.request, self._view.site
+        heard = request.mac in site.devices_by_mac or request.mac in self._view.exclusion_file.exclusions.macs
+        return None if heard else request.guid
+
     def settle(self, cases: Sequence[Case], verdict: Verdict) -> None:
         """What became of the claims and questions of these cases, which are the verdict's in their order."""
         asked = [case for case in cases if case.ask is not None]

@@ -33,7 +33,7 @@ class Summary(NamedTuple):
     Attributes:
         kind: Kind of the events, such as "request".
         reason: Code that the events have in common.
-        source: Address that the events came from; None for several addresses.
+        source: Address, or GUID, that the events came from; None for several addresses.
         sources: Number of addresses.
         events: Number of events.
         seconds: Time that the events were counted for.
@@ -74,10 +74,14 @@ class _Bucket:
 
 
 class Sampler:
-    """Decides which events of strangers are logged. For one thread; events of known machines must not come here."""
+    """Decides which events of strangers are logged, and of machines that a GUID alone identifies. For one thread.
+
+    Events of machines whose MAC address is known must not come here.
+    """
 
     def __init__(self) -> None:
-        self._of_source: OrderedDict[tuple[str, str, str], _Bucket] = OrderedDict()
+        self._of_source: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
+        self._of_guid: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
         self._of_reason: dict[tuple[str, str], _Bucket] = {}
         self._skipped: dict[tuple[str, str], Counter[str]] = {}
         self._others: Counter[tuple[str, str]] = Counter()
@@ -86,14 +90,7 @@ class Sampler:
     def admit(self, kind: str, reason: str, source: str) -> bool:
         """Return True if an event is to be logged; otherwise count the event."""
         now = time.monotonic()
-        key = (kind, reason, source)
-        own = self._of_source.get(key)
-        if own is None:
-            own = self._of_source[key] = _Bucket(_BURST_OF_SOURCE, _RATE_OF_SOURCE, now)
-            if len(self._of_source) > _MOST_KEYS:
-                self._of_source.popitem(last=False)
-        else:
-            self._of_source.move_to_end(key)
+        own = self._bucket(self._of_source, (kind, reason, source), now)
         of_reason = self._of_reason.get((kind, reason))
         if of_reason is None:
             of_reason = self._of_reason[kind, reason] = _Bucket(_BURST_OF_REASON, _RATE_OF_REASON, now)
@@ -103,6 +100,29 @@ class Sampler:
             own.give_back()
         self.skip(kind, reason, source)
         return False
+
+    def admit_guid(self, kind: str, reason: str, guid: str) -> bool:
+        """Return True if an event of a known machine that its GUID alone identifies is to be logged.
+
+        The bound is of that GUID alone: no real machine reaches it, and no flood of others hides its events.
+        """
+        # Whoever floods chooses the MAC addresses and with them the reason; the GUID is one that the site knows.
+        if self._bucket(self._of_guid, (kind, guid), now := time.monotonic()).take(now):
+            return True
+        self.skip(kind, reason, f"GUID {guid}")
+        return False
+
+    @staticmethod
+    def _bucket(buckets: OrderedDict[tuple[str, ...], _Bucket], key: tuple[str, ...], now: float) -> _Bucket:
+        """Return the bucket of a key, and forget the one that was used longest ago where there are too many."""
+        found = buckets.get(key)
+        if found is None:
+            found = buckets[key] = _Bucket(_BURST_OF_SOURCE, _RATE_OF_SOURCE, now)
+            if len(buckets) > _MOST_KEYS:
+                buckets.popitem(last=False)
+        else:
+            buckets.move_to_end(key)
+        return found
 
     def skip(self, kind: str, reason: str, source: str) -> None:
         """Count an event that is not logged."""

@@ -60,7 +60,8 @@ class Turns:
         self._answers.settle(cases, verdict)
         for case in cases:
             try:
-                self._audit.answered(self._answers.send(case), self._answers.knows(case))
+                known, guid = self._answers.knows(case), self._answers.guid_alone(case)
+                self._audit.answered(self._answers.send(case), known, guid)
             except Exception as error:
                 self._lost(case.question, error)
 
