@@ -17,6 +17,7 @@ __all__ = ["DatabaseFile"]
 _CORRUPT, _FULL, _NOT_A_DATABASE, _IO_ERROR = 11, 13, 26, 10
 # An integrity check that failed is not repeated sooner: it may read the whole file.
 _RECHECK_SECONDS = 5.0
+_PAGE_BYTES = 4096
 _BESIDE = ("-wal", "-shm")
 
 Identity = tuple[int, int]
@@ -79,6 +80,9 @@ class DatabaseFile:
             return DatabaseDamaged(self._damaged)
         if code == _FULL:
             return CannotOpen(f"{self.path}: {error}; {no_space(self.path)}")
+        if code == _IO_ERROR and _is_full(self.path):
+            # So SQLite says where it finds no room for the memory that its processes share.
+            return CannotOpen(f"{self.path}: {error}; {no_space(self.path)}")
         if code == _IO_ERROR:
             return CannotOpen(f"{self.path}: {error}; check that its disk is whole and has free space")
         return CannotOpen(f"{self.path}: {error}; check the disk and the file's owner and mode")
@@ -138,11 +142,24 @@ class DatabaseFile:
 def no_space(path: Path) -> str:
     """What to do about a disk without room, with its name."""
     try:
-        status = os.statvfs(path.parent)
-        free = f"{status.f_bavail * status.f_frsize:,} bytes are free for {path.parent}"
+        free = f"{_free_bytes(path):,} bytes are free for {path.parent}"
     except OSError:
         free = f"the disk of {path.parent} does not say what is free"
     return f"no space left on device: {free}; free space, and what stopped goes on by itself"
+
+
+def _free_bytes(path: Path) -> int:
+    """Return how much room the file system of a file has for its user. Raises OSError."""
+    status = os.statvfs(path.parent)
+    return status.f_bavail * status.f_frsize
+
+
+def _is_full(path: Path) -> bool:
+    """Return True if a file system has no room for the next page of a database."""
+    try:
+        return _free_bytes(path) < _PAGE_BYTES
+    except OSError:
+        return False
 
 
 def _identity(path: Path) -> Identity | None:
