@@ -49,6 +49,11 @@ class DatabaseFile:
             connection.isolation_level = None
         return connection
 
+    @property
+    def inode(self) -> int | None:
+        """Inode of the file that was opened first; None before that."""
+        return None if self._identity is None else self._identity[1]
+
     def check(self) -> None:
         """Raise CannotOpen unless the file is there, is the one that was opened first, and is not damaged."""
         if not self._replaced:
@@ -132,7 +137,7 @@ class DatabaseFile:
     def _replace(self, what: str) -> None:
         self._replaced = (
             f"the database file was replaced under the service: {what}; "
-            "put the right file back if need be, then restart the service"
+            "put the right file back if need be, restart the service, then run: pxefast reconcile"
         )
 
     def _beside(self) -> list[Path]:

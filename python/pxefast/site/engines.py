@@ -85,6 +85,11 @@ class Database(ABC):
         """`sqlite` or `postgresql`."""
         return self.engine.dialect.name
 
+    @property
+    def inode(self) -> int | None:
+        """Inode of the database file that was opened; None for a server and for memory."""
+        return None
+
     @abstractmethod
     def connect(self, change: bool) -> Connection:
         """A connection whose transaction is of one moment, or may change things. Raises DBAPIError."""
@@ -198,6 +203,10 @@ class SQLite(Database):
         if self.watched is not None:
             self.watched.check()
         return self.engine.connect().execution_options(change=change)
+
+    @property
+    def inode(self) -> int | None:  # noqa: D102
+        return None if self.watched is None else self.watched.inode
 
     def confirm(self) -> None:  # noqa: D102
         if self.watched is not None:

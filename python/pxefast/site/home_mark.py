@@ -1,7 +1,9 @@
 """A mark outside of the home: how far its journal was when this host last saw it (D38).
 
 A home that is put back whole, database and journal from one old copy, agrees with itself. The mark does not agree with
-it. It is in memory (/run), so that it lasts until the host restarts; `[journal] copy` lasts longer. The marks of a site
+it. It also names the inode of the database file, because a file that was put in the place of another one while a
+write-ahead log was there is neither of both. It is in memory (/run), so that it lasts until the host restarts;
+`[journal] copy` lasts longer. The marks of a site
 also say which homes serve it, and so find a copy of a home that serves beside it. Where a mark cannot be written there
 is none.
 """
@@ -44,6 +46,8 @@ class _Mark(NamedTuple):
     home: str
     seq: int
     hash: str
+    #: Inode of the database file; None for a database server, and in a mark of an earlier build.
+    database: int | None = None
 
 
 class HomeMark:
@@ -62,10 +66,17 @@ class HomeMark:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def require(self, connection: Connection, point: str, known: Container[str] = ()) -> None:
+    def require(
+        self, connection: Connection, point: str, known: Container[str] = (), database: int | None = None
+    ) -> None:
         """Raise JournalError where this host has seen this home further on, or a copy of it serves now.
 
-        `known` are hashes of records that are known from elsewhere.
+        Args:
+            connection: A transaction.
+            point: The distribution point.
+            known: Hashes of records that are known from elsewhere.
+            database: Inode of the database file, which must be the mark's; None for a database server, and where the
+                database is being reconciled.
         """
         file = self._file(connection, point)
         if file is None:
@@ -89,9 +100,19 @@ class HomeMark:
                 "the home was put back whole from an older copy",
                 behind=True,
             )
+        if None not in (database, mark.database) and database != mark.database:
+            raise JournalError(
+                "the database file is another one than this host last saw in this home: it was replaced, and a "
+                "write-ahead log of the old file may have changed it"
+            )
 
-    def write(self, connection_or_none: Connection | None, point: str, head: Head) -> None:
-        """Say that the journal is so far. The connection is needed the first time. Raises OSError."""
+    def write(
+        self, connection_or_none: Connection | None, point: str, head: Head, database: int | None
+    ) -> None:
+        """Say that the journal is so far, beside the database file with that inode.
+
+        The connection is needed the first time. Raises OSError.
+        """
         if head == self._written or self._folder is None:
             return
         if self._descriptor is None:
@@ -99,7 +120,7 @@ class HomeMark:
             file = self._file(connection_or_none, point)
             assert file is not None
             self._open(file)
-        mark = _Mark(str(self._home), *head)
+        mark = _Mark(str(self._home), *head, database)
         data = json.dumps(mark._asdict()).encode()
         # Blanks cover what a longer one has left.
         self._length = max(self._length, -(-len(data) // _BLOCK) * _BLOCK)

@@ -144,6 +144,11 @@ class Store:
         """The same, or None if none was told: a host from which points are only managed."""
         return self._point or None
 
+    @property
+    def inode(self) -> int | None:
+        """Inode of the database file that was opened; None for a database server."""
+        return self._place.inode
+
     def close(self) -> None:
         """Give back every connection."""
         self._place.engine.dispose()

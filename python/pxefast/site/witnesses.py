@@ -77,7 +77,7 @@ class Witnesses:
         try:
             if not self._marked:
                 with store.read() as connection:
-                    self._mark.require(connection, point)
+                    self._mark.require(connection, point, database=store.inode)
                 self._marked = True
             self.journal.catch_up(store)
             if self.copy is not None:
@@ -102,7 +102,7 @@ class Witnesses:
         point = store.own_point or ""
         try:
             with store.read() as connection:
-                self._mark.require(connection, point)
+                self._mark.require(connection, point, database=store.inode)
         except (SiteError, CannotOpen) as error:
             return str(error)
         return self.journal.examine(store) or (self.copy and self.copy.examine(store)) or None
@@ -160,10 +160,10 @@ class Witnesses:
     def _write_mark(self, store: Store, point: str) -> None:
         try:
             if self._mark.is_open:
-                self._mark.write(None, point, self.journal.head)
+                self._mark.write(None, point, self.journal.head, store.inode)
             else:
                 with store.read() as connection:
-                    self._mark.write(connection, point, self.journal.head)
+                    self._mark.write(connection, point, self.journal.head, store.inode)
         except OSError as error:
             self._mark = HomeMark(self.journal.folder.parent, None)
             self.journal.told.append(
