@@ -58,7 +58,10 @@ filterwarnings = ["error"]
 source_paths = ["src"]
 only_mutate = [{module}]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-k", "not postgresql and not [plain", "--hypothesis-seed=1"]
+pytest_add_cli_args = [
+    "-p", "no:cacheprovider", "-p", "no:unraisableexception",
+    "-k", "not postgresql and not [plain", "--hypothesis-seed=1",
+]
 use_git_change_detection = false
 """
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from pxefast.config import Settings
 from pxefast.content.library import Library
+from pxefast.responder import view as view_module
 from pxefast.responder.halt import Halt
 from pxefast.responder.view import View
 from pxefast.site.store import Store
+from pxefast.site.witnesses import Witnesses
 
 from ..loopback.home import CROWDED
 from ..loopback.point import Point
 from ..site.conftest import fill
+from .desk import Desk
+from .turn import Turn
+from .views import Clock, Viewer
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +31,22 @@ def point(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Point]:
         yield point_
 
 
-@pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the devices web01 and web02 and a required deployment, to be copied."""
-    file = tmp_path_factory.mktemp("filled") / "site.db"
-    with Store.create(file, "PS1", point="dp1") as store:
-        fill(store)
-    return file
+@cache
+def filled() -> bytes:
+    """A database with the devices web01 and web02 and a required deployment; made once a process."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "site.db"
+        with Store.create(file, "PS1", point="dp1") as store:
+            fill(store)
+        return file.read_bytes()
 
 
 @pytest.fixture
-def store(filled: Path, tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[Store]:
     """A copy of that database."""
-    with Store.open(shutil.copy(filled, tmp_path / "site.db"), point="dp1") as store:
+    file = tmp_path / "site.db"
+    file.write_bytes(filled())
+    with Store.open(file, point="dp1") as store:
         yield store
 
 
@@ -52,3 +62,44 @@ def view(store: Store, halt: Halt, tmp_path: Path) -> Iterator[View]:
     view = View(store, library, Settings(), halt, lambda files: None, lambda level, text: None)
     yield view
     view.close()
+
+
+@pytest.fixture
+def desk(store: Store, view: View, tmp_path: Path) -> Iterator[Desk]:
+    """What answers the machines of that site."""
+    witnesses = Witnesses(tmp_path, marks=tmp_path / "marks")
+    yield Desk(store, view, witnesses)
+    witnesses.close()
+
+
+@pytest.fixture
+def turn(store: Store, view: View, tmp_path: Path) -> Iterator[Turn]:
+    witnesses = Witnesses(tmp_path, marks=tmp_path / "marks")
+    yield Turn(store, view, witnesses)
+    witnesses.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def viewer(store: Store, halt: Halt, clock: Clock) -> Iterator[Viewer]:
+    viewer = Viewer(store, halt, clock)
+    yield viewer
+    viewer.view.close()
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of each time that the site is read."""
+    found = []
+    real = view_module.load
+
+    def load(*given: Any) -> Any:
+        found.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(view_module, "load", load)
+    return found

@@ -2,114 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pxefast.config import Dhcp
-from pxefast.content.source import fold
 from pxefast.decide import Reason
 from pxefast.responder import reply
-from pxefast.responder.barrier import Barrier, Verdict
+from pxefast.responder.barrier import Verdict
 from pxefast.responder.halt import Halt
-from pxefast.responder.handed import Memory
-from pxefast.responder.reply import Answers
-from pxefast.responder.view import View
-from pxefast.site.ledger import Ledger
-from pxefast.site.store import Store
-from pxefast.site.witnesses import Witnesses
 
 from ..site.ledger_case import DEPLOYMENT, NAME, launch
-
-MAC, OTHER_MAC = "00:11:22:33:44:01", "00:11:22:33:44:02"
-ADDRESS = "10.0.0.1"
-IMAGE = "PS100002"
-
-
-def question(mac: str = MAC, address: str = ADDRESS, **more: Any) -> Any:
-    """A question of web01's firmware to the boot port; `destination`, `interface` and `packet` are the packet's."""
-    fields = {
-        "mac": mac, "guid": None, "architecture": 7, "ipxe": False, "loader": None, "door": "request", "secs": 0,
-        "xid": 7, "giaddr": None, "ciaddr": None, "source": f"{address}:68", "server": "10.0.0.250",
-    }  # fmt: skip
-    outside = {name: more.pop(name) for name in ("destination", "interface") if name in more}
-    found = SimpleNamespace(**{**fields, **more})
-    around = {"destination": f"{address}:68", "interface": "eth0", "packet": b"", **outside}
-    return SimpleNamespace(fields=lambda: found, **around)
-
-
-class Desk:
-    """The parts that answer, and a server that notes what it was told to send."""
-
-    def __init__(self, store: Store, view: View, witnesses: Witnesses) -> None:
-        self.store, self.view = store, view
-        self.ledger = Ledger(store, "dp1")
-        self.barrier = Barrier(store, self.ledger, witnesses, view)
-        self.memory = Memory()
-        self.sent: list[tuple[Any, str, dict[str, Any]]] = []
-        self.goes_to: str | None = "10.0.0.1:68"
-        self.fails: Exception | None = None
-        self.dry_run, self.report_port, self.dhcp = False, 8067, Dhcp()
-        # The image is there, and its program is behind a gate.
-        images = {name: replace(image, distributed=True) for name, image in view.site.boot_images.items()}
-        view.site = replace(view.site, boot_images=images)
-        view.gated = {fold(NAME): NAME}
-
-    def answer(self, question: Any, boot_file: str = "", **more: Any) -> str | None:
-        if self.fails is not None:
-            raise self.fails
-        self.sent.append((question, boot_file, more))
-        return self.goes_to
-
-    def ask(self, *questions: Any, late: float = 0.0, later: float = 0.0, during: Any = None) -> list[Any]:
-        """What comes of these questions.
-
-        They came in `late` seconds ago, and `later` seconds pass while the ledger writes; `during` is called then.
-        """
-        answers = Answers(
-            cast(Any, self),
-            self.view,
-            self.memory,
-            self.dhcp,
-            report_port=self.report_port,
-            dry_run=self.dry_run,
-        )
-        heard = reply.clock() - late
-        for each in questions:
-            each.heard = heard
-        cases = answers.prepare(questions)
-        self.claims = [case.claim for case in cases if case.claim]
-        verdict = self.barrier.commit(self.claims, (), [case.ask for case in cases if case.ask])
-        answers.settle(cases, during() or verdict if during is not None else verdict)
-        for each in questions:
-            each.heard = heard - later
-        return [answers.send(case) for case in cases]
-
-    def state(self, device: int = 1) -> str:
-        """The state of a device's live session, "" where it has none."""
-        return {number: mark.state for number, mark in self.ledger.live()}.get(device, "")
-
-
-@pytest.fixture
-def desk(store: Store, view: View, tmp_path: Path) -> Iterator[Desk]:
-    witnesses = Witnesses(tmp_path, marks=tmp_path / "marks")
-    yield Desk(store, view, witnesses)
-    witnesses.close()
-
-
-def codes(answer: Any) -> list[str]:
-    return [reason.code for reason in answer.decision.reasons]
-
-
-def refused(desk: Desk, answer: Any, code: str) -> bool:
-    """True if nothing was sent, the last reason is this one, and no boot program is named."""
-    assert desk.sent == []
-    assert (answer.sent_to, answer.decision.action, answer.decision.boot_program) == (None, "ignore", None)
-    assert not answer.decision.claim
-    return codes(answer)[-1] == code
+from .desk import ADDRESS, IMAGE, MAC, OTHER_MAC, Desk, codes, question, refused
 
 
 def test_a_required_boot_is_claimed_and_its_file_is_named_to_the_address_that_asked(desk: Desk) -> None:

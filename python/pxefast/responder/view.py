@@ -209,7 +209,6 @@ class View:
     def refresh(self) -> None:
         """Look for changes and follow them. What cannot be read is not trusted, and tried again each second."""
         began = clock()
-        self.heart.enter("content library")
         if time.monotonic() >= self._again:
             try:
                 self._refresh_site()
