@@ -156,6 +156,9 @@ fn a_size_probe_is_a_normal_end_and_any_other_error_an_abort() {
     let (mut transfer, _) = Transfer::start(terms(asked, 1000, true), 0);
     transfer.handle(Event::PeerError(4), 1);
     assert_eq!(transfer.outcome(), Some(Outcome::Aborted(4)));
+    let (mut transfer, _) = Transfer::start(terms(agreed(4), 1000, true), 0);
+    transfer.handle(Event::PeerError(8), 1);
+    assert_eq!(transfer.outcome(), Some(Outcome::Aborted(8)), "it did not ask for the size");
 }
 
 #[test]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from pxefast.config import Dhcp
-from pxefast.decide import Mark, Reason
+from pxefast.decide import Decision, Mark, Reason
 from pxefast.responder.barrier import Verdict
+from pxefast.responder.cases import Case
 from pxefast.responder.handed import Handed
 from pxefast.site.device_rows import NewDevice
 
@@ -199,10 +200,12 @@ def test_a_waiting_machine_is_sent_to_the_loader_and_then_told_to_ask_again(desk
     mac = NEW.macs[0]
     (answer,) = desk.ask(question(mac))
     assert (answer.decision.action, desk.claims) == ("pending", [])
-    ((_, file, more),) = desk.sent
+    ((asked, file, more),) = desk.sent
+    assert asked is answer.question
     assert (file, more) == (f"SMSBoot\\{SECOND}\\x64\\wdsmgfw.efi", {"image": SECOND, "window_size": 8})
-    desk.ask(question(mac, loader=WDSMGFW))
-    _, file, more = desk.sent[-1]
+    (answer,) = desk.ask(question(mac, loader=WDSMGFW))
+    asked, file, more = desk.sent[-1]
+    assert asked is answer.question
     assert (file, list(more)) == ("", ["options"])
     ((code, value),) = more["options"]
     assert (code, value[:3]) == (250, bytes.fromhex("020101"))
@@ -210,3 +213,30 @@ def test_a_waiting_machine_is_sent_to_the_loader_and_then_told_to_ask_again(desk
     desk.dhcp = DIRECT
     desk.ask(question(mac, door="discover", source="0.0.0.0:68"))
     assert re.fullmatch(rf"SMSBoot\\{SECOND}\\[0-9a-f]{{32}}\\x64\\wdsmgfw\.efi", desk.sent[-1][1])
+
+
+def test_a_waiting_machine_without_a_record_has_a_number_of_its_own(desk: Desk) -> None:
+    def number(mac: str) -> bytes:
+        asked: Any = SimpleNamespace(mac=mac, ipxe=False, door="request", wds=True)
+        case = Case(question(mac), asked, asked, Decision("pending", ()), ADDRESS)
+        desk.answers().send(case)
+        ((_, value),) = desk.sent[-1][2]["options"]
+        return bytes(value[5:9])
+
+    assert number(MAC) == number(MAC) != number(OTHER_MAC)
+
+
+def test_a_machine_with_nothing_to_boot_is_sent_on_and_nothing_is_remembered_of_it(desk: Desk) -> None:
+    desk.store.devices.add(NEW)
+    desk.load()
+    mac = NEW.macs[0]
+    abort = "SMSBoot/abort/abortpxe.com"
+    (answer,) = desk.ask(question(mac, architecture=0))
+    assert (answer.decision.action, answer.decision.deployment) == ("abort", None)
+    assert desk.sent == [(answer.question, abort, {})]
+    desk.store.collections.add("rack", ["web03"])
+    desk.load()
+    (answer,) = desk.ask(question(mac, architecture=0))
+    assert (answer.decision.action, answer.decision.deployment) == ("abort", DEPLOYMENT)
+    assert desk.sent[1:] == [(answer.question, abort, {})]
+    assert desk.memory.leave()["known"] == []
