@@ -283,3 +283,117 @@ fn duplicates_and_reordering_never_double_the_traffic_to_the_end() {
         assert!(run.sent < 2_001 * 5 / 4, "seed {seed}: {} blocks for 2001", run.sent);
     }
 }
+
+#[test]
+fn what_a_transfer_is_doing_is_said_in_each_phase() {
+    let said =
+        |transfer: &Transfer| (transfer.state(), transfer.is_held(), transfer.is_asking(), transfer.is_half_open());
+    let gated = Terms { gated: true, ..terms(agreed(2), 3_500, true) };
+    let (mut transfer, _) = Transfer::start(gated, 0);
+    assert_eq!(said(&transfer), ("offered", false, false, true));
+    first_window(&mut transfer, 0, 2);
+    assert_eq!(said(&transfer), ("flowing", false, false, false));
+    assert_eq!((transfer.outcome(), transfer.agreed()), (None, agreed(2)));
+    assert_eq!(transfer.handle(Event::Ack(2, 0), 5_000), Send::Ask);
+    assert_eq!(said(&transfer), ("asking", false, true, false));
+    assert_eq!(transfer.handle(Event::Opened, 6_000), Send::Blocks { first: 3, count: 2 });
+    transfer.hold(3, 9_000, 6_000);
+    assert_eq!(said(&transfer), ("held", true, false, false));
+    transfer.stop(Outcome::Displaced);
+    assert_eq!(said(&transfer), ("ended", false, false, false));
+    assert_eq!(transfer.outcome(), Some(Outcome::Displaced));
+    assert_eq!(transfer.handle(Event::Timeout, 9_000), Send::Nothing);
+}
+
+#[test]
+fn what_ended_half_open_is_neither_half_open_nor_silent_any_more() {
+    let (mut transfer, _) = Transfer::start(terms(agreed(4), 100_000, true), 0);
+    assert!(!transfer.is_silent(), "it had no time to speak yet");
+    transfer.handle(Event::Timeout, transfer.deadline());
+    assert!(transfer.is_half_open() && transfer.is_silent());
+    transfer.handle(Event::PeerError(0), 600_000);
+    assert!(!transfer.is_half_open() && !transfer.is_silent());
+}
+
+#[test]
+fn a_proven_peer_is_not_silent_in_that_sense_however_often_it_misses() {
+    let mut transfer = start(4, 100_000);
+    transfer.handle(Event::Timeout, transfer.deadline());
+    assert!(!transfer.is_silent());
+}
+
+#[test]
+fn the_round_trip_and_the_first_block_are_measured_where_they_can_be() {
+    let (mut transfer, _) = Transfer::start(terms(agreed(2), 100_000, true), 0);
+    assert_eq!(transfer.round_trip(), None);
+    first_window(&mut transfer, 0, 2);
+    assert_eq!((transfer.round_trip(), transfer.measures().first_block), (Some(200), Some(200)));
+    transfer.handle(Event::Ack(2, 0), 5_000);
+    assert_eq!(transfer.measures().first_block, Some(200), "later blocks are none of the first");
+    let (mut transfer, _) = Transfer::start(terms(agreed(2), 100_000, true), 0);
+    first_window(&mut transfer, 0, 2);
+    for _ in 0..2 {
+        transfer.handle(Event::Timeout, transfer.deadline());
+    }
+    assert_eq!(transfer.measures().first_block, Some(200), "nor is block 1 when it leaves again");
+}
+
+#[test]
+fn a_rewound_window_is_out_of_step_until_all_of_it_has_arrived() {
+    let mut transfer = start(4, 100_000);
+    assert!(transfer.is_in_step());
+    assert_eq!(transfer.handle(Event::Ack(2, 0), 5_000), Send::Blocks { first: 3, count: 4 });
+    assert!(!transfer.is_in_step());
+    transfer.handle(Event::Ack(6, 0), 6_000);
+    assert!(transfer.is_in_step());
+}
+
+/// two copies of block 1, whatever asks for the second.
+#[test]
+fn a_request_that_is_repeated_again_and_again_draws_one_more_block_at_most() {
+    let (mut transfer, _) = Transfer::start(terms(agreed(1), 100_000, false), 0);
+    assert_eq!(transfer.handle(Event::Repeated, 1), Send::Blocks { first: 1, count: 1 });
+    for now in 2..9 {
+        assert_eq!(transfer.handle(Event::Repeated, now), Send::Nothing);
+    }
+    assert_eq!(transfer.resent(), 1);
+    let mut transfer = start(1, 100_000);
+    for now in 300..309 {
+        assert_eq!(transfer.handle(Event::Repeated, now), Send::Blocks { first: 1, count: 1 }, "it is proven");
+    }
+}
+
+/// W-103: 45 s without progress, and at least seven timeouts.
+#[test]
+fn a_silent_peer_is_given_up_after_the_time_and_the_timeouts_that_it_has() {
+    let last = |seconds: Time, timeouts: u8, more: Time| {
+        let mut transfer = start(4, 100_000);
+        transfer.handle(Event::Ack(4, 0), 1_000_000);
+        for place in 1..timeouts {
+            transfer.handle(Event::Timeout, 1_000_000 + Time::from(place));
+        }
+        assert_eq!(transfer.outcome(), None);
+        transfer.handle(Event::Timeout, 1_000_000 + seconds * 1_000_000 - more);
+        transfer.outcome()
+    };
+    assert_eq!(last(45, 7, 0), Some(Outcome::TimedOut));
+    assert_eq!(last(45, 7, 1), None);
+    assert_eq!(last(100, 6, 0), None);
+    assert_eq!(last(100, 8, 0), Some(Outcome::TimedOut));
+}
+
+#[test]
+fn a_closed_port_is_an_unconfirmed_end_only_where_a_proven_peer_was_sent_all() {
+    let ended = |mut transfer: Transfer| {
+        transfer.handle(Event::Refused, 9_000);
+        transfer.outcome()
+    };
+    assert_eq!(ended(start(4, 3_500)), Some(Outcome::Unconfirmed));
+    assert_eq!(ended(start(4, 9_500)), Some(Outcome::Refused), "not all was sent");
+    let (transfer, send) = Transfer::start(terms(agreed(1), 500, false), 0);
+    assert_eq!(send, Send::Blocks { first: 1, count: 1 });
+    assert_eq!(ended(transfer), Some(Outcome::Refused), "nobody proved to be there");
+    let (mut transfer, _) = Transfer::start(Terms { gated: true, ..terms(agreed(4), 3_500, true) }, 0);
+    assert_eq!(transfer.handle(Event::Ack(0, 0), 200), Send::Ask);
+    assert_eq!(ended(transfer), Some(Outcome::Refused), "what waits for its gate was not sent");
+}
