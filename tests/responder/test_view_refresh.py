@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pxefast.content.source import fold
 from pxefast.responder import view as module
+from pxefast.responder.exclusion_reader import ListReader
 from pxefast.site.devices import NewDevice
 
 from ..site.ledger_case import NAME
@@ -35,7 +36,14 @@ def test_a_view_begins_with_the_site_and_publishes_what_the_library_has(viewer: 
     assert view.gated == {fold(NAME): NAME}
     assert files(viewer) == {NAME: True}
     assert (view.unreadable, view.lost, view.replaced, view.prove) == (None,) * 4
+    assert (view.journal, view.unsafe, view.full, view.alarm, view.budget) == (None,) * 5
     assert viewer.told == []
+
+
+def test_a_change_soon_after_the_start_of_the_host_is_followed_at_once(viewer: Viewer) -> None:
+    viewer.touch()
+    viewer.refresh(0)
+    assert viewer.told == [CHANGED]
 
 
 def test_a_device_with_many_identities_is_counted_once(viewer: Viewer) -> None:
@@ -140,6 +148,27 @@ def test_a_gate_is_shut_before_the_first_machine_is_sent_there(
 
 
 # The exclusion list.
+
+
+def test_the_first_list_gets_ten_seconds_to_be_shown_and_a_later_one_two(
+    viewer: Viewer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, waited = tmp_path / "excluded.txt", []
+    listed.write_text("02:00:00:00:00:09\n")
+    viewer.store.dps.set(mac_ignore_list_file=str(listed))
+    real = ListReader.wait
+
+    def wait(reader: ListReader, seconds: float) -> None:
+        waited.append(seconds)
+        real(reader, seconds)
+
+    monkeypatch.setattr(ListReader, "wait", wait)
+    view = viewer.begin()
+    view.close()
+    assert view.exclusion_file.exclusions.macs == {"02:00:00:00:00:09"}
+    viewer.refresh()
+    viewer.refresh()
+    assert waited == [10.0, 2.0]
 
 
 def test_who_is_excluded_is_known_before_what_was_deployed_since(

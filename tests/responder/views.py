@@ -33,7 +33,7 @@ class Clock:
         return self.now + 1_700_000_000
 
     def monotonic(self) -> float:
-        return self.now - 500
+        return self.now - 1000
 
 
 class Shelf:

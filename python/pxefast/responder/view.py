@@ -101,7 +101,7 @@ class View:
         self.site: Site = load(store, store.point, distributed(published), self._session_seconds)
         self.devices = _count(self.site)
         self._serve_files(self.site, published)
-        self._read_exclusions(self.site)
+        self._read_exclusions(self.site, _FIRST_LIST_SECONDS)
 
     def follow_recorded_machines(self, follow: Callable[[bytes], None]) -> None:
         """Call `follow` now and after every change of the site, with the MAC addresses of all recorded machines."""
@@ -324,8 +324,8 @@ class View:
         self.lost = no_database(why)
         self._again = time.monotonic() + _AGAIN_SECONDS
 
-    def _read_exclusions(self, site: Site, fresh: bool = False, seconds: float = FRESH_LIST_SECONDS) -> None:
-        for level, text in self.exclusion_file.refresh(site.dp.mac_ignore_list_file, fresh, seconds):
+    def _read_exclusions(self, site: Site, seconds: float = FRESH_LIST_SECONDS) -> None:
+        for level, text in self.exclusion_file.refresh(site.dp.mac_ignore_list_file, False, seconds):
             self._tell(level, text)
 
     def close(self) -> None:
