@@ -59,6 +59,17 @@ def test_an_address_of_the_machine_in_the_list_is_named_to_the_client(
     assert turn.refused == [(waiting, reason.text)]
 
 
+def test_the_list_is_the_ledgers_where_nothing_is_remembered_of_the_address(
+    turn: Turn, tmp_path: Path
+) -> None:
+    turn.claimed(1)
+    turn.claimed(2)
+    exclude(turn, tmp_path, MAC)
+    first, second = turn.pass_gates(gate(), gate(transfer="t2", address="10.0.0.2"))
+    assert len(turn.asked) == 2
+    assert (first.reason.code, second.result) == ("excluded", "launched")
+
+
 def test_a_machine_without_a_record_passes_unless_its_own_address_is_listed(
     turn: Turn, tmp_path: Path
 ) -> None:
