@@ -117,7 +117,11 @@ class Desk:
         answers.settle(cases, during() or verdict if during is not None else verdict)
         for each in questions:
             each.heard = heard - later
-        return [answers.send(case) for case in cases]
+        before = len(self.sent)
+        given = [answers.send(case) for case in cases]
+        assert all(any(asked is each for each in questions) for asked, _, _ in self.sent[before:])
+        assert [answer.fields for answer in given] == [each.fields() for each in questions]
+        return given
 
     def state(self, device: int = 1) -> str:
         """The state of a device's live session, "" where it has none."""

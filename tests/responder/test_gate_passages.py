@@ -120,6 +120,17 @@ def test_a_passage_has_what_the_ledger_knows_before_what_is_remembered(turn: Tur
     assert [text for _, text in turn.refused] == ["recorded"] * 3
 
 
+def test_a_session_says_whose_a_gate_is_from_whatever_address_it_is_asked_for(turn: Turn) -> None:
+    turn.remember(session="s" * 32)
+    failed = Verdict(failed=STOP)
+    for address, mac in (("10.0.0.9", MAC), (ADDRESS, MAC)):
+        waiting = turn.gates().prepare([gate(session="s" * 32, address=address)])
+        (passage,) = turn.gates().settle(waiting, failed)
+        assert (passage.reason, passage.mac) == (STOP, mac)
+    waiting = turn.gates().prepare([gate(session="f" * 32)])
+    assert turn.gates().settle(waiting, failed)[0].mac is None
+
+
 def test_a_stop_during_the_write_is_said_of_what_was_let_through_alone(turn: Turn) -> None:
     session = turn.claimed()
     first, second = gate(), gate(transfer="t2", address="10.0.0.9")
