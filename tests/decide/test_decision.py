@@ -41,7 +41,15 @@ def test_a_known_device_with_a_required_deployment_boots_and_must_be_claimed(wor
 
 
 def test_the_dictionary_has_exactly_the_promised_shape(world: World) -> None:
-    value = world.ask().as_dict()
+    decision = world.ask()
+    value = decision.as_dict()
+    assert value["reasons"][0] == {
+        "code": "known_device",
+        "text": "known device web01 by MAC and SMBIOS GUID",
+        "rule": "CM-99",
+    }
+    named = ("boot", "web01", "PS120001", "PS100001", "grubx64.efi")
+    assert tuple(value[name] for name in list(value)[:5]) == named
     assert list(value) == ["action", "device", "deployment", "boot_image", "boot_program", "reasons"]
     assert all(list(reason) == ["code", "text", "rule"] for reason in value["reasons"])
 

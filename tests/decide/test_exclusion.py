@@ -18,6 +18,8 @@ MACS = st.lists(st.integers(0, 255), min_size=6, max_size=6)
         "  01:23:45:67:89:AB\t",
         "01:23:45:67:89:ab # the print server",
         "01:23:45:67:89:ab;the print server",
+        "01:23:45:67:89:ab # the ; print # server",
+        "01:23:45:67:89:ab ; the # print ; server",
     ],
 )
 def test_every_usual_spelling_excludes_the_machine(decide: ModuleType, line: str) -> None:
@@ -51,7 +53,10 @@ def test_a_line_that_is_no_mac_refuses_the_list_with_its_number(decide: ModuleTy
     with pytest.raises(ExclusionError) as error:
         decide.parse_exclusions(f"01:23:45:67:89:ab\n\n{line}\n", "/etc/list.txt")
     assert (error.value.file, error.value.line) == ("/etc/list.txt", 3)
-    assert str(error.value).startswith("/etc/list.txt: line 3: ")
+    entry = line.partition("#")[0].strip()
+    assert str(error.value) == (
+        f"/etc/list.txt: line 3: {entry!r} is not a MAC address; write one a line, such as 01:23:45:67:89:ab"
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -34,9 +34,8 @@ def codes_of_the_product() -> set[str]:
     return found
 
 
-def test_every_decision_is_that_of_the_reference_and_every_reason_occurs(
-    decide: ModuleType, seed: int, pairs: int
-) -> None:
+def compare(decide: ModuleType, seed: int, pairs: int) -> tuple[Counter[str], Counter[str]]:
+    """Compare so many decisions with the reference; return how often each reason and each action occurred."""
     worlds = Worlds(decide, seed)
     reasons: Counter[str] = Counter()
     actions: Counter[str] = Counter()
@@ -60,6 +59,13 @@ def test_every_decision_is_that_of_the_reference_and_every_reason_occurs(
             assert decision.claim == (decision.action == "boot") == bool(decision.identities)
             reasons.update(said)
             actions[decision.action] += 1
+    return reasons, actions
+
+
+def test_every_decision_is_that_of_the_reference_and_every_reason_occurs(
+    decide: ModuleType, seed: int, pairs: int
+) -> None:
+    reasons, actions = compare(decide, seed, pairs)
     assert set(reasons) == codes_of_the_product() | {"halted"}
     assert min(actions[action] for action in ("boot", "prompt", "abort", "ignore")) > pairs // 100
     assert actions["pending"] > pairs // 1000

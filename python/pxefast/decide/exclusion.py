@@ -15,7 +15,7 @@ def parse(text: str, file: str) -> frozenset[str]:
     """
     macs = set()
     for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
-        entry = raw.split("#", 1)[0].split(";", 1)[0].strip()
+        entry = raw.partition("#")[0].partition(";")[0].strip()
         if not entry:
             continue
         mac = normal_mac(entry)
