@@ -99,12 +99,14 @@ def windows(world: World) -> None:
     world.images = [replace(image, kind="windows-pe")]
 
 
-def highest(**image: Any) -> Change:
+def highest(available_at: float | None = None, **image: Any) -> Change:
     """An available deployment with a higher id and another image; its image is the one that boots."""
 
     def change(world: World) -> None:
-        world.policy["boot_image_of"] = "highest-id"
+        world.policy.update({"boot_image_of": "highest-id", "schedules": "enforce"})
         world.images = [world.image("PS100001"), world.image("PS100002", **{"uefi": "other.efi", **image})]
-        world.deployments[1].append(world.deployment("PS120009", "PS100002", "available"))
+        world.deployments[1].append(
+            world.deployment("PS120009", "PS100002", "available", available_at=available_at)
+        )
 
     return change

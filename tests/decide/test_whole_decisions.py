@@ -86,6 +86,26 @@ def told(decision: Any) -> dict[str, Any]:
 
 
 REQUIRED = {"required_for_unknown": True}
+LENIENT = {"identity_conflict": "lenient"}
+SEEN = with_(hardware={f"mac:{NEW['mac']}": 77})
+SEEN_AS_TWO = with_(hardware={f"mac:{NEW['mac']}": 77, f"guid:{NEW['guid']}": 78})
+THERE = {"returnable": True, "mac": OTHER_MAC, "peer": "10.0.0.2"}
+CLAIMED_THERE = marked("PS120002", "CLAIMED", 77, **THERE)
+
+
+def as_both(state: str, **fields: Any) -> Change:
+    """Each of the two numbers has a mark of its own in this state."""
+
+    def change(world: World) -> None:
+        world.marks = {
+            (77, "PS120009"): world.mark("PS120009", state, **fields),
+            (78, "PS120008"): world.mark("PS120008", state, **fields),
+        }
+
+    return change
+
+
+LAUNCHED_AS_BOTH, CLAIMED_AS_BOTH = as_both("LAUNCHED"), as_both("CLAIMED", **THERE)
 FOR_UNKNOWN = ("unknown_device", "unknown_computer", "architecture")
 LAUNCHED = marked("PS120009", "LAUNCHED", **OVER)
 
@@ -121,9 +141,20 @@ ENDINGS: list[tuple[str, Change, dict[str, Any], str, tuple[str, ...], dict[str,
      {**X64, "because": "no_deployment"}),
     ("unknown to all", unknown("required", **REQUIRED), {"mac": "", "guid": None}, "ignore",
      (*FOR_UNKNOWN, "no_identity", "no_deployment"), {**X64, "because": "no_identity"}),
-    ("two machines", then(unknown("required", **REQUIRED),
-                          with_(hardware={f"mac:{NEW['mac']}": 77, f"guid:{NEW['guid']}": 78})),
+    ("two machines", then(unknown("required", **REQUIRED), SEEN_AS_TWO),
      NEW, "ignore", ("unknown_device", "unknown_computer", "ambiguous_identity"), {}),
+    ("unknown, under way elsewhere", then(unknown("required", **REQUIRED), SEEN, CLAIMED_THERE),
+     {**NEW, "peer": "10.0.0.1"}, "ignore", ("unknown_device", "unknown_computer", "other_session"),
+     {**X64, "device_id": 77, "deployment": "PS120002", "because": "other_session"}),
+    ("two machines, under way elsewhere", then(unknown("required", **REQUIRED, **LENIENT), SEEN_AS_TWO, CLAIMED_THERE),
+     {**NEW, "peer": "10.0.0.1"}, "ignore", ("unknown_device", "unknown_computer", "other_session"),
+     {**X64, "device_id": 78, "deployment": "PS120002", "because": "other_session"}),
+    ("two machines, launched", then(unknown("required", **REQUIRED, **LENIENT), SEEN_AS_TWO, LAUNCHED_AS_BOTH),
+     NEW, "ignore", ("unknown_device", "unknown_computer", "already_offered"),
+     {**X64, "device_id": 78, "deployment": "PS120008", "because": "already_offered"}),
+    ("two machines, both under way", then(unknown("required", **REQUIRED, **LENIENT), SEEN_AS_TWO, CLAIMED_AS_BOTH),
+     {**NEW, "peer": "10.0.0.1"}, "ignore", ("unknown_device", "unknown_computer", "other_session"),
+     {**X64, "device_id": 78, "deployment": "PS120008", "because": "other_session"}),
     ("launched", marked("PS120001", "LAUNCHED"), {}, "abort", ("known_device", "already_offered"),
      {**WEB01, "deployment": "PS120001", "because": "already_offered"}),
     ("under way elsewhere", marked("PS120001", "CLAIMED", returnable=True, mac=OTHER_MAC, peer="10.0.0.2"),
@@ -135,6 +166,8 @@ ENDINGS: list[tuple[str, Change, dict[str, Any], str, tuple[str, ...], dict[str,
      ("known_device", "no_architecture"), {**KNOWN, "because": "no_architecture"}),
     ("by GUID alone", with_(policy={"guid_alone": "refuse", **ABORT}), BY_GUID, "abort",
      (*WHO, *GIVES, "guid_alone"), {**WEB01, "deployment": "PS120001", "because": "guid_alone"}),
+    ("by GUID alone, from another card", with_(policy=ABORT), BY_GUID, "abort",
+     (*WHO, *GIVES, "guid_conflict"), {**WEB01, "deployment": "PS120001", "because": "guid_conflict"}),
     ("by GUID alone, asked", then(with_(policy={"guid_alone": "refuse"}), also_available), BY_GUID, "prompt",
      (*WHO, *GIVES, "guid_alone", "available_deployment", *NAMED),
      {**PROMPT, "deployment": "PS120000", "because": "available_deployment"}),
@@ -158,8 +191,11 @@ ENDINGS: list[tuple[str, Change, dict[str, Any], str, tuple[str, ...], dict[str,
      {**WEB01, "deployment": "PS120001", "because": "halted"}),
     ("no image", then(other_image, with_(policy=ABORT)), {}, "ignore", (*WHO, "no_boot_image"),
      {**WEB01, "because": "no_boot_image"}),
-    ("no image to ask for", then(other_image, only_available), {}, "ignore", (*WHO, "no_boot_image"),
-     {**WEB01, "because": "no_boot_image"}),
+    ("no image to ask for", then(other_image, only_available, with_(policy=ABORT)), {}, "ignore",
+     (*WHO, "no_boot_image"), {**WEB01, "because": "no_boot_image"}),
+    ("done, and no image to ask for", then(other_image, also_available, marked("PS120001", "DONE")), {}, "ignore",
+     (*WHO, "already_offered", "no_boot_image"),
+     {**WEB01, "deployment": "PS120001", "because": "no_boot_image"}),
     ("no image at all", with_(images=[], policy=ABORT), {}, "ignore", (*WHO, "no_boot_image"),
      {**WEB01, "because": "no_boot_image"}),
     ("waits for approval", with_(armed=False, policy=ABORT), {}, "abort", (*WHO, "pending_approval"),
@@ -184,6 +220,13 @@ ENDINGS: list[tuple[str, Change, dict[str, Any], str, tuple[str, ...], dict[str,
      (*WHO, *GIVES, "boot_image_of_highest_id", *NAMED),
      {**BOOT, "boot_image": "PS100002", "boot_program": "other.efi", "launch_file": "other.efi",
       "because": "first_offer"}),
+    ("of the highest id, not yet", highest(available_at=NOW + 1), {}, "ignore",
+     (*WHO, *GIVES, "boot_image_of_highest_id", "boot_image_exact", "not_yet_available"),
+     {**WEB01, "deployment": "PS120001", "boot_image": "PS100002", "because": "not_yet_available"}),
+    ("of the highest id, asked", then(highest(), marked("PS120001", "DONE")), {}, "prompt",
+     (*WHO, "already_offered", "available_deployment", *NAMED),
+     {**PROMPT, "deployment": "PS120009", "boot_image": "PS100002", "boot_program": "other.efi",
+      "launch_file": "other.efi", "because": "available_deployment"}),
     ("of the highest id, for others", highest(architecture="arm64"), {}, "boot", (*WHO, *GIVES, *NAMED),
      {**BOOT, "because": "first_offer"}),
     ("of the highest id, compatible", highest(architecture="x86", bios="x86.0"), {"architecture": 0}, "boot",

@@ -56,8 +56,25 @@ def test_a_report_without_its_session_or_token_is_told_nothing_of_the_row(
     with ready.record() as connection:
         connection.execute(update(schema.ledger).values(token=None))
     assert ledger.report(session, token, "done", "", NOW) == NOBODY
-    assert ledger.report(session, "XXXX", "done", "", NOW) == NOBODY
+    assert ledger.report(session, "", "done", "", NOW) == NOBODY, "a session without a token takes no report"
     assert stored(ready, "state", "reported_at") == ("CLAIMED", None)
+
+
+def test_a_session_that_was_replaced_meanwhile_takes_no_report(
+    ready: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its token and the change itself."""
+    first = one(ledger, claim(1))
+    record = ready.record
+
+    def replaced() -> Any:
+        with record() as connection:
+            connection.execute(update(schema.ledger).values(session=None))
+        return record()
+
+    monkeypatch.setattr(ready, "record", replaced)
+    assert ledger.report(marked(first).session, first.token or "", "done", "", NOW + 9) == NOBODY
+    assert stored(ready, "state") == ("CLAIMED",)
 
 
 def test_a_report_is_returned_with_its_row_and_audited_with_its_kind(ready: Store, ledger: Ledger) -> None:
@@ -152,6 +169,15 @@ def test_a_sweep_returns_and_audits_each_row_that_time_moves_on(ready: Store, le
     assert "before=LAUNCHED" in audited(ready, "ledger sweep")[1].subject
 
 
+def test_a_sweep_with_nothing_to_do_begins_no_change(
+    ready: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No claim waits for it."""
+    ledger.claim([claim(1), claim(2)])
+    monkeypatch.setattr(ready, "record", None)
+    assert ledger.sweep(NOW + 10, 1800, 86400, 900) == []
+
+
 def test_a_sweep_holds_work_that_reports_no_end_and_a_claim_that_came_back_too_often(
     ready: Store, ledger: Ledger
 ) -> None:
@@ -207,7 +233,8 @@ def test_a_claim_or_launch_of_an_excluded_card_is_refused_in_the_change_itself(
         [claim(1), claim(2)], [Launch(None, "10.0.0.1", NAME, "t1", NOW)], listed
     )
     assert [code(each) for each in (*claims, *launches)] == ["excluded", "claimed", "excluded"]
-    assert code(launch(ledger, 1)) == "launched"
+    nothing, (launched,) = ledger.commit((), [Launch(None, "10.0.0.1", NAME, "t1", NOW + 1)])
+    assert (nothing, code(launched)) == ([], "launched")
 
 
 def test_the_newest_claim_of_a_batch_decides_what_the_budget_counts(ready: Store, ledger: Ledger) -> None:

@@ -123,7 +123,7 @@ def _refused(request: Request, site: Site, exclusions: Exclusions) -> Reason | N
             f"the response delay is {dp.response_delay} s and the client has waited {request.secs} s",
             "CM-16",
         )
-    return own_machine(request, site) if site.own else None
+    return own_machine(request, site)
 
 
 def _unknown(
@@ -143,7 +143,7 @@ def _unknown(
             "ignore", tuple(reasons), architecture=platform.architecture, firmware=platform.firmware
         )
     reasons.append(unknown_computer(stand_in.name))
-    by_mac = site.hardware.get("mac:" + mac) if mac else None
+    by_mac = site.hardware.get("mac:" + mac)
     by_guid = site.hardware.get("guid:" + guid) if guid is not None else None
     number = by_mac if by_guid is None else by_guid
     live = site.live.get(number) if number is not None else None
@@ -272,7 +272,7 @@ def _boot(
             boot_program, refusal = program(image, platform, request, mark)
         if boot_program is None:
             refusal = says or refusal
-    if refusal is not None or boot_program is None:
+    if boot_program is None:
         if refusal is not None:
             reasons.append(refusal)
         return end("ignore", machine, reasons, deployment.id, image.id)

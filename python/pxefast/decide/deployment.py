@@ -35,7 +35,7 @@ def listed(device: Device, policy: Policy, reasons: list[Reason]) -> list[Deploy
 
     A device whose preferred id names nothing that reaches it goes on as if it had none. Says why in `reasons`.
     """
-    hidden = "media-pxe-hidden" if policy.hidden_deployments == "preferred" else ""
+    hidden_too = policy.hidden_deployments == "listed"
     preferred = device.preferred
     deployments: list[Deployment] = []
     deployment: Deployment
@@ -45,7 +45,7 @@ def listed(device: Device, policy: Policy, reasons: list[Reason]) -> list[Deploy
         if preferred is not None and deployment.id == preferred:
             reasons.append(_preferred(preferred))
             return [deployment]
-        if deployment.audience != hidden:
+        if hidden_too or deployment.audience != "media-pxe-hidden":
             deployments.append(deployment)
     if preferred is not None:
         reasons.append(_not_preferred(preferred))

@@ -69,7 +69,8 @@ def end(
     """A decision without a boot program. What decided is the last reason, unless another one is given."""
     platform = machine.platform
     architecture, firmware = (None, None) if platform is None else (platform.architecture, platform.firmware)
+    decided = reasons[-1] if because is None else because
     return Decision(
         action, tuple(reasons), machine.device.name if machine.known else None, machine.number, deployment_id,
-        image_id, None, False, architecture, firmware, because=because or reasons[-1], behind=behind,
+        image_id, None, False, architecture, firmware, because=decided, behind=behind,
     )  # fmt: skip

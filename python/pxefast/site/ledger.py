@@ -137,7 +137,7 @@ class Ledger:
         # Before the lock of all changes is taken: whoever only guesses holds up no claim.
         with self._store.read() as connection:
             row = find_session(connection, session)
-        if row is None or not hmac.compare_digest((row.token or "").encode(), token.encode()):
+        if row is None or not row.token or not hmac.compare_digest(row.token.encode(), token.encode()):
             return ReportResult(False, _NO_SESSION, "no_session")
         with self._store.record() as connection:
             rows = Rows(connection)
@@ -145,7 +145,7 @@ class Ledger:
             if row is None:
                 return ReportResult(False, _NO_SESSION, "no_session")
             rows.load_devices([row.device_id])
-            alone = not any(r.state in LIVE and r[:3] != row[:3] for r in rows.of_device(row.device_id))
+            alone = not any(r.state in LIVE and r.session != session for r in rows.of_device(row.device_id))
             event = Reporting(kind, _one_line(text), alone)
             after, outcome = step(row, event, now, Limits(0.0))
             if after != row:
