@@ -204,7 +204,8 @@ TEXTS: list[tuple[str, Change, dict[str, Any], str, str]] = [
      f"{OTHER_MAC}; {TWO}")),
     ("guid_conflict", with_(seen={1: {CLONE: NOW - 60}}), {"mac": ""}, "D29",
      (f"{UNSURE} it belongs to MAC {MAC} (recorded, not seen since) and was seen with MAC {CLONE} (last seen "
-     f"2023-11-14 22:12:20 UTC); if both are network cards of web01: pxefast device set web01 --add-mac {CLONE}; {TWO}")),
+     f"2023-11-14 22:12:20 UTC); if both are network cards of web01: "
+      f"pxefast device set web01 --add-mac {CLONE}; {TWO}")),
     ("guid_conflict", then(with_(seen={1: {MAC: NOW - 60, SECOND: NOW - 3600}}), cards(MAC, SECOND)),
      {"mac": OTHER_MAC}, "D29",
      (f"{UNSURE} it belongs to MAC {MAC} (last seen 2023-11-14 22:12:20 UTC) and was seen with MAC {OTHER_MAC} (last "
