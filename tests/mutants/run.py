@@ -62,6 +62,7 @@ pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = [
     "-p", "no:cacheprovider", "-p", "no:unraisableexception",
     "-k", "not postgresql and not [plain", "--hypothesis-seed=1",
+    "--assert=plain",
 ]
 use_git_change_detection = false
 """
@@ -148,6 +149,8 @@ def prepare(folder: Path, module: str, tests: list[str]) -> None:
     ):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(source, copy, ignore=ignore)
+    # What tests of an earlier product keep here.
+    shutil.rmtree(folder / "mutants" / "templates", ignore_errors=True)
     path = json.dumps(f"src/pxefast/{module}")
     (folder / "pyproject.toml").write_text(
         PROJECT.format(module=path, tests=json.dumps(tests)), encoding="utf-8"

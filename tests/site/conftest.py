@@ -1,3 +1,5 @@
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +18,33 @@ def template(postgres: Postgres) -> str:
     return url.rpartition("/")[2]
 
 
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """SQLite files to be copied: an empty site PS1, and under True that of the fixture `ready`.
+
+    A mutation tester starts pytest once for each mutant, and finds the files of its first start.
+    """
+    tested = "MUTANT_UNDER_TEST" in os.environ
+    folder = Path("templates").absolute() if tested else tmp_path_factory.mktemp("templates")
+    made = {ready: folder / f"{'ready' if ready else 'empty'}.db" for ready in (False, True)}
+    if not made[True].exists():
+        folder.mkdir(exist_ok=True)
+        for ready, file in made.items():
+            new = file.with_suffix(".new")
+            with Store.create(new, "PS1", point="dp1") as store:
+                if ready:
+                    fill(store)
+            new.rename(file)
+    return made
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty site PS1, on each kind of database."""
+    """An empty site PS1, on each kind of database; on SQLite filled already where `ready` is asked for."""
     if request.param == "sqlite":
-        with Store.create(tmp_path / "site.db", "PS1", point="dp1") as store:
+        files: dict[bool, Path] = request.getfixturevalue("files")
+        shutil.copy(files["ready" in request.fixturenames], tmp_path / "site.db")
+        with Store.open(tmp_path / "site.db") as store:
             yield store
         return
     postgres: Postgres = request.getfixturevalue("postgres")
@@ -33,7 +57,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def ready(store: Store) -> Store:
     """web01 and web02 in collection `rack`, with required deployment PS120001, and responses allowed."""
-    return fill(store)
+    return store if store.dialect == "sqlite" else fill(store)
 
 
 def fill(store: Store) -> Store:
