@@ -130,18 +130,21 @@ def test_what_a_boot_environment_says_is_kept_as_one_line_of_at_most_500_charact
     assert stored(ready, "why") == (why,)
 
 
-def test_a_session_of_before_may_report_beside_a_live_one_of_its_own_deployment(
+def test_a_late_start_counts_unless_another_session_of_the_machine_is_live(
     ready: Store, ledger: Ledger
 ) -> None:
-    """Only another live row of the device keeps a held one held (I2)."""
+    """I2."""
     silent = one(ledger, claim(1))
     launch(ledger, 1)
     ledger.sweep(NOW + HOUR, 1800, 86400, 900)
     other = second_deployment(ready)
-    assert one(ledger, claim(1, other, xid=8, now=NOW + 6 * HOUR)).ok
-    late = ledger.report(marked(silent).session, silent.token or "", "started", "", NOW + 7 * HOUR)
+    alone = ledger.report(marked(silent).session, silent.token or "", "started", "", NOW + 2 * HOUR)
+    assert alone.state == "STARTED", "the other deployment only waits for its first boot"
+    Cases(ready).hold("web01", DEPLOYMENT, "by a test")
+    assert one(ledger, claim(1, other, xid=8, now=NOW + 7 * HOUR)).ok
+    late = ledger.report(marked(silent).session, silent.token or "", "started", "", NOW + 8 * HOUR)
     assert (late.state, late.reason.code) == ("HOLD", "reported")
-    done = ledger.report(marked(silent).session, silent.token or "", "done", "", NOW + 8 * HOUR)
+    done = ledger.report(marked(silent).session, silent.token or "", "done", "", NOW + 9 * HOUR)
     assert done.state == "DONE"
 
 
