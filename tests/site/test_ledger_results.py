@@ -202,7 +202,7 @@ def test_launches_are_decided_before_the_claims_of_one_change_and_each_answer_ha
     ask = Ask(1, DEPLOYMENT, "PS100002")
     first, second = ledger.claim([claim(1)._replace(ask=ask), claim(2)])
     assert first.facts is not None
-    assert first.facts.block_size.value == 4096
+    assert first.facts.block_size == (4096, "distribution point dp1")
     assert second.facts is None
     claims, launches = ledger.commit(
         [claim(1, xid=8)._replace(ask=ask), claim(2)._replace(ask=ask), claim(2)],
