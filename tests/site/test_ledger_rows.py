@@ -10,7 +10,7 @@ import pytest
 from pxefast.site import schema
 from pxefast.site.audit import read_records
 from pxefast.site.ledger import Ledger
-from pxefast.site.ledger_rows import Rows, chunks
+from pxefast.site.ledger_rows import Rows, _newest, chunks
 from pxefast.site.protocol import Row
 from pxefast.site.store import Store
 from sqlalchemy import event, select
@@ -97,6 +97,22 @@ def test_what_is_loaded_depends_on_the_key_and_cleared_generations_are_history(
         assert rows.get(2, DEPLOYMENT) == rows.of_device(2)[0]
         assert rows.get(2, other) is rows.get(7, other) is None
         assert rows.of_device(7) == []
+
+
+def test_a_query_by_key_leaves_out_history_and_what_more_it_is_told(ready: Store) -> None:
+    """Built anew: the module builds each of its queries once."""
+    put(ready, HERE._replace(device_id=2, state="CLEARED"), HERE._replace(device_id=2, generation=2))
+    c = schema.ledger.c
+    with ready.read() as connection:
+
+        def found(wanted: list[int], *more: Any) -> list[tuple[int, int, str]]:
+            rows = [Row(*row) for row in connection.execute(_newest(c.device_id, *more), {"keys": wanted})]
+            return sorted((row.device_id, row.generation, row.state) for row in rows)
+
+        first, second = (1, 1, "ARMED"), (2, 2, "LAUNCHED")
+        assert found([1, 2, 3]) == [first, second]
+        assert found([2]) == [second]
+        assert found([1, 2], c.state != "ARMED") == [second]
 
 
 def test_rows_at_an_address_are_those_that_are_there_now_in_order(ready: Store) -> None:

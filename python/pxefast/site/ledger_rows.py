@@ -147,7 +147,7 @@ def _sentence(facts: Mapping[str, object]) -> str:
 
 def _newest(column: ColumnElement[Any], *more: ColumnElement[bool]) -> Select[Any]:
     """The rows of some keys; those of cleared generations are history. Built once, for building takes its time."""
-    wanted = column.in_(bindparam("keys", expanding=True))
+    wanted = column.in_(bindparam("keys"))
     return select(schema.ledger).where(wanted, schema.ledger.c.state != "CLEARED", *more)
 
 
