@@ -280,6 +280,21 @@ def test_armed_is_what_a_machine_may_still_be_given(ready: Store) -> None:
     assert found == [Row(late.id, name, 1, "ARMED", created[name]) for name in (DEPLOYMENT, other)]
 
 
+def test_what_is_armed_is_found_in_order_whatever_was_entered_first(ready: Store) -> None:
+    put(ready, *(Row(n, f"PS12000{k}", 1, "ARMED", NOW) for n, k in ((9, 7), (8, 9), (8, 8))))
+    d = schema.deployment
+    with ready.record() as connection:
+        first = connection.execute(select(d)).one()._asdict()
+        connection.execute(insert(d).values({**first, "id": "AAA20001"}))
+    given = [(1, DEPLOYMENT), (2, DEPLOYMENT), (8, "PS120008"), (8, "PS120009"), (9, "PS120007")]
+    assert [(number, name) for number, name, _ in armed(ready)] == given
+    ready.policy.set("approve_new_members", "no")
+    late = ready.devices.add(NewDevice("late", ("02:00:00:00:00:99",))).id
+    ready.collections.add("rack", ["late"])
+    added = [(1, "AAA20001"), (2, "AAA20001"), (late, "AAA20001"), (late, DEPLOYMENT)]
+    assert [(number, name) for number, name, _ in armed(ready)] == [*given, *added]
+
+
 def test_a_hold_of_everything_armed_leaves_what_was_given_meanwhile(ready: Store) -> None:
     with ready.read() as connection:
         found = find_armed(connection)

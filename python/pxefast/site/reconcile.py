@@ -106,13 +106,15 @@ def restore_lost(connection: Connection, lost: Iterable[Lost], now: float) -> No
     for item in items:
         why = f"the journal knew it as {item.state} and the database had lost it"
         row = rows.get(item.device_id, item.deployment)
-        if row is not None and row.generation < item.generation:
-            rows.put(row._replace(state="CLEARED"))
-            row = None
-        row = row or Row(item.device_id, item.deployment, item.generation, "HOLD", now)
-        if item.state in _MAY_RUN and row.launched_at is None:
-            row = row._replace(launched_at=item.at)
-        rows.put(row._replace(state="HOLD", why=why), "ledger hold", before=item.state)
+        if row is not None and row.generation >= item.generation:
+            held = row._replace(state="HOLD", why=why)
+        else:
+            if row is not None:
+                rows.put(row._replace(state="CLEARED"))
+            held = Row(item.device_id, item.deployment, item.generation, "HOLD", now, why=why)
+        if item.state in _MAY_RUN and held.launched_at is None:
+            held = held._replace(launched_at=item.at)
+        rows.put(held, "ledger hold", before=item.state)
     rows.save()
     _keep_numbers(connection, items)
 
@@ -171,7 +173,7 @@ def _by_sentence(record: AuditRow) -> Lost | None:
     identities: tuple[str, ...] = ()
     if record.action == "ledger claim":
         # Every claim ends with the identities of its machine, and with nothing else.
-        named = _IDENTITIES.fullmatch(found["rest"] or "")
+        named = _IDENTITIES.fullmatch(found["rest"]) if found["rest"] else None
         if named is None:
             return None
         identities = tuple(text for text in named[1].split(",") if text)
@@ -193,13 +195,15 @@ def _is_lost(item: Lost, row: Row | None) -> bool:
 
 
 def _keep_numbers(connection: Connection, items: list[Lost]) -> None:
+    if not items:
+        return
     h, d, m, n = (
         schema.hierarchy.c,
         schema.device.c,
         schema.device_mac.c,
         schema.hardware.c,
     )
-    least = max((item.device_id for item in items), default=0) + 1
+    least = max(item.device_id for item in items) + 1
     connection.execute(update(schema.hierarchy).where(h.next_device < least).values(next_device=least))
     wanted = {identity: item.device_id for item in items for identity in item.identities}
     taken: set[str] = set()
