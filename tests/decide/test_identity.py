@@ -84,6 +84,12 @@ def test_two_machines_without_a_mac_at_two_addresses_are_two(claimed: World) -> 
     assert claimed.ask(mac="").action == "boot"
 
 
+def test_a_mac_that_no_network_card_has_is_none_in_the_ledger(claimed: World) -> None:
+    claimed.marks = {(1, "PS120001"): claimed.mark(mac="", peer=None, returnable=True)}
+    assert claimed.ask(mac="00:00:00:00:00:00", xid=8).action == "boot"
+    assert refused(claimed.ask(mac=CLONE, xid=8), "other_session")
+
+
 def test_a_claim_of_an_older_pxefast_is_bound_to_its_address_alone(claimed: World) -> None:
     claimed.marks = {(1, "PS120001"): claimed.mark(mac=None, peer="10.0.0.1", returnable=True)}
     assert claimed.ask(peer=None).action == "boot"
@@ -174,6 +180,14 @@ def test_a_later_stage_of_a_claim_by_the_recorded_mac_is_not_held(world: World) 
     # Nothing binds the launch of a claim that has no address: the clone's iPXE could take it.
     world.marks = {(1, "PS120001"): world.mark(mac=MAC, peer=None, returnable=True)}
     assert refused(world.ask(mac=CLONE, door="discover", ipxe=True), "guid_conflict")
+    # Nor is a claim whose session is over, or of a card that is on the list of duplicates, one that goes on.
+    for age, duplicates, action in ((900, (), "boot"), (900.5, (), "ignore"), (60, (MAC,), "ignore")):
+        claimed = world.mark(mac=MAC, peer="10.0.0.1", returnable=True, claimed_at=NOW - age)
+        world.marks, world.duplicate_macs = {(1, "PS120001"): claimed}, frozenset(duplicates)
+        decision = world.ask(mac=OTHER, peer="10.0.0.1", ipxe=True)
+        assert decision.action == action
+        assert (last(decision).code == "guid_conflict") == (action == "ignore")
+    world.duplicate_macs = frozenset()
     # Nor does a claim count that the GUID alone made.
     world.marks = {(1, "PS120001"): world.mark(mac=CLONE, peer="10.0.0.1", returnable=True)}
     assert refused(world.ask(mac=CLONE, peer="10.0.0.1"), "guid_conflict")

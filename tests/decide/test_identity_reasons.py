@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pxefast.decide.identity import identities as filed
 
 from .conftest import World
 
@@ -193,3 +194,7 @@ def test_a_claim_is_filed_under_what_identified_the_machine(
     world: World, fields: dict[str, Any], identities: tuple[str, ...]
 ) -> None:
     assert world.ask(**fields).identities == identities
+
+
+def test_what_identifies_nobody_is_filed_under_nothing() -> None:
+    assert filed("", None) == ()

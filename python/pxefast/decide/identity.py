@@ -125,12 +125,16 @@ def guid_alone(request: Request, site: Site, machine: Machine) -> Reason | None:
     if not machine.known or machine.mac in device.macs or site.policy.guid_alone == "allow":
         return None
     live = machine.live
-    if live is not None and live.state == "CLAIMED" and live.mac in device.macs and live.peer is not None:
-        going_on = (
-            request.now - live.claimed_at <= site.session_seconds and live.mac not in site.duplicate_macs
-        )
-        if going_on and live.passes(request.step, request.xid, card_of(request), request.peer):
-            return None
+    # A request that may not go on with the live claim was refused before (`other_machine_has_it`).
+    if (
+        live is not None
+        and live.state == "CLAIMED"
+        and live.mac in device.macs
+        and live.mac not in site.duplicate_macs
+        and live.peer is not None
+        and request.now - live.claimed_at <= site.session_seconds
+    ):
+        return None
     if site.policy.guid_alone == "refuse":
         return guid_alone_refused(device.name, device.guid or "")
     seen = dict(site.seen.get(device.id, {}))
