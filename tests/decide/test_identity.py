@@ -243,6 +243,9 @@ def test_a_placeholder_is_never_the_guid_of_pxefasts_own_machine(world: World) -
     guid = "03000200-0400-0500-0006-000700080009"
     world.own = frozenset({guid})
     assert world.ask(guid=guid).action == "boot"
+    world.devices = [world.device(guid=None)]
+    world.own = world.placeholders = frozenset({GUID})
+    assert world.ask().action == "boot"
 
 
 def test_every_vendor_default_is_canonical_and_names_its_source(decide: ModuleType) -> None:

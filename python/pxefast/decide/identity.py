@@ -59,7 +59,7 @@ def identify(
             reasons.append(Reason("duplicate_guid", text, "CM-62"))
             guid = None
 
-    by_mac = site.devices_by_mac.get(mac) if mac else None
+    by_mac = site.devices_by_mac.get(mac)
     by_guid = None
     if guid is not None:
         # The site database lets no two devices have one GUID in two byte orders.
