@@ -45,6 +45,8 @@ TEXTS: list[tuple[str, Change, dict[str, Any], str, str]] = [
     ("no_boot_image", other_image, {}, "CM-106", "none of the deployed boot images (PS100001) runs on x64 UEFI"),
     ("no_boot_image", many_images, BIOS, "CM-106",
      "none of the deployed boot images (PS100001, PS100002) runs on x64 BIOS"),
+    ("no_boot_image", then(other_image, only_available), {}, "CM-106",
+     "none of the deployed boot images (PS100001) runs on x64 UEFI"),
     ("boot_image_exact", with_(), {}, "CM-101", "boot image PS100001 (x64) matches x64 UEFI exactly"),
     ("boot_image_compatible", images(architecture="x86"), BIOS, "CM-102",
      "boot image PS100001 (x86) is compatible with x64 BIOS"),

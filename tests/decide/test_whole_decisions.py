@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,6 +174,8 @@ ENDINGS: list[tuple[str, Change, dict[str, Any], str, tuple[str, ...], dict[str,
      {**PROMPT, "deployment": "PS120000", "because": "available_deployment"}),
     ("claimed for good", marked("PS120001", "CLAIMED", step=1), {"xid": 8}, "abort", (*WHO, "already_offered"),
      {**WEB01, "deployment": "PS120001", "because": "already_offered"}),
+    ("claimed in the future", marked("PS120001", "CLAIMED", returnable=True, claimed_at=NOW + 61), {"ipxe": True}, "boot",
+     (*WHO, "required_deployment", "same_session", *NAMED), {**BOOT, "because": "same_session"}),
     ("another is claimed", marked("PS120009", "CLAIMED"), {}, "ignore", (*WHO, *GIVES, "other_session"),
      {**WEB01, "deployment": "PS120009", "because": "other_session"}),
     ("another is claimed, and may give way", marked("PS120009", "CLAIMED", returnable=True), {}, "boot",
@@ -270,3 +273,28 @@ def test_a_decision_says_everything_of_its_ending(
     found = tuple(code for code in said(decision) if code != "no_x86_boot_image")
     assert (decision.action, found) == (action, reasons)
     assert told(decision) == {**DEFAULTS, **fields}
+
+
+@pytest.mark.parametrize(
+    ("number", "deployment", "mark", "action"),
+    [
+        (1, "PS120001", {}, "ignore"),
+        (1, "PS120001", {"claimed_at": NOW - 900}, "ignore"),
+        (1, "PS120001", {"claimed_at": NOW - 900.5}, "prompt"),
+        (1, "PS120001", {"step": 2}, "prompt"),
+        (2, "PS120001", {}, "prompt"),
+        (1, "PS120009", {}, "prompt"),
+    ],
+)
+def test_an_available_boot_is_known_by_its_own_stage_alone(
+    world: World, number: int, deployment: str, mark: dict[str, Any], action: str
+) -> None:
+    """The iPXE that the firmware's program is does not load itself again (F-42, W-49)."""
+    only_available(world)
+    # What the service remembers of a boot that asks is no claim: no session is live.
+    kept = world.mark(deployment, generation=0, **mark)
+    site = replace(world.site(), marks={deployment: {number: kept}})
+    request = world.request(ipxe=True, door="discover")
+    decision = world.decide.decide(request, site, world.exclusions)
+    assert decision.action == action
+    assert (said(decision)[-1] == "no_ipxe_program") == (action == "ignore")

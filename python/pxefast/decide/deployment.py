@@ -74,14 +74,14 @@ def for_unknown(
     if site.policy.required_for_unknown and (machine.mac or machine.guid is not None):
         return deployments, None
     optional = of_purpose(deployments, "available")
-    left_out: Reason | None = None
-    if len(optional) < len(deployments):
-        left_out = NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN
-        reasons.append(left_out)
-    if not optional:
-        reasons.append(NO_DEPLOYMENT)
-        return optional, left_out
-    return optional, None
+    if len(optional) == len(deployments):
+        return optional, None
+    left_out = NO_IDENTITY if site.policy.required_for_unknown else REQUIRED_NOT_FOR_UNKNOWN
+    reasons.append(left_out)
+    if optional:
+        return optional, None
+    reasons.append(NO_DEPLOYMENT)
+    return optional, left_out
 
 
 def _newest(deployments: list[Deployment]) -> Deployment:
