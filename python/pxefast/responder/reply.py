@@ -151,24 +151,19 @@ class Answers:
 
     def knows(self, case: Case) -> bool:
         """Return True if the site or the exclusion list has heard of the machine."""
-        decision, request, site = case.decision, case.request, self._view.site
         return (
-            decision.device is not None
-            or decision.device_id is not None
-            or case.device_id is not None
-            or request.mac in site.devices_by_mac
-            or request.guid in site.devices_by_guid
-            or request.mac in self._view.exclusion_file.exclusions.macs
+            case.decision.device is not None
+            or (case.decision.device_id, case.device_id) != (None, None)
+            or case.request.guid in self._view.site.devices_by_guid
+            or self._is_listed(case.request.mac)
         )
 
     def guid_alone(self, case: Case) -> str | None:
-        """Return the GUID of a machine whose MAC address nobody has heard of, or None.
+        """Return the GUID of a machine whose MAC address is on no list: anybody can send it with any other one."""
+        return None if self._is_listed(case.request.mac) else case.request.guid
 
-        Whoever has read a GUID on the network can send it with any number of MAC addresses.
-        """
-        request, site = case.request, self._view.site
-        heard = request.mac in site.devices_by_mac or request.mac in self._view.exclusion_file.exclusions.macs
-        return None if heard else request.guid
+    def _is_listed(self, mac: str) -> bool:
+        return mac in self._view.site.devices_by_mac or mac in self._view.exclusion_file.exclusions.macs
 
     def settle(self, cases: Sequence[Case], verdict: Verdict) -> None:
         """What became of the claims and questions of these cases, which are the verdict's in their order."""
