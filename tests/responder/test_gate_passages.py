@@ -123,10 +123,11 @@ def test_a_passage_has_what_the_ledger_knows_before_what_is_remembered(turn: Tur
 def test_a_session_says_whose_a_gate_is_from_whatever_address_it_is_asked_for(turn: Turn) -> None:
     turn.remember(session="s" * 32)
     failed = Verdict(failed=STOP)
-    for address, mac in (("10.0.0.9", MAC), (ADDRESS, MAC)):
+    for address in ("10.0.0.9", ADDRESS):
         waiting = turn.gates().prepare([gate(session="s" * 32, address=address)])
         (passage,) = turn.gates().settle(waiting, failed)
-        assert (passage.reason, passage.mac) == (STOP, mac)
+        assert (passage.reason, passage.mac) == (STOP, MAC)
+        assert turn.refused[-1] == (passage.gate, STOP.text) == (waiting.gates[0], STOP.text)
     waiting = turn.gates().prepare([gate(session="f" * 32)])
     assert turn.gates().settle(waiting, failed)[0].mac is None
 
