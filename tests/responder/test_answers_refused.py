@@ -210,6 +210,12 @@ def test_an_available_deployment_may_not_take_the_address_of_a_required_boot(des
     assert reason.text == IN_USE
 
 
+def test_an_available_deployment_takes_its_address_from_nobody(desk: Desk) -> None:
+    desk.offer()
+    first, second = desk.ask(question(), question(OTHER_MAC))
+    assert (first.decision.action, second.decision.action) == ("prompt", "prompt")
+
+
 def test_a_refused_machine_keeps_the_reason_that_it_had(desk: Desk) -> None:
     desk.ask(question())
     (answer,) = desk.ask(question(STRANGER))

@@ -42,6 +42,7 @@ def test_an_available_deployment_names_its_program_and_needs_no_ledger(desk: Des
     known = desk.memory.find(None, ADDRESS)
     assert known is not None
     assert STEM.fullmatch(known.stem)
+    assert ".0001." in known.stem, "the first of this service"
     assert known == Handed(
         True, known.session, SECOND, deployment, "web01", None, MAC, ADDRESS, known.stem,
         "00:11:22/x64-uefi/PXEClient", 0,

@@ -60,9 +60,9 @@ class Answers:
         memory: Memory,
         dhcp: Dhcp,
         *,
-        report_port: int | None = None,
-        dry_run: bool = False,
-        witness: Witness | None = None,
+        report_port: int | None,
+        dry_run: bool,
+        witness: Witness | None,
     ) -> None:
         self._server = server
         self._view = view
