@@ -54,6 +54,21 @@ def test_of_a_library_and_a_list_that_cannot_be_read_the_library_is_said(
     assert viewer.view.unreadable == "no such disk"
 
 
+def test_a_list_that_cannot_be_read_is_known_before_the_site_that_came_with_it(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = viewer.view.site, []
+
+    def refresh(*_: object) -> None:
+        seen.append((viewer.view.site is before, viewer.view.unreadable))
+        fail()
+
+    monkeypatch.setattr(viewer.view.exclusion_file, "refresh", refresh)
+    viewer.touch()
+    viewer.refresh()
+    assert seen == [(True, None), (False, "no such disk")]
+
+
 PLACES: dict[str, Callable[[Viewer, pytest.MonkeyPatch], None]] = {
     "recovery": lambda viewer, patch: patch.setattr(viewer.store, "recover", fail),
     "watcher": lambda viewer, patch: patch.setattr(viewer.view._watcher, "changed", fail),
