@@ -328,6 +328,19 @@ def test_commands_start_without_loading_the_database_or_the_native_library(home:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=repr)
+def test_a_lack_of_memory_is_no_defect(
+    run: Any, home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pxefast.content.library.Library.create", broken)
+    result = run("--home", str(home / "new"), "init", "--site-code", "PS1")
+    assert (result.code, "Traceback" in result.err, "defect" in result.err) == (1, False, False)
+    assert "out of memory, or too many processes; raise the limit" in result.err
+
+
 def test_a_defect_is_said_in_one_line_without_a_traceback(
     run: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PXEFAST_TRACEBACK") == "1":
             raise
+        if _lacks_memory(error):
+            print(
+                "pxefast: out of memory, or too many processes; raise the limit (MemoryMax= and TasksMax= of the unit; "
+                "ulimit -v and -u), or free memory",
+                file=sys.stderr,
+            )
+            return 1
         print(f"pxefast: {type(error).__name__}: {error}", file=sys.stderr)
         print("pxefast: this is a defect, please report it; PXEFAST_TRACEBACK=1 says where", file=sys.stderr)
         return 1
@@ -54,3 +61,9 @@ def _open_standard_streams() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8")
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Return True if an error says that the process may have no more memory, or no more threads."""
+    # Python says the second by a plain RuntimeError.
+    return isinstance(error, MemoryError) or str(error) == "can't start new thread"

@@ -63,6 +63,12 @@ def open_doors(settings: Settings, dp: DistributionPoint, given: Sockets) -> _na
     except OSError as error:
         if error.errno == errno.EMFILE:
             raise CannotOpen(f"cannot serve: {error.strerror}") from None
+        if error.errno in (errno.EAGAIN, errno.ENOMEM):
+            # Threads need memory, and a place among the user's processes.
+            raise CannotOpen(
+                f"cannot start {error.strerror}; raise the limit of memory or of processes (MemoryMax= and TasksMax= "
+                "of the unit; ulimit -v and -u)"
+            ) from None
         advice = {
             errno.EADDRINUSE: "; a DHCP server on this host? then run: "
             "pxefast dp set --no-listen-on-dhcp-port; else end what uses the port, or change it in pxefast.toml",
