@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pxefast.decide import bootimage
 
 from .conftest import World
 from .situations import Change, highest, marked, only_available, other_image, then, windows, with_
@@ -116,3 +117,32 @@ def test_a_reason_says_its_whole_text_and_its_rule(
     change(world)
     reason = next(each for each in world.ask(**request_).reasons if each.code == code)
     assert (reason.text, reason.rule) == (text, rule)
+
+
+@pytest.mark.parametrize(
+    ("image", "architecture", "warned"),
+    [
+        ({"architecture": "x86"}, 0, False),
+        ({"architecture": "x86"}, 7, False),
+        ({"architecture": "x86", "pxe": False}, 0, True),
+        ({"architecture": "x86", "here": False}, 0, True),
+        ({"architecture": "arm64"}, 0, True),
+        ({"architecture": "arm64"}, 7, False),
+    ],
+)
+def test_a_bios_client_is_told_that_no_x86_image_could_be_given(
+    world: World, image: dict[str, Any], architecture: int, warned: bool
+) -> None:
+    world.images.append(world.image("PS100002", **image))
+    decision = world.ask(architecture=architecture)
+    assert decision.action == "boot"
+    assert ("no_x86_boot_image" in [reason.code for reason in decision.reasons]) == warned
+
+
+def test_a_platform_says_what_it_is() -> None:
+    """Made anew: the module makes each of its platforms once."""
+    made = bootimage._platform("x64", "bios", ("x86",))
+    assert (made.architecture, made.firmware, made.compatible) == ("x64", "bios", ("x86",))
+    assert made.label == "x64 BIOS"
+    reason = made.reason
+    assert (reason.code, reason.text, reason.rule) == ("architecture", "the client is x64 BIOS", "CM-109")

@@ -77,10 +77,8 @@ def platform_of(request: Request, policy: Policy) -> Platform | None:
     return platform
 
 
-def suits(image: BootImage | None, platform: Platform) -> int:
+def suits(image: BootImage, platform: Platform) -> int:
     """2 for the client's own architecture, 1 for a compatible one, 0 for one it must never get (CM-106)."""
-    if image is None:
-        return 0
     if image.architecture == platform.architecture:
         return 2
     return 1 if image.architecture in platform.compatible else 0
@@ -97,8 +95,10 @@ def choose(
     deployment: Deployment
     for deployment in deployments:
         image: BootImage | None = images.get(deployment.boot_image_id or "")
+        if image is None:
+            continue
         fit = suits(image, platform)
-        if image is None or fit == 0:
+        if fit == 0:
             continue
         if best is None or fit > best.fit or (fit == best.fit and deployment.id > best.deployment.id):
             best = Choice(deployment, image, fit)
