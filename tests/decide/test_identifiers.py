@@ -53,6 +53,8 @@ def test_a_mac_address_has_one_spelling_or_is_none(decide: ModuleType, text: str
         (GUID.replace("-", ""), GUID),
         (f"{{{GUID.replace('-', '')}}}", GUID),
         (f"{{{GUID}", None),
+        (f"{{{GUID}0", None),
+        (f"0{GUID}}}", None),
         (f"{GUID}}}", None),
         (f"({GUID})", None),
         ("1a2b3c4d05e6f-7081-92a3-b4c5d6e7f809", None),

@@ -17,7 +17,7 @@ def normal_mac(text: str) -> str | None:
         bare = bare[:4] + bare[5:9] + bare[10:]
     if len(bare) != 12 or not _HEX.issuperset(bare):
         return None
-    return ":".join((bare[0:2], bare[2:4], bare[4:6], bare[6:8], bare[8:10], bare[10:12]))
+    return ":".join((bare[0:2], bare[2:4], bare[4:6], bare[6:8], bare[8:10], bare[10:]))
 
 
 def normal_guid(text: str) -> str | None:
