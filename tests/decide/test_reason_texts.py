@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
+from pxefast.decide import reasons
 
 from .conftest import World
 from .situations import (
@@ -211,6 +213,10 @@ TEXTS: list[tuple[str, Change, dict[str, Any], str, str]] = [
      (f"{UNSURE} it belongs to MAC {MAC} (last seen 2023-11-14 22:12:20 UTC) and was seen with MAC {OTHER_MAC} (last "
      f"seen 2023-11-14 22:13:20 UTC); if both are network cards of web01: pxefast device set web01 --add-mac "
      f"{OTHER_MAC}; {TWO}")),
+    ("guid_conflict", then(with_(seen={1: {MAC: NOW - 60}}), cards(MAC, SECOND)), {"mac": OTHER_MAC}, "D29",
+     (f"{UNSURE} it belongs to MAC {MAC} (last seen 2023-11-14 22:12:20 UTC) and was seen with MAC {OTHER_MAC} (last "
+      f"seen 2023-11-14 22:13:20 UTC); if both are network cards of web01: pxefast device set web01 --add-mac "
+      f"{OTHER_MAC}; {TWO}")),
     ("guid_conflict", then(with_(seen={1: {MAC: NOW - 60, SECOND: NOW - 3600}}), cards()), {"mac": OTHER_MAC}, "D29",
      (f"{UNSURE} it belongs to MAC {MAC} (last seen 2023-11-14 22:12:20 UTC) and was seen with MAC {OTHER_MAC} (last "
      "seen 2023-11-14 22:13:20 UTC); if both are network cards of web01: pxefast device set web01 --add-mac "
@@ -250,3 +256,19 @@ def test_what_is_disabled_or_out_of_time_is_said_of_each_deployment(world: World
     ]
     also_available(world)
     assert world.ask().deployment == "PS120000"
+
+
+def test_a_command_for_a_device_of_no_known_name_says_where_the_name_goes() -> None:
+    text = "pxefast deployment clear --device NAME --deployment PS120001"
+    assert reasons.clear_command("PS120001", "") == text
+    assert reasons.held("PS120001", "", "").text.endswith(text)
+
+
+def test_times_are_said_in_utc_wherever_the_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert reasons.time_text(NOW) == "2023-11-14 22:13:20 UTC"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -54,9 +54,7 @@ def same_session(deployment_id: str) -> Reason:
     )
 
 
-def already_offered(
-    deployment_id: str, state: State = "CLAIMED", since: float = 0.0, device: str = ""
-) -> Reason:
+def already_offered(deployment_id: str, state: State, since: float, device: str) -> Reason:
     """Of a second boot. `since`: Unix seconds of the claim or the launch, 0 where that is not known."""
     how = _GIVEN[state].format(f" {time_text(since)}" if since else "")
     return Reason(
@@ -81,7 +79,7 @@ def clear_command(deployment_id: str, device: str) -> str:
     return f"pxefast deployment clear --device {device or 'NAME'} --deployment {deployment_id}"
 
 
-def held(deployment_id: str, why: str, device: str = "") -> Reason:
+def held(deployment_id: str, why: str, device: str) -> Reason:
     """Of a device on which a person must say how it goes on (G3, R-80)."""
     return Reason(
         "hold",
@@ -91,12 +89,12 @@ def held(deployment_id: str, why: str, device: str = "") -> Reason:
     )
 
 
-def too_many_returns(deployment_id: str, returns: int, device: str = "") -> Reason:
+def too_many_returns(deployment_id: str, returns: int, device: str) -> Reason:
     """Of a device that came back again and again without a launch: its image does not get through."""
     return held(deployment_id, f"it was handed out {returns + 1} times and never launched", device)
 
 
-def waits_behind(behind: str, until: float, device: str = "", removed: bool = False) -> Reason:
+def waits_behind(behind: str, until: float, device: str, removed: bool) -> Reason:
     """Of a required deployment that must wait: the device was launched by `behind`, whose end was not reported (D34).
 
     Args:
