@@ -100,6 +100,7 @@ def test_a_database_that_cannot_be_read_is_lost_and_read_anew_once_it_can(
     assert viewer.told == [], "what was mended is not news of the site"
     viewer.touch()
     viewer.refresh()
+    viewer.refresh()
     assert viewer.told == [CHANGED], "it is watched again"
 
 
