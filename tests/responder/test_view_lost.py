@@ -19,7 +19,7 @@ GONE = Reason("database_unavailable", "required deployments are off: no such dis
 CHANGED = ("info", "the site changed")
 
 
-def fail(*_: object) -> Any:
+def fail(*_: object, **__: object) -> Any:
     raise CannotOpen("no such disk")
 
 
@@ -59,7 +59,7 @@ def test_a_list_that_cannot_be_read_is_known_before_the_site_that_came_with_it(
 ) -> None:
     before, seen = viewer.view.site, []
 
-    def refresh(*_: object) -> None:
+    def refresh(*_: object, **__: object) -> None:
         seen.append((viewer.view.site is before, viewer.view.unreadable))
         fail()
 
@@ -228,9 +228,9 @@ def test_what_the_keeper_waits_for_is_said_where_it_is_stuck(
     def note(place: Any, name: str) -> None:
         real = getattr(place, name)
 
-        def call(*given: Any) -> Any:
+        def call(*given: Any, **more: Any) -> Any:
             jobs.append((name, view.heart._job[0]))
-            return real(*given)
+            return real(*given, **more)
 
         monkeypatch.setattr(place, name, call)
 

@@ -180,9 +180,9 @@ def test_who_is_excluded_is_known_before_what_was_deployed_since(
     before, seen = viewer.view.site, []
     real = viewer.view.exclusion_file.refresh
 
-    def refresh(*given: Any) -> Any:
-        seen.append((given[0], viewer.view.site is before))
-        return real(*given)
+    def refresh(file: str | None, **more: Any) -> Any:
+        seen.append((file, viewer.view.site is before))
+        return real(file, **more)
 
     monkeypatch.setattr(viewer.view.exclusion_file, "refresh", refresh)
     viewer.refresh()

@@ -325,7 +325,7 @@ class View:
         self._again = time.monotonic() + _AGAIN_SECONDS
 
     def _read_exclusions(self, site: Site, seconds: float = FRESH_LIST_SECONDS) -> None:
-        for level, text in self.exclusion_file.refresh(site.dp.mac_ignore_list_file, False, seconds):
+        for level, text in self.exclusion_file.refresh(site.dp.mac_ignore_list_file, seconds=seconds):
             self._tell(level, text)
 
     def close(self) -> None:
