@@ -125,6 +125,7 @@ def test_the_decision_has_no_clock_no_file_and_no_database() -> None:
         "functools",
         "typing",
         "os",
+        "shlex",
         "sys",
         "importlib",
         "pxefast",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -189,7 +190,7 @@ def _tell_staying(store: Store, name: str, devices: list[str]) -> None:
     members = {device.name for device in store.collections.members(name)}
     staying = [device for device in devices if device in members]
     if staying:
-        note(f"a rule keeps {', '.join(staying)} in {name!r}; see: pxefast collection rules {name!r}")
+        note(f"a rule keeps {', '.join(staying)} in {name!r}; see: pxefast collection rules {quote(name)}")
 
 
 def _deployments(store: Store, collection_id: str) -> list[DeploymentRow]:

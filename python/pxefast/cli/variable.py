@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,7 +73,7 @@ def variable_app(noun: Owner, example: str) -> typer.Typer:
         if secret and value is not None:
             raise UsageError(
                 "the value of a secret variable must not be on the command line, where every process can read it; "
-                f"put it into a file, or type it, and run: pxefast {noun} variable set {name!r} {key} "
+                f"put it into a file, or type it, and run: pxefast {noun} variable set {quote(name)} {quote(key)} "
                 "--secret --value-file FILE (- for standard input)"
             )
         if (value is None) == (value_file is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from shlex import quote
 
 from .records import Deployment, Device, Mark, Reason, State
 
@@ -76,7 +77,7 @@ _GIVEN = {
 
 def clear_command(deployment_id: str, device: str) -> str:
     """Return the whole command that clears a deployment on a device; `device` is "" where its name is not known."""
-    return f"pxefast deployment clear --device {device or 'NAME'} --deployment {deployment_id}"
+    return f"pxefast deployment clear --device {quote(device or 'NAME')} --deployment {deployment_id}"
 
 
 def held(deployment_id: str, why: str, device: str) -> Reason:
@@ -160,7 +161,7 @@ def guid_alone_refused(name: str, guid: str) -> Reason:
     """Return the reason for a device whose GUID alone identifies it, where the site does not accept that."""
     text = (
         f"only SMBIOS GUID {guid} says that this is device {name}, and required deployments are not given by a GUID "
-        f"alone (setting guid_alone); record its network card: pxefast device set {name} --add-mac MAC"
+        f"alone (setting guid_alone); record its network card: pxefast device set {quote(name)} --add-mac MAC"
     )
     return Reason("guid_alone", text, "D29")
 
@@ -190,7 +191,8 @@ def guid_conflict(
     text = (
         f"SMBIOS GUID {guid} alone does not tell which machine is device {name}: it belongs to {first} and was seen "
         f"with MAC {mac} (last seen {time_text(at)}); if both are network cards of {name}: "
-        f"pxefast device set {name} {cards}; if they are two machines: pxefast duplicate-id add --smbios-guid {guid}"
+        f"pxefast device set {quote(name)} {cards}; if they are two machines: "
+        f"pxefast duplicate-id add --smbios-guid {guid}"
     )
     return Reason("guid_conflict", text, "D29")
 
@@ -288,7 +290,8 @@ def unknown_computer(name: str) -> Reason:
 
 def protected(device: Device) -> Reason:
     """Of a device that is never imaged."""
-    text = f"device {device.name} is protected and gets nothing; run: pxefast device set {device.name} --no-protected"
+    command = f"pxefast device set {quote(device.name)} --no-protected"
+    text = f"device {device.name} is protected and gets nothing; run: {command}"
     return Reason("protected", text, "D7")
 
 

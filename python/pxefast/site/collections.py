@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -169,7 +170,8 @@ class Collections:
             found = _find_rule(connection, row.id, _rule_values(connection, kind, text))
             if found is None:
                 raise NotFound(
-                    f"collection {row.name!r} has no rule {kind} {text!r}; see: pxefast collection rules {row.name!r}"
+                    f"collection {row.name!r} has no rule {kind} {text!r}; "
+                    f"see: pxefast collection rules {quote(row.name)}"
                 )
             connection.execute(delete(schema.collection_rule).where(schema.collection_rule.c.id == found))
             rules.refresh(connection, [row.id])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -153,7 +154,7 @@ def _with_macs(connection: Connection, device: Device, macs: Sequence[str]) -> D
     if taken is not None:
         raise AlreadyExists(
             f"cannot add MAC {taken.mac} to device {device.name}: it is recorded for device {taken.name}; look at both "
-            f"machines, then remove the record that is wrong: pxefast device remove {taken.name}"
+            f"machines, then remove the record that is wrong: pxefast device remove {quote(taken.name)}"
         )
     new = NewDevice(device.name, tuple(macs))
     (merged,) = insert_devices(connection, [(new, checked(new))], device.site, "merge", None)
