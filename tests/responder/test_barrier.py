@@ -62,6 +62,15 @@ def test_a_machine_without_a_record_that_is_refused_leaves_no_mark(turn: Turn) -
     assert all(set(marks) <= {1, 2} for marks in turn.view.site.marks.values())
 
 
+def test_a_device_that_the_deployment_does_not_reach_any_more_is_refused_and_leaves_no_mark(
+    turn: Turn,
+) -> None:
+    verdict = turn.barrier.commit([claim(1, "PS120099"), claim(2)], ())
+    assert [(result.ok, result.device_id) for result in verdict.claims] == [(False, 1), (True, 2)]
+    assert verdict.claims[0].mark is None
+    assert set(turn.view.site.live) == {2}
+
+
 @pytest.mark.parametrize(
     ("part", "method", "failed"),
     [
