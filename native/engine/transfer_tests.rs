@@ -339,6 +339,17 @@ fn the_round_trip_and_the_first_block_are_measured_where_they_can_be() {
 }
 
 #[test]
+fn the_blocks_that_were_acknowledged_are_counted() {
+    let mut transfer = start(4, 100_000);
+    let mut counts = vec![transfer.acknowledged_blocks()];
+    for number in [4, 6, 10] {
+        transfer.handle(Event::Ack(number, 0), 5_000 * Time::from(number));
+        counts.push(transfer.acknowledged_blocks());
+    }
+    assert_eq!(counts, [0, 4, 6, 10]);
+}
+
+#[test]
 fn a_rewound_window_is_out_of_step_until_all_of_it_has_arrived() {
     let mut transfer = start(4, 100_000);
     assert!(transfer.is_in_step());
