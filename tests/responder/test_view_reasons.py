@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pxefast.decide import Reason
+from pxefast.decide import Exclusions, Reason
 from pxefast.errors import CannotOpen, DatabaseReplaced, ExclusionError
 
 from ..site.ledger_case import DEPLOYMENT
@@ -71,8 +71,8 @@ def test_a_list_that_cannot_be_read_any_more_holds_what_the_budget_does_not(
     assert view.sight().exclusions.macs == {"02:00:00:00:00:09"}
     assert viewer.told[0][1] == f"exclusion list {listed} read: 1 excluded"
     reason = Reason("required_paused", "required deployments are held: exclusion list is gone", "R-53")
-    monkeypatch.setattr(view.exclusion_file, "_exclusions", view.exclusion_file.exclusions)
-    object.__setattr__(view.exclusion_file._exclusions, "paused", reason)
+    held = Exclusions(view.exclusion_file.exclusions.macs, reason)
+    monkeypatch.setattr(view.exclusion_file, "_exclusions", held)
     assert (view.required_off(), view.launches_off(), view.held()) == (reason,) * 3
     view.budget = BUDGET
     assert (view.required_off(), view.launches_off(), view.held()) == (BUDGET, reason, BUDGET)
