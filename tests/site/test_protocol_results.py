@@ -1,0 +1,84 @@
+"""The result of each event, which callers act on, and what a removed deployment leaves in its rows (D32, D42)."""
+
+from __future__ import annotations
+
+import pytest
+from pxefast.decide.records import Reason
+from pxefast.site.protocol import (
+    Approving,
+    Clearing,
+    Event,
+    Holding,
+    Launching,
+    Reporting,
+    Row,
+    TimePassing,
+    Withdrawing,
+    Yielding,
+    step,
+)
+
+from .test_protocol_reasons import ID, LAUNCH, LAUNCHED_AT, LIMITS, NOW, SECOND, row
+
+DONE, STARTED = Reporting("done", ""), Reporting("started", "")
+REMOVAL = Withdrawing("alice")
+
+RESULTS: list[tuple[Event, Row, bool, str]] = [
+    (SECOND, row("ARMED"), True, "accepted"),
+    (SECOND, row("ARMED", armed_at=NOW - 25 * 3600), False, "refused"),
+    (SECOND, row("CLAIMED"), True, "accepted"),
+    (SECOND, row("LAUNCHED"), False, "refused"),
+    (LAUNCH, row("CLAIMED"), True, "accepted"),
+    (LAUNCH, row("ARMED"), False, "refused"),
+    (LAUNCH._replace(peer="10.0.0.9"), row("CLAIMED"), False, "refused"),
+    (Launching("other", "t1", "10.0.0.1"), row("CLAIMED"), False, "other_file"),
+    (DONE, row("LAUNCHED"), True, "accepted"),
+    (DONE, row("ARMED"), False, "no_session"),
+    (DONE, row("ARMED", session="old"), False, "no_session"),
+    (DONE, row("FAILED"), False, "refused"),
+    (DONE, row("CLEARED", session="old"), False, "cleared"),
+    (TimePassing(), row("LAUNCHED"), True, "accepted"),
+    (Yielding(), row("CLAIMED", launch=None), False, "refused"),
+    (Yielding(), row("CLAIMED"), True, "accepted"),
+    (Holding("wait"), row("LAUNCHED"), True, "accepted"),
+    (Holding("wait"), row("DONE"), False, "unchanged"),
+    (Approving(), row("ARMED", armed_at=NOW - 25 * 3600), True, "accepted"),
+    (Approving(), row("ARMED"), False, "unchanged"),
+    (Clearing(False, "alice"), row("DONE"), True, "accepted"),
+    (Clearing(False, "alice"), row("ARMED"), False, "unchanged"),
+    (Clearing(False, "alice"), row("STARTED"), False, "refused"),
+    (REMOVAL, row("LAUNCHED"), True, "accepted"),
+    (REMOVAL, row("DONE"), False, "unchanged"),
+    (REMOVAL, row("CLEARED"), False, "unchanged"),
+]
+
+
+@pytest.mark.parametrize(("event", "before", "ok", "result"), RESULTS)
+def test_an_event_has_its_result(event: Event, before: Row, ok: bool, result: str) -> None:
+    outcome = step(before, event, NOW, LIMITS)[1]
+    assert (outcome.ok, outcome.result) == (ok, result)
+    assert isinstance(outcome.ok, bool)
+
+
+def test_a_removal_ends_a_case_and_says_who_did_it_and_what_was_ended() -> None:
+    before = row("LAUNCHED")
+    after, outcome = step(before, REMOVAL, NOW, LIMITS, "web01")
+    assert after == before._replace(state="WITHDRAWN", ended_at=NOW, ended_by="alice", ended_from="LAUNCHED")
+    assert outcome.reason == Reason("withdrawn", f"{ID} was removed", "D32")
+
+
+def test_a_removal_leaves_what_is_done_and_names_the_command_for_its_device() -> None:
+    before = row("DONE")
+    after, outcome = step(before, REMOVAL, NOW, LIMITS, "web01")
+    assert after == before
+    assert f"--device web01 --deployment {ID}" in outcome.reason.text
+
+
+@pytest.mark.parametrize(("launched_at", "first"), [(LAUNCHED_AT, LAUNCHED_AT), (None, NOW)])
+def test_the_start_of_a_removed_deployment_is_heard_of_and_never_live_again(
+    launched_at: float | None, first: float
+) -> None:
+    before = row("WITHDRAWN", launched_at=launched_at)
+    after, outcome = step(before, STARTED, NOW, LIMITS)
+    assert after == before._replace(reported_at=NOW, launched_at=first, why="removed, and reported started")
+    assert outcome.ok
