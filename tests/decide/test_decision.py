@@ -556,6 +556,15 @@ def test_a_launch_bars_its_machine_for_its_whole_session_however_soon_launches_s
     assert "until 2023-11-14 23:13:19 UTC" in world.ask().reasons[-1].text
 
 
+def test_a_launch_settles_to_the_second(world: World) -> None:
+    """D34."""
+    for age, code in ((4 * 3600.0 - 1, "waits_behind"), (4 * 3600.0, "boot_program")):
+        world.marks = {
+            (1, "PS120009"): world.mark("PS120009", "LAUNCHED", claimed_at=NOW - age, launched_at=NOW - age)
+        }
+        assert codes(world.ask())[-1] == code
+
+
 def test_an_available_deployment_is_possible_while_a_required_one_waits(world: World) -> None:
     world.marks = {(1, "PS120009"): world.mark("PS120009", "LAUNCHED", **SESSION_OVER)}
     world.deployments[1].append(world.deployment("PS120000", purpose="available"))

@@ -82,3 +82,21 @@ def test_the_start_of_a_removed_deployment_is_heard_of_and_never_live_again(
     after, outcome = step(before, STARTED, NOW, LIMITS)
     assert after == before._replace(reported_at=NOW, launched_at=first, why="removed, and reported started")
     assert outcome.ok
+
+
+def test_who_waits_for_a_launch_is_told_whether_its_deployment_was_removed() -> None:
+    limits = LIMITS._replace(settles_hours=4)
+    texts = {
+        state: step(row(state), Yielding("PS120002"), NOW, limits, "web01")[1].reason.text
+        for state in ("LAUNCHED", "WITHDRAWN")
+    }
+    assert "to run PS120001 again: " in texts["LAUNCHED"]
+    assert "to end the wait: " in texts["WITHDRAWN"]
+
+
+def test_a_launch_that_settled_is_held_by_whatever_is_given_then() -> None:
+    later = NOW + 5 * 3600
+    limits = LIMITS._replace(settles_hours=4, started_seconds=None)
+    after, outcome = step(row("LAUNCHED"), Yielding(), later, limits)
+    assert (after.state, outcome.ok) == ("HOLD", True)
+    assert after.why == "launched, and nothing was reported before another deployment was given"
