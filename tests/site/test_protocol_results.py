@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pxefast.decide.reasons import other_machine
 from pxefast.decide.records import Reason
 from pxefast.site.protocol import (
     Approving,
@@ -15,9 +16,11 @@ from pxefast.site.protocol import (
     TimePassing,
     Withdrawing,
     Yielding,
+    offered,
     step,
 )
 
+from .test_protocol import claiming
 from .test_protocol_reasons import ID, LAUNCH, LAUNCHED_AT, LIMITS, NOW, SECOND, row
 
 DONE, STARTED = Reporting("done", ""), Reporting("started", "")
@@ -100,3 +103,45 @@ def test_a_launch_that_settled_is_held_by_whatever_is_given_then() -> None:
     after, outcome = step(row("LAUNCHED"), Yielding(), later, limits)
     assert (after.state, outcome.ok) == ("HOLD", True)
     assert after.why == "launched, and nothing was reported before another deployment was given"
+
+
+MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+
+
+def test_a_claim_never_goes_to_another_card_at_another_address() -> None:
+    """D28: the row stays as it is, and the reason names both machines."""
+    before = row("CLAIMED", mac=MAC)
+    event = claiming(xid=7, peer="10.0.0.2")._replace(mac=OTHER_MAC)
+    after, outcome = step(before, event, NOW, LIMITS)
+    assert (after, outcome.ok, outcome.result) == (before, False, "refused")
+    assert outcome.reason == other_machine(before.mark, OTHER_MAC, "10.0.0.2")
+    assert f"MAC {MAC} at 10.0.0.1" in outcome.reason.text
+    assert f"MAC {OTHER_MAC} at 10.0.0.2" in outcome.reason.text
+
+
+@pytest.mark.parametrize(
+    ("known", "peer", "now_known"),
+    [(None, "10.0.0.1", OTHER_MAC), (MAC, None, OTHER_MAC), (MAC, "10.0.0.1", MAC), (None, None, OTHER_MAC)],
+)
+def test_a_claim_takes_the_card_of_a_repeat_only_where_one_of_its_addresses_is_unknown(
+    known: str | None, peer: str | None, now_known: str
+) -> None:
+    """D28: a repeat with the same transaction id, from another card of the machine at the same address."""
+    before = row("CLAIMED", mac=known, peer=peer)
+    after, outcome = step(before, claiming(xid=7)._replace(mac=OTHER_MAC), NOW, LIMITS)
+    assert outcome.result == "accepted"
+    assert (after.mac, after.peer) == (now_known, "10.0.0.1")
+
+
+def test_another_transaction_of_another_card_does_not_go_on_with_a_claim_without_an_address() -> None:
+    before = row("CLAIMED", mac=MAC, peer=None)
+    after, outcome = step(before, claiming(xid=8)._replace(mac=OTHER_MAC), NOW, LIMITS)
+    assert (after, outcome.ok) == (before, False)
+
+
+def test_what_was_offered_names_its_deployment_and_a_device_that_is_not_known() -> None:
+    assert (
+        offered(row("WITHDRAWN")).text
+        == f"required deployment {ID} was removed; nothing of it is given to any device"
+    )
+    assert f"--device NAME --deployment {ID}" in offered(row("DONE")).text
