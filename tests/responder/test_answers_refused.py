@@ -111,13 +111,15 @@ def test_a_machine_is_known_by_any_record_of_it(desk: Desk, tmp_path: Path) -> N
     desk.view.refresh()
     ignored = Decision("ignore", ())
 
+    def asked(mac: str, guid: str | None, number: int | None = None, **decided: Any) -> Case:
+        request: Any = SimpleNamespace(mac=mac, guid=guid)
+        nothing: Any = None
+        return Case(nothing, nothing, request, replace(ignored, **decided), None, device_id=number)
+
     def knows(
         mac: str = STRANGER, guid: str | None = None, number: int | None = None, **decided: Any
     ) -> bool:
-        asked: Any = SimpleNamespace(mac=mac, guid=guid)
-        nothing: Any = None
-        case = Case(nothing, nothing, asked, replace(ignored, **decided), None, device_id=number)
-        return desk.answers().knows(case)
+        return desk.answers().knows(asked(mac, guid, number, **decided))
 
     assert not knows()
     assert knows(device="web01")
@@ -126,6 +128,8 @@ def test_a_machine_is_known_by_any_record_of_it(desk: Desk, tmp_path: Path) -> N
     assert knows(mac=OTHER_MAC)
     assert knows(guid=GUID)
     assert knows(mac=listed)
+    alone = [desk.answers().guid_alone(asked(mac, GUID)) for mac in (STRANGER, OTHER_MAC, listed)]
+    assert alone == [GUID, None, None], "its events are sampled by its GUID where its card is on no list"
 
 
 # Whose address it is.
