@@ -149,7 +149,7 @@ def test_a_secret_on_the_command_line_is_refused_with_what_to_do(made: Path, run
     said = run("collection", "variable", "set", "all", "KEY", "hunter2", "--secret")
     assert said.code == 2
     assert "hunter2" not in said.err
-    assert "pxefast collection variable set 'all' KEY --secret --value-file FILE" in said.err
+    assert "pxefast collection variable set all KEY --secret --value-file FILE" in said.err
     assert run("collection", "variable", "list", "all", "--json").json == []
 
 
