@@ -228,14 +228,19 @@ def tail(log: Path, lines: int = 12) -> str:
     return "\n".join(line[:400] for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
-async def served(zygote: Zygote, site: ChaosSite, fail: str = "", broken: str = "") -> list[Life]:
-    """Services of all points, ready."""
-    lives = [
+def begun(zygote: Zygote, site: ChaosSite, fail: str, broken: str) -> list[Life]:
+    """Services of all points, each of which may die before it is ready."""
+    return [
         zygote.fork(
             ["--home", str(point.home.folder), "serve"], point.home.folder / "service.log", fail, broken
         )
         for point in site.points
     ]
+
+
+async def served(zygote: Zygote, site: ChaosSite, fail: str = "", broken: str = "") -> list[Life]:
+    """Services of all points, ready."""
+    lives = begun(zygote, site, fail, broken)
     for life, point in zip(lives, site.points, strict=True):
         assert await asyncio.wait_for(life.ready, READY_SECONDS), tail(point.home.folder / "service.log")
     return lives

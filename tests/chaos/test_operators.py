@@ -152,7 +152,8 @@ def play(storm: Operators, site: ChaosSite, boots: int, seconds: float) -> Verdi
             sniffer.end()
     devices = dict(site.database.devices())
     devices |= {each.address: devices[each.mac] for each in storm.machines}
-    return judge_chain(sightings, site.database.audit(), devices)
+    storm.report.verdict = judge_chain(sightings, site.database.audit(), devices)
+    return storm.report.verdict
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

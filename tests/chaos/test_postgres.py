@@ -81,15 +81,13 @@ def test_cut_off_from_the_database_nothing_required_is_handed_out_and_boots_come
     zygote: Zygote, site: ChaosSite, proxy: Proxy, long: bool
 ) -> None:
     async def act(lives: list[Life]) -> None:
-        assert await before.boot() == "imaged"
+        await before.boots(AGAIN_SECONDS)
         proxy.set("cut")
         assert await before.boot() == "silence"
         await asyncio.sleep(CUT_SECONDS if long else CUT_SECONDS_IN_CI)
         assert await after.boot() == "silence"
         proxy.set("open")
-        async with asyncio.timeout(AGAIN_SECONDS):
-            while await after.boot() != "imaged":
-                pass
+        await after.boots(AGAIN_SECONDS)
         assert await before.boot() == "silence"
         for life in lives:
             assert await life.end() == 0
@@ -113,9 +111,7 @@ def test_a_database_that_takes_no_changes_hands_out_nothing_required(
         read_only("on")
         assert await subject.boot() == "silence"
         read_only("off")
-        async with asyncio.timeout(AGAIN_SECONDS):
-            while await subject.boot() != "imaged":
-                pass
+        await subject.boots(AGAIN_SECONDS)
         for life in lives:
             assert await life.end() == 0
 

@@ -14,7 +14,7 @@ import pytest
 from .machine import Machine, Outcome
 from .oracle import Verdict
 from .site import ChaosSite, machine
-from .storm import KILLED, served, tail, watched
+from .storm import KILLED, begun, served, tail, watched
 from .zygote import Life, Zygote
 
 LATER_SECONDS = 10
@@ -97,9 +97,7 @@ class Scene:
 
     async def boots(self) -> None:
         """It is imaged, by itself, within a bound."""
-        async with asyncio.timeout(LATER_SECONDS):
-            while await self.machine.boot() != "imaged":
-                pass
+        await self.machine.boots(LATER_SECONDS)
 
     async def until(self, look: Callable[[], bool]) -> None:
         """Look again and again until it is true, within the bound."""
@@ -170,7 +168,8 @@ def test_f11_a_sweep_that_was_not_committed_is_made_by_the_next_service(scene: S
         life = await scene.serve()
         await scene.boots()
         assert await life.end() == 0
-        await scene.dies(await scene.serve("f11:kill", "sweeps=0"))
+        (life,) = begun(scene.zygote, scene.site, "f11:kill", "sweeps=0")
+        await scene.dies(life)
         assert scene.state == "LAUNCHED"
         life = await scene.serve(broken="sweeps=0")
         await scene.until(lambda: scene.state == "HOLD")
