@@ -12,12 +12,12 @@ use crate::sys::udp::Received;
 use crate::wire::dhcp::Packet;
 use crate::wire::pxe::Door;
 
-/// The limits of both ports.
+/// Rate limits of both ports.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of one client.
+    /// The limit of each client.
     pub client: Allowance,
-    /// Of all clients of one network, at port 67.
+    /// The limit of all clients of one network together, at port 67.
     pub network: Allowance,
 }
 
@@ -49,16 +49,16 @@ pub struct RequestRates {
     recorded: Arc<RecordedMachines>,
 }
 
-/// How a question stands to the limits.
+/// Where a request is in relation to the rate limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
     /// Within the limits.
     Within,
-    /// Of a recorded machine whose network exceeds its limit, within the share of recorded machines.
+    /// Its network exceeds its limit, but it is from a recorded machine and within their share.
     Reserved,
-    /// Its client exceeds its limit.
+    /// The client exceeds its limit.
     ClientExceeded,
-    /// Its network exceeds its limit.
+    /// The network exceeds its limit.
     NetworkExceeded,
 }
 
@@ -96,7 +96,7 @@ impl RequestRates {
         Arc::clone(&self.recorded)
     }
 
-    /// Counts a question that was read at `now`, and returns how it stands to the limits.
+    /// Counts a request that was read at `now`, and returns where it is in relation to the limits.
     pub fn take(&mut self, packet: &Packet<'_>, door: Door, received: &Received, now: Time) -> Rate {
         let source = *received.from.ip();
         let network =

@@ -26,6 +26,7 @@ from pxefast import named_files
 from pxefast.errors import CannotOpen, ConfigError
 
 __all__ = [
+    "LONGEST_SESSION",
     "Content",
     "Database",
     "Dhcp",
@@ -44,6 +45,8 @@ __all__ = [
     "parse",
 ]
 
+# Longest `session.seconds`, in seconds.
+LONGEST_SESSION = 86_400
 # A settings file with every key is 8 KB.
 _LARGEST_FILE = 1 << 20
 
@@ -229,7 +232,7 @@ class Session(_Section):
     `expect_reports` False: a machine that was launched and never reports is nothing to look at.
     """
 
-    seconds: Annotated[int, Field(ge=1, le=86400)] = 900
+    seconds: Annotated[int, Field(ge=1, le=LONGEST_SESSION)] = 900
     started_seconds: Annotated[int, Field(ge=1, le=604800)] = 1800
     finished_seconds: Annotated[int, Field(ge=1, le=2592000)] = 86400
     expect_reports: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from pxefast.cli.context import get
 from pxefast.cli.options import Confirm, DryRun, Json, Yes
 from pxefast.cli.output import confirmed, print_json, print_table
 from pxefast.errors import UsageError
+
+if TYPE_CHECKING:
+    from pxefast.site.cases import Kept
 
 __all__ = ["approve", "clear", "hold", "pending"]
 
@@ -71,30 +74,39 @@ def clear(
         ended = "" if item.generation is not None else ", whose deployment was removed: nothing is armed"
         return f"{item.deployment} on {item.device} ({item.state}){ended}"
 
-    everywhere = device is None and collection is None
-    left = (
-        [] if every or (deployment and not everywhere) else cases.kept(device, collection, deployment or None)
-    )
-    nothing = "nothing to clear: no required deployment blocks " + (
-        f"device {device}" if device is not None else f"a device of collection {collection}"
-    )
-    if everywhere:
-        nothing = f"nothing to clear: {(deployment or '').strip().upper()} blocks no device"
-    elif deployment is not None:
-        nothing = f"nothing to clear: {deployment.strip().upper()} waits for its next boot, or was not given"
+    exact = every or (deployment is not None and (device is not None or collection is not None))
+    kept = [] if exact else cases.kept(device, collection, deployment)
     _do(
         lambda dry: [text(item) for item in run(dry)],
-        ("let {} run again", "cleared {}", nothing),
+        (
+            "let {} run again",
+            "cleared {}",
+            f"nothing to clear: {_why_nothing(device, collection, deployment)}",
+        ),
         dry_run,
         yes,
     )
-    for item in left:
-        # A machine without a record has one word for each of its identities; any of them names it.
-        machine = item.device.partition(" ")[0] if item.device.startswith(("mac:", "guid:")) else item.device
-        command = f"pxefast deployment clear --device {shlex.quote(machine)} --deployment {item.deployment}"
-        print(
-            f"not cleared: {item.deployment} on {item.device} ({item.state}): {item.why}; to clear it: {command}"
-        )
+    for item in kept:
+        print(_kept_text(item))
+
+
+def _why_nothing(device: str | None, collection: str | None, deployment: str | None) -> str:
+    if deployment is None:
+        where = f"device {device}" if device is not None else f"a device of collection {collection}"
+        return f"no required deployment blocks {where}"
+    name = deployment.strip().upper()
+    if device is None and collection is None:
+        return f"{name} blocks no device"
+    return f"{name} waits for its next boot, or was not given"
+
+
+def _kept_text(item: Kept) -> str:
+    # A machine without a record has one word for each of its identities; any of them names it.
+    machine = item.device.partition(" ")[0] if item.device.startswith(("mac:", "guid:")) else item.device
+    command = f"pxefast deployment clear --device {shlex.quote(machine)} --deployment {item.deployment}"
+    return (
+        f"not cleared: {item.deployment} on {item.device} ({item.state}): {item.why}; to clear it: {command}"
+    )
 
 
 def approve(

@@ -66,13 +66,13 @@ def reconcile(
     if problem is None and not hold_armed:
         print("the journal and the database agree")
         return
-    for text in dict.fromkeys((*([problem] if problem else ()), *plan.unknown, *plan.told_changes())):
+    for text in dict.fromkeys((*([problem] if problem else ()), *plan.unknown, *plan.change_lines())):
         note(text)
-    deeds = plan.deeds()
-    if not confirmed([*deeds, "begin a new segment of the journal"], dry_run=dry_run, yes=yes):
+    case_lines = plan.case_lines()
+    if not confirmed([*case_lines, "begin a new segment of the journal"], dry_run=dry_run, yes=yes):
         return
     facts = {"lost": len(plan.lost), "armed": len(plan.armed), "kept_armed": keep_armed}
-    with store.write("reconcile", f"{len(deeds)} held", facts) as connection:
+    with store.write("reconcile", f"{len(case_lines)} held", facts) as connection:
         restore_lost(connection, plan.lost, time.time())
         why = "nobody knows whether it was given" if plan.unknown else "changes of the site were lost"
         hold(connection, plan.armed, f"after a restore {why}")
@@ -80,7 +80,7 @@ def reconcile(
         aside = witnesses.begin(store, new_home=witnesses.journal.foreign() is not None)
     except OSError as error:
         raise CannotOpen(f"{error.filename}: {error.strerror}; check its disk and its owner") from error
-    for deed in deeds:
+    for deed in case_lines:
         print(deed.replace("hold", "held", 1))
     print(f"the journal begins anew; the old one is {', '.join(map(str, aside)) or 'missing'}")
 
@@ -117,8 +117,8 @@ class _Plan(NamedTuple):
             ],
         }
 
-    def told_changes(self) -> list[str]:
-        """A line for each change that was lost, the newest of them, and what to do."""
+    def change_lines(self) -> list[str]:
+        """Return what to do about lost changes of the site, and a line for each of the newest."""
         if not self.changes:
             return []
         shown = self.changes[-_MOST_CHANGES:]
@@ -129,8 +129,8 @@ class _Plan(NamedTuple):
             *(f"  {moment_text(row.at)} {row.actor}: {row.action} {row.subject}" for row in shown),
         ]
 
-    def deeds(self) -> list[str]:
-        """A line for each case."""
+    def case_lines(self) -> list[str]:
+        """Return a line for each case that is held or armed."""
         lost = (
             (item, self.names.get(item.device_id, " ".join(item.identities) or item.device_id))
             for item in self.lost

@@ -9,13 +9,17 @@ from .records import Mark, Reason, Request, Site
 _NEVER = float("inf")
 
 
+def settles_after(since: float, hours: int, session_seconds: float) -> float:
+    """Return when a launch that is unreported since `since` settles, in Unix seconds; infinite for 0 hours (D34)."""
+    return since + max(hours * 3600.0, session_seconds) if hours else _NEVER
+
+
 def settles_at(launch: Mark, site: Site) -> float:
-    """Return when an unreported launch lets other required deployments go on, in Unix seconds: not before its session
-    is over (D34).
+    """Return when an unreported launch lets other required deployments go on, in Unix seconds (D34).
+
+    It does not before its session is over.
     """
-    if site.policy.launch_settles_hours == 0:
-        return _NEVER
-    return launch.unreported + max(site.policy.launch_settles_hours * 3600.0, site.session_seconds)
+    return settles_after(launch.unreported, site.policy.launch_settles_hours, site.session_seconds)
 
 
 def name_of(machine: Machine) -> str:

@@ -55,14 +55,15 @@ class Kept(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """Which cases a clear is about: of one deployment, of all, or only those that block their device (D33).
+    """Cases that a clear affects: those of one deployment, all, or only those that block their device (D33)."""
 
-    `finished` is False where a deployment is named without devices: its finished cases are then left as they are.
-    """
-
+    # Ids of the deployments that were not removed.
     existing: set[str]
+    # Id of the deployment that was named, or None.
     wanted: str | None
+    # True to clear finished cases of every deployment.
     every: bool
+    # False to leave finished cases of the named deployment as they are.
     finished: bool = True
 
     def means(self, row: Row) -> bool:

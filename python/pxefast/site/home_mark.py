@@ -3,9 +3,8 @@
 A home that is put back whole, database and journal from one old copy, agrees with itself. The mark does not agree with
 it. It also names the inode of the database file, because a file that was put in the place of another one while a
 write-ahead log was there is neither of both. It is in memory (/run), so that it lasts until the host restarts;
-`[journal] copy` lasts longer. The marks of a site
-also say which homes serve it, and so find a copy of a home that serves beside it. Where a mark cannot be written there
-is none.
+`[journal] copy` lasts longer. The marks of a site also say which homes serve it, and so find a copy of a home that
+serves beside it. Where a mark cannot be written there is none.
 """
 
 from __future__ import annotations

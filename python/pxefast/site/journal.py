@@ -157,11 +157,10 @@ class Journal:
             pass
         return None
 
-    def lines(self, former: bool = True) -> Iterator[AuditRow | None]:
-        """Yield every record, or without `former` those since the last `reconcile`; None for a damaged line."""
-        segments = [file for _, file in former_segments(self.folder)] if former else []
-        for file in (*segments, *([self.file] if self.file.exists() else [])):
-            yield from read_lines(file)
+    def lines(self) -> Iterator[AuditRow | None]:
+        """Yield every record since the last `reconcile`; None for a damaged line."""
+        if self.file.exists():
+            yield from read_lines(self.file)
 
     def begin_segment(self, store: Store, home: str = "") -> Path | None:
         """Put the journal aside and begin one at the database's newest record; where the old one is now.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pxefast.decide.records import Mark, State
+from pxefast.decide.settling import settles_after
 
 __all__ = ["Row", "successor", "unreported_since"]
 
@@ -69,9 +70,7 @@ class Row(NamedTuple):
         A launch settles `hours` after its newest sign, and not before its session is over.
         """
         since = self.mark.unreported
-        if not since:
-            return 0.0
-        return since + max(hours * _HOUR, session_seconds) if hours else _NEVER
+        return settles_after(since, hours, session_seconds) if since else 0.0
 
     def armed_until(self, hours: int) -> float:
         """When its arming ends; 0 hours is never (R-63)."""

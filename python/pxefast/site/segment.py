@@ -17,6 +17,7 @@ __all__ = [
     "JournalError",
     "cannot_write",
     "cut_unfinished",
+    "former_lines",
     "former_segments",
     "line_of",
     "read_header",
@@ -138,3 +139,9 @@ def _record(line: bytes) -> AuditRow | None:
         return AuditRow(**json.loads(line))
     except (ValueError, TypeError):
         return None
+
+
+def former_lines(folder: Path) -> Iterator[AuditRow | None]:
+    """Yield every record of the segments that were put aside, the oldest first; None for a damaged line."""
+    for _, file in former_segments(folder):
+        yield from read_lines(file)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from pxefast.config import LONGEST_SESSION
 from pxefast.decide.reasons import time_text
 from pxefast.decide.records import Mark
 from pxefast.site import schema
@@ -15,9 +16,6 @@ from pxefast.site.ledger_row import unreported_since
 from pxefast.site.schema import LIVE
 
 __all__ = ["Marks", "read_marks"]
-
-# The longest `session.seconds`, in seconds: no launch settles while its session lasts.
-_LONGEST_SESSION = 86_400.0
 
 
 class Marks(NamedTuple):
@@ -41,7 +39,8 @@ def read_marks(connection: Connection, numbers: Mapping[int, int], settles_hours
     columns = (c.deployment_id, c.generation, c.state, c.armed_at, c.claimed_at, c.step, c.xid, c.session)
     more = (c.stepped_at, c.launch, c.returns, c.launched_at, c.why, c.mac, c.peer, c.reported_at)
     query = select(c.device_id, *columns, *more, c.ended_at, c.ended_by, c.ended_from)
-    oldest = now - max(settles_hours * 3600.0, _LONGEST_SESSION) if settles_hours else 0.0
+    # No launch settles while its session lasts; each distribution point has its own `session.seconds`.
+    oldest = now - max(settles_hours * 3600.0, LONGEST_SESSION) if settles_hours else 0.0
     found = Marks({}, {}, {})
     armed: dict[tuple[str, int, float, int], Mark] = {}
     histories: dict[tuple[str, int, int], str] = {}

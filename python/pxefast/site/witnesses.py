@@ -7,7 +7,8 @@ are kept in step, in this order, before anything destructive is sent.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from pxefast.site import schema
 from pxefast.site.audit import AuditRow
 from pxefast.site.home_mark import HomeMark, marks_folder
 from pxefast.site.journal import Journal, JournalError
+from pxefast.site.segment import former_lines
 
 if TYPE_CHECKING:
     from pxefast.site.store import Store
@@ -116,9 +118,10 @@ class Witnesses:
         with store.read() as connection:
             known = set(connection.execute(select(a.hash)).scalars())
             for journal in self._journals():
-                found, gap = _sorted(journal.lines(), known)
+                current = list(journal.lines())
+                found, gap = _sorted(chain(former_lines(journal.folder), current), known)
                 records.update((row.hash, row) for row in found)
-                missing.update(row for row in journal.lines(former=False) if row and row.hash not in known)
+                missing.update(row for row in current if row and row.hash not in known)
                 gaps += [f"{journal.file}: {gap}"] if gap else []
                 gaps += [why] if (why := journal.foreign()) else []
             if not any(journal.file.exists() for journal in self._journals()):
@@ -193,7 +196,7 @@ def _raise_alarm(store: Store, point: str, why: str) -> None:
         connection.execute(insert(j).values(distribution_point=point, why=why))
 
 
-def _sorted(lines: Iterator[AuditRow | None], known: set[str]) -> tuple[list[AuditRow], str | None]:
+def _sorted(lines: Iterable[AuditRow | None], known: set[str]) -> tuple[list[AuditRow], str | None]:
     """The records that can be read, and why some may be missing among those that the database has not got."""
     records: list[AuditRow] = []
     gap: str | None = None
