@@ -54,7 +54,7 @@ pub struct RequestRates {
 pub enum Rate {
     /// Within the limits.
     Within,
-    /// Its network exceeds its limit, but it is from a recorded machine and within their share.
+    /// The network exceeds its limit, but the request is from a recorded machine and within their share.
     Reserved,
     /// The client exceeds its limit.
     ClientExceeded,

@@ -9,7 +9,7 @@ from .site import ChaosSite
 from .storm import Storm
 from .zygote import Zygote
 
-KILLS, KILLS_IN_CI = 200, 10
+KILLS, KILLS_IN_CI = 200, 20
 SECONDS, SECONDS_IN_CI = 600, 240
 MACHINES = 12
 ADDRESSES = ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
